@@ -1,0 +1,48 @@
+"""What can go wrong for a user, each kind with its exit code (sysexits where they fit).
+
+Every message is one sentence that says what was given, what was expected and what to do.
+"""
+
+
+class UserError(Exception):
+    """Bad arguments. The command line prints the message alone, without a traceback."""
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """A data set that is missing, damaged or of another shape than it should be."""
+
+    exit_code = 65
+
+
+class NonFiniteError(UserError):
+    """A loss, gradient or parameter that is NaN or infinite."""
+
+    exit_code = 70
+
+
+class DirectoryError(UserError):
+    """A run directory that cannot be made or written."""
+
+    exit_code = 73
+
+
+class CheckpointError(UserError):
+    """A checkpoint that cannot be written or that no good step can be read from."""
+
+    exit_code = 74
+
+
+class InUseError(UserError):
+    """A run directory that another process is writing."""
+
+    exit_code = 75
+
+
+class Interrupted(UserError):
+    """SIGINT (130) or SIGTERM (143) arrived; the run was saved and can be resumed."""
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
