@@ -1,0 +1,164 @@
+"""Checkpoints: Orbax writes the arrays, a seal beside them says that every byte is as it was written.
+
+A step is good when its seal is there and the SHA-256 of each file agrees. Restoring takes the newest good step, says in
+one line which newer ones it had to pass over and why, and never starts afresh in silence: where steps exist and none is
+good, that is an error.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+
+from gen_jax.errors import CheckpointError
+
+SEAL = "SEAL.json"
+STEP = "step-{:09d}"
+T = TypeVar("T")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a crash leaves the old one or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def tree_spec(tree: Any) -> dict[str, str]:
+    """Path -> 'dtype[shape]' of each leaf."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
+
+
+class Checkpoints:
+    """The checkpoints of one run, in one directory."""
+
+    def __init__(self, directory: Path, *, keep: int, environment: dict[str, Any]):
+        self.directory, self.keep, self.environment = directory.resolve(), keep, environment
+        self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self.saving: Future[None] | None = None
+
+    def save(self, step: int, state: Any, record: dict[str, Any]) -> None:
+        """Start to save; the state may be donated as soon as this returns. `record` is kept in the seal."""
+        from orbax.checkpoint import v1 as ocp
+
+        self.wait()
+        path = self.directory / STEP.format(step)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(path, ignore_errors=True)  # a step that was not good, or it would have been restored
+            response = ocp.save_async(path, state)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._failed(path, error) from error
+        seal = {"step": step, "record": record, "environment": self.environment, "tree": tree_spec(state)}
+        self.saving = self.worker.submit(self._finish, response, path, seal)
+
+    def _finish(self, response: Any, path: Path, seal: dict[str, Any]) -> None:
+        try:
+            response.result()
+            files = {str(f.relative_to(path)): sha256(f) for f in sorted(path.rglob("*")) if f.is_file()}
+            write_atomically(path / SEAL, _signed({**seal, "files": files}))
+            for old in self.steps()[self.keep :]:  # only now: there is a newer good one
+                (old / SEAL).unlink(missing_ok=True)
+                shutil.rmtree(old, ignore_errors=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._failed(path, error) from error
+
+    def _failed(self, path: Path, error: Exception) -> CheckpointError:
+        newest = next((p.name for p in self.steps() if p != path and (p / SEAL).exists()), "none")
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        return CheckpointError(
+            f"The checkpoint {path} could not be written ({reason}); the newest complete one is {newest}: "
+            "make room or choose another --run.dir, then give the same command again."
+        )
+
+    def wait(self) -> None:
+        """Until the last save is sealed; raises what went wrong in it."""
+        saving, self.saving = self.saving, None
+        if saving:
+            saving.result()
+
+    def close(self) -> None:
+        """Wait, and end the worker."""
+        try:
+            self.wait()
+        finally:
+            self.worker.shutdown()
+
+    def steps(self) -> list[Path]:
+        """The directories of steps, newest first, good or not."""
+        return sorted((p for p in self.directory.glob("step-*") if p.name[5:].isdigit()), reverse=True)
+
+    def restore(self, target: T, say: Any) -> tuple[T, dict[str, Any]] | None:
+        """The newest good (state, seal), in the shapes and places of `target`; None where nothing was ever saved."""
+        from orbax.checkpoint import v1 as ocp
+
+        spec = tree_spec(target)
+        for unfinished in self.directory.glob("*.orbax-checkpoint-tmp*"):  # a save that was killed
+            shutil.rmtree(unfinished, ignore_errors=True)
+        passed: dict[Path, str] = {}
+        for path in self.steps():
+            try:
+                seal = _verified(path)
+                if seal["tree"] != spec:
+                    raise CheckpointError(_tree_difference(seal["tree"], spec))
+                state = ocp.load(path, target)
+            except (CheckpointError, OSError, ValueError, KeyError) as error:
+                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                passed[path] = reason
+                say(f"Passing over checkpoint {path.name}: {reason}.")
+                continue
+            for bad in passed:  # out of the way of the steps to come, but not lost
+                bad.replace(bad.with_name(f"bad-{bad.name}-{os.getpid()}"))
+            return state, seal
+        if passed:
+            reasons = "; ".join(f"{path.name}: {reason}" for path, reason in passed.items())
+            raise CheckpointError(
+                f"No good checkpoint is left in {self.directory} ({reasons}); "
+                "restore the files from a copy, or give another --run.dir to start afresh."
+            )
+        return None
+
+
+def _signed(seal: dict[str, Any]) -> str:
+    """The seal as text, its first line being the SHA-256 of the rest."""
+    body = json.dumps(seal, indent=1, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(body.encode()).hexdigest() + "\n" + body
+
+
+def _verified(path: Path) -> dict[str, Any]:
+    """The seal of a step all of whose files agree with it."""
+    if not (path / SEAL).exists():
+        raise CheckpointError("it has no seal, so its save did not finish")
+    digest, _, body = (path / SEAL).read_text(encoding="utf-8", errors="replace").partition("\n")
+    if hashlib.sha256(body.encode()).hexdigest() != digest:
+        raise CheckpointError(f"{SEAL} was changed after it was written")
+    seal = json.loads(body)
+    found = {str(f.relative_to(path)) for f in path.rglob("*") if f.is_file()} - {SEAL}
+    for name in sorted({*seal["files"], *found}):
+        if name not in found:
+            raise CheckpointError(f"the file {name} is missing")
+        if name not in seal["files"]:
+            raise CheckpointError(f"the file {name} does not belong to it")
+        if sha256(path / name) != seal["files"][name]:
+            raise CheckpointError(f"the file {name} was changed after it was written")
+    return seal
+
+
+def _tree_difference(old: dict[str, str], new: dict[str, str]) -> str:
+    name = next(n for n in {**old, **new} if old.get(n) != new.get(n))
+    return f"its state has {name} as {old.get(name, 'nothing')}, this program has {new.get(name, 'nothing')}"

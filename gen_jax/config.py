@@ -1,0 +1,223 @@
+"""Command line, presets and `config.json` from frozen dataclasses whose fields carry their own ranges.
+
+`--optimizer.learning-rate 1e-3` overrides a preset; every value is checked here, from the command line, from code and
+from a file alike, before a device is started.
+"""
+
+import ast
+import dataclasses
+import json
+import math
+import re
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from gen_jax.errors import UserError
+
+SCHEMA = 1  # of config.json
+
+
+class Range(NamedTuple):
+    """The values that a number may have."""
+
+    words: str
+    least: float = -math.inf
+    most: float = math.inf
+    open: bool = False  # the ends are excluded
+
+    def holds(self, value: float) -> bool:
+        if not math.isfinite(value):
+            return False
+        return self.least < value < self.most if self.open else self.least <= value <= self.most
+
+
+Positive = Annotated[float, Range("a finite number above 0", 0, open=True)]
+NonNegative = Annotated[float, Range("a finite number, 0 or above", 0)]
+Fraction = Annotated[float, Range("a number from 0 to 1", 0, 1)]
+Count = Annotated[int, Range("a whole number, 1 or above", 1)]
+Natural = Annotated[int, Range("a whole number, 0 or above", 0)]
+Seed = Annotated[int, Range("a whole number from 0 to 2^31 - 1", 0, 2**31 - 1)]
+
+
+class Checked:
+    """A frozen dataclass whose values are checked against their annotations when it is made."""
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self), include_extras=True).items():
+            _check(name, getattr(self, name), hint)
+
+
+def _check(name: str, value: Any, hint: Any) -> None:
+    wanted = _wanted(value, hint)
+    if wanted:
+        raise UserError(f"{name.replace('_', '-')} is {value!r}; it must be {wanted}.")
+
+
+def _wanted(value: Any, hint: Any) -> str | None:
+    """What `hint` asks for, in words, where `value` is not that."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        wanted = _wanted(value, args[0])
+        bad = [r.words for r in args[1:] if isinstance(r, Range) and (wanted or not r.holds(value))]
+        return " and ".join(bad) or wanted
+    if origin in (Union, types.UnionType):
+        misses = [_wanted(value, arg) for arg in args]
+        return None if None in misses else " or ".join(m for m in misses if m)
+    if origin is tuple:
+        inner = args[0]
+        if not isinstance(value, tuple) or not value:
+            return "one value or more"
+        return next((f"{w}, each" for w in (_wanted(v, inner) for v in value) if w), None)
+    if str(origin) == "typing.Literal":
+        return None if value in args else "one of " + ", ".join(map(str, args))
+    if hint is float:
+        return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
+    if hint is int:
+        return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+    if hint is type(None):
+        return None if value is None else "none"
+    return None if isinstance(value, hint) else f"a {hint.__name__}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run(Checked):
+    """What a run is called and how often it speaks; nothing here changes what is learnt but the seed."""
+
+    seed: Seed = 0
+    """Of everything random: initial weights, the order of the data, noise."""
+    dir: Path | None = None
+    """Where all of the run is written; by default runs/PAPER-PRESET-sSEED. The same command again resumes it."""
+    data: Path | None = None
+    """Where prepared data sets lie; by default $GEN_JAX_DATA or the user's cache folder."""
+    devices: Natural = 0
+    """How many devices share each batch; 0 is all that there are."""
+    log_every: Count = 100
+    """Steps in one compiled chunk, and between two lines of metrics.jsonl."""
+    checkpoint_every: Count = 1000
+    """Steps between two checkpoints, rounded up to whole chunks."""
+    evaluate_every: Natural = 0
+    """Steps between two evaluations, rounded up to whole chunks; 0 is at the end only."""
+    sample_every: Natural = 1000
+    """Steps between two sample grids, rounded up to whole chunks; 0 is at the end only."""
+    keep: Count = 2
+    """How many of the newest good checkpoints stay."""
+    resident_megabytes: Natural = 2048
+    """Data sets up to this size stay on the device; larger ones stream from the host."""
+
+
+NOT_LEARNT = ("run.dir", "run.data", "run.keep", "run.resident_megabytes")  # may differ when a run is resumed
+
+
+class Experiment(Protocol):
+    """What an experiment file provides."""
+
+    __name__: str
+    __doc__: str | None
+    Config: type
+    PRESETS: Mapping[str, tuple[str, Any]]  # name -> (what it costs, Config)
+    CLAIMS: Mapping[str, Any]  # metric -> Claim
+    UNITS: Mapping[str, str]  # metric -> its unit
+
+    def model(self, config: Any) -> Any: ...
+    def players(self, config: Any) -> Any: ...
+    def game(self, config: Any) -> Any: ...
+    def source(self, config: Any) -> Any: ...
+    def sample(self, config: Any, model: Any, data: Any, key: Any) -> Any: ...
+    def evaluate(self, config: Any, model: Any, data: Any, key: Any) -> Any: ...
+
+
+class Paper(NamedTuple):
+    """The header of an experiment file."""
+
+    title: str
+    authors: str
+    venue: str
+    arxiv: str
+    replicated: str
+    not_replicated: str
+    cost: str
+
+    @classmethod
+    def of(cls, docstring: str | None) -> "Paper":
+        """Read the header: title; authors, venue and arXiv id; Replicated, Not replicated, Cost."""
+        blocks = [" ".join(block.split()) for block in (docstring or "").split("\n\n")]
+        parts = re.match(r"(.+)\. ([^.]+)\. arXiv:(\S+?)\.?$", blocks[1]) if len(blocks) > 1 else None
+        rest = {name: text for name, _, text in (block.partition(": ") for block in blocks[2:])}
+        missing = [name for name in ("Replicated", "Not replicated", "Cost") if name not in rest]
+        if parts is None or missing:
+            raise ValueError(
+                f"the header must have 'Authors. Venue. arXiv:ID.' and {missing or 'a title'}: {blocks[:2]}"
+            )
+        return cls(blocks[0].rstrip("."), *parts.groups(), *(rest[n] for n in ("Replicated", "Not replicated", "Cost")))
+
+
+def paper_of(path: Path) -> Paper:
+    """The header of an experiment file, read without running it."""
+    return Paper.of(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and plain JSON values of a config, nested dataclass or dict."""
+    items = (
+        config if isinstance(config, dict) else {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    )
+    for name, value in items.items():
+        if isinstance(value, dict) or dataclasses.is_dataclass(value):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", list(value) if isinstance(value, tuple) else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """The nested plain dict of a config."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=str, allow_nan=False))
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], ignore: tuple[str, ...] = NOT_LEARNT) -> list[str]:
+    """'field: old there, new here' for each dotted field that differs."""
+    before, after = dict(flatten(old)), dict(flatten(new))
+    return [
+        f"{name}: {before.get(name, 'absent')} there, {after.get(name, 'absent')} here"
+        for name in {**before, **after}
+        if name not in ignore and before.get(name, "absent") != after.get(name, "absent")
+    ]
+
+
+C = TypeVar("C")
+
+
+def from_json(kind: type[C], values: dict[str, Any], where: str) -> C:
+    """A config from plain values, strictly: an unknown field, a wrong type or a value out of range is an error."""
+    import dacite
+
+    try:
+        return dacite.from_dict(kind, values, config=dacite.Config(strict=True, cast=[tuple, Path]))
+    except (dacite.DaciteError, UserError) as error:
+        raise UserError(f"{where} does not hold a {kind.__module__}.{kind.__name__}: {error}") from error
+
+
+def command_line(experiment: Experiment, arguments: list[str]) -> tuple[str, Any]:
+    """(preset, config) of the arguments after the module's name; exits with 2 and a sentence where they are wrong."""
+    import tyro
+
+    config = tyro.extras.overridable_config_cli(
+        dict(experiment.PRESETS),
+        args=arguments,
+        prog=f"python -m {experiment.__name__}",
+        description=(experiment.__doc__ or "") + EXIT_CODES,
+    )
+    return arguments[0], config
+
+
+EXIT_CODES = """
+Numbers are written 100_000 or 1e-3, switches --x.flag or --x.no-flag.
+
+Exit codes: 0 done; 2 bad arguments; 65 bad data; 70 a loss that is not finite; 73 the run directory cannot be made;
+74 checkpoint cannot be written or read; 75 run directory in use; 130 or 143 interrupted, saved, can be resumed.
+"""

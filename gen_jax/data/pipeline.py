@@ -1,0 +1,148 @@
+"""The batch of (seed, step): a pure function, so that a run which is stopped and resumed sees what it would have seen.
+
+The order of an epoch is a keyed bijection of the indices, evaluated only where it is needed: nothing is shuffled, nothing
+is remembered. Sets that fit stay on the device and a batch is a gather; larger ones stream, the next chunk being gathered
+on the host while the device computes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.data import sources
+from gen_jax.errors import UserError
+from gen_jax.types import Array, Batch, Key
+
+Arrays = Mapping[str, np.ndarray]  # {"image": uint8 [n, h, w, c], "label": [n], ...}, memory-mapped
+
+
+def as_it_is(batch: Batch, key: Key) -> Batch:
+    """No preparation."""
+    return batch
+
+
+class Source(NamedTuple):
+    """The data that an experiment asks for, by name, and how a batch of it is prepared inside the step."""
+
+    name: str  # of gen_jax.data.sources
+    prepare: Callable[[Batch, Key], Batch] = as_it_is  # uint8 -> what the objective wants; augmentation
+    train: str = "train"
+    test: str = "test"
+
+
+class Data(NamedTuple):
+    """Both splits of a source, opened."""
+
+    train: Arrays
+    test: Arrays
+    prepare: Callable[[Batch, Key], Batch]
+
+
+def load(source: Source, directory: Path | None = None) -> Data:
+    """Open (and on first use prepare) a source's data."""
+    train, test = (sources.load(source.name, split, directory) for split in (source.train, source.test))
+    return Data(train, test, source.prepare)
+
+
+def size(arrays: Arrays) -> int:
+    """The number of examples."""
+    return len(next(iter(arrays.values())))
+
+
+def megabytes(arrays: Arrays) -> float:
+    """The size in memory."""
+    return sum(a.nbytes for a in arrays.values()) / 1e6
+
+
+def check_batch(arrays: Arrays, batch_size: int) -> None:
+    """A batch must not be larger than the data."""
+    if batch_size > size(arrays):
+        raise UserError(
+            f"batch-size is {batch_size}; the data have {size(arrays)} examples, so give at most that many."
+        )
+
+
+def permute(index: Array, count: int, key: Key) -> Array:
+    """A random bijection of 0 .. count-1, evaluated at `index` [b] alone.
+
+    A Feistel network of 8 rounds on the next larger power of four, walked until it falls inside the range
+    (Black & Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking).
+    """
+    half = max(1, ((count - 1).bit_length() + 1) // 2)
+    mask = jnp.uint32((1 << half) - 1)
+    keys = jax.random.bits(key, (8,), jnp.uint32)
+
+    def mix(x: Array) -> Array:  # the finaliser of MurmurHash3 (Appleby 2011)
+        x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+        x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+        return x ^ (x >> 16)
+
+    def encipher(x: Array) -> Array:
+        left, right = x >> half, x & mask
+        for i in range(8):
+            left, right = right, left ^ (mix(right + keys[i]) & mask)
+        return (left << half) | right
+
+    def walk(x: Array) -> Array:
+        return jnp.where(x >= count, encipher(x), x)
+
+    outside = jax.lax.while_loop(lambda x: (x >= count).any(), walk, encipher(index.astype(jnp.uint32)))
+    return outside.astype(jnp.int32)
+
+
+def indices(key: Key, step: Array, *, count: int, batch_size: int) -> Array:
+    """Which examples make the batch of a step: [batch_size]. Each epoch is a new order; its last partial batch is left."""
+    per_epoch = count // batch_size
+    epoch, batch = step // per_epoch, step % per_epoch
+    return permute(batch * batch_size + jnp.arange(batch_size), count, jax.random.fold_in(key, epoch))
+
+
+BatchOf = Callable[[Batch, Key, Array, Array], Batch]  # (raw arrays, key, step, first step of the chunk) -> batch
+
+
+def resident(arrays: Arrays, prepare: Callable[[Batch, Key], Batch], *, batch_size: int) -> BatchOf:
+    """The batch of a step where the raw arrays are the whole set, [n, ...], on the device."""
+    count = size(arrays)
+
+    def batch_of(raw: Batch, key: Key, step: Array, first: Array) -> Batch:
+        order, augment = jax.random.split(key)
+        chosen = indices(order, step, count=count, batch_size=batch_size)
+        return prepare({n: a[chosen] for n, a in raw.items()}, jax.random.fold_in(augment, step))
+
+    return batch_of
+
+
+def streamed(prepare: Callable[[Batch, Key], Batch]) -> BatchOf:
+    """The same batch where the raw arrays are those of one chunk, [steps, batch, ...], as `stream` gathers them."""
+
+    def batch_of(raw: Batch, key: Key, step: Array, first: Array) -> Batch:
+        augment = jax.random.split(key)[1]
+        return prepare({n: a[step - first] for n, a in raw.items()}, jax.random.fold_in(augment, step))
+
+    return batch_of
+
+
+def stream(
+    arrays: Arrays, key: Key, chunks: Iterator[tuple[int, int]], *, batch_size: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """For each (first step, number of steps): the same raw batches, [steps, batch, ...], gathered one chunk ahead."""
+    count, order = size(arrays), jax.random.split(key)[0]
+    chosen_by = jax.jit(jax.vmap(lambda key, step: indices(key, step, count=count, batch_size=batch_size), (None, 0)))
+
+    def gather(first: int, steps: int) -> dict[str, np.ndarray]:
+        chosen = np.asarray(chosen_by(order, jnp.arange(first, first + steps)))  # [steps, batch]
+        return {n: np.asarray(a[chosen.ravel()]).reshape(*chosen.shape, *a.shape[1:]) for n, a in arrays.items()}
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as pool:
+        ahead = None
+        for chunk in chunks:
+            ready, ahead = ahead, pool.submit(gather, *chunk)
+            if ready:
+                yield ready.result()
+        if ahead:
+            yield ahead.result()

@@ -1,0 +1,160 @@
+"""A generative model as a game: a Flax module whose fields are its networks, and the players that move them.
+
+A player owns some networks, descends its own objective with its own Optax optimizer, and holds everything else fixed.
+A VAE has one player, a GAN two, an AAE three. The order of play is data: `every`, `together` and the order of the dict.
+This is the only file that calls Flax's init and apply for training.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+
+from gen_jax.types import Array, Batch, Key, Metrics, Objective, Params
+
+
+FINITE = "finite"  # a metric of each step: 1 where every loss and gradient was finite
+
+
+class Player(NamedTuple):
+    """One optimisation problem of the game."""
+
+    moves: tuple[str, ...]  # the networks that it updates; all else is held fixed
+    objective: Objective  # (model, batch, key) -> (loss, metrics)
+    optimizer: optax.GradientTransformation  # any Optax chain
+    every: int = 1  # plays on the steps divisible by this
+
+
+class State(struct.PyTreeNode):
+    """Everything that a run needs to go on; its next steps are a function of this and the data."""
+
+    step: Array  # [] int32
+    key: Key  # never changes: each step folds its own number in
+    params: Params  # by network
+    variables: dict[str, Any]  # other Flax collections: batch_stats, pools
+    optimizers: dict[str, Any]  # by player
+    average: Params  # by network: running average of its params
+
+
+class Game(NamedTuple):
+    """Two pure functions. A paper that fits no scheme of players returns its own pair."""
+
+    init: Callable[[Key, Batch], State]
+    step: Callable[[State, Batch], tuple[State, Metrics]]
+
+
+class Trained(NamedTuple):
+    """A module with its weights: `trained(function, *args)` is the compiled `function(bound module, *args)`."""
+
+    module: nn.Module
+    variables: dict[str, Any]
+
+    def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
+        return _apply(self.module, function, self.variables, *args)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _apply(module: nn.Module, function: Callable[..., Any], variables: dict[str, Any], *args: Any) -> Any:
+    return module.apply(variables, *args, method=function)
+
+
+def trained(module: nn.Module, state: State) -> Trained:
+    """The module with the averaged weights where the game keeps an average, and the current ones elsewhere."""
+    return Trained(module, {"params": {**state.params, **state.average}, **state.variables})
+
+
+def make(
+    model: nn.Module,
+    players: Mapping[str, Player],
+    *,
+    together: bool = False,
+    average: Mapping[str, float] | None = None,
+) -> Game:
+    """The game of `players` on the networks of `model`.
+
+    Players move in turn, each seeing the moves before its own (Goodfellow et al. 2014, Algorithm 1). With `together`,
+    all gradients are taken at the same point and with the same noise (the code of that paper). `average` maps a network
+    to the decay of its running average. Metrics are named PLAYER/NAME; a resting player's are NaN.
+    """
+    decays = dict(average or {})
+
+    def init(key: Key, batch: Batch) -> State:
+        def meet(
+            model: nn.Module, batch: Batch, key: Key
+        ) -> None:  # networks are born from what the objectives show them
+            for player in players.values():
+                player.objective(model, batch, key)
+
+        born, lives = jax.random.split(key)
+        variables = dict(model.init(born, {**batch, "step": jnp.zeros((), jnp.int32)}, lives, method=meet))
+        params = variables.pop("params")
+        for name in {*decays, *(move for player in players.values() for move in player.moves)} - {*params}:
+            if not isinstance(getattr(model, name, None), nn.Module):
+                kind, known = type(model).__name__, sorted(params)
+                raise ValueError(f"'{name}' is moved or averaged but is no network of {kind}, which has {known}")
+        optimizers = {name: player.optimizer.init(_own(params, player)) for name, player in players.items()}
+        copies = jax.tree.map(
+            jnp.copy, {name: params[name] for name in decays}
+        )  # a shared buffer cannot be donated twice
+        return State(jnp.zeros((), jnp.int32), lives, params, variables, optimizers, copies)
+
+    def turn(name: str, state: State, batch: Batch, key: Key, at: State) -> tuple[State, Metrics]:
+        """One player's move from `state`, along the gradient at `at`."""
+        player = players[name]
+
+        def loss(own: Params) -> tuple[Array, tuple[Metrics, Any]]:
+            variables = {"params": {**at.params, **own}, **at.variables}
+            (value, metrics), changed = model.apply(
+                variables, batch, key, method=player.objective, mutable=list(at.variables)
+            )
+            return value, ({"loss": value, **metrics}, changed)
+
+        gradients, (metrics, changed) = jax.grad(loss, has_aux=True)(_own(at.params, player))
+        own = _own(state.params, player)
+        updates, optimizer = player.optimizer.update(gradients, state.optimizers[name], own)
+        moved = state.replace(
+            params={**state.params, **optax.apply_updates(own, updates)},
+            variables={c: {**old, **_own(changed[c], player)} for c, old in state.variables.items()},
+            optimizers={**state.optimizers, name: optimizer},
+        )
+        named = {f"{name}/{metric}": jnp.asarray(value, jnp.float32) for metric, value in metrics.items()}
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(optax.global_norm(gradients))
+        return moved, {**named, FINITE: finite.astype(jnp.float32)}
+
+    def step(state: State, batch: Batch) -> tuple[State, Metrics]:
+        batch, start = {**batch, "step": state.step}, state
+        metrics: Metrics = {FINITE: jnp.float32(1)}
+        for i, (name, player) in enumerate(players.items()):
+            key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 0 if together else i)
+
+            def play(state: State, name: str = name, key: Key = key) -> tuple[State, Metrics]:
+                return turn(name, state, batch, key, start if together else state)
+
+            if player.every == 1:
+                state, new = play(state)
+            else:
+                rest = {metric: jnp.float32(jnp.nan) for metric in jax.eval_shape(play, state)[1]}
+                rest[FINITE] = jnp.float32(1)
+                state, new = jax.lax.cond(
+                    start.step % player.every == 0, play, lambda state, rest=rest: (state, rest), state
+                )
+            metrics |= {**new, FINITE: metrics[FINITE] * new[FINITE]}
+        averages = {n: optax.incremental_update(state.params[n], state.average[n], 1 - d) for n, d in decays.items()}
+        return state.replace(step=state.step + 1, average=averages), metrics
+
+    return Game(init, step)
+
+
+def _own(tree: Params, player: Player) -> Params:
+    """The player's part of a tree by network; a network without weights (a pool) has none."""
+    return {name: tree[name] for name in player.moves if name in tree}
+
+
+def steps(game: Game, state: State, batch_of: Callable[[Array], Batch], count: int) -> tuple[State, Metrics]:
+    """`count` steps in one program; the metrics are stacked, [count] each. `batch_of` gives the batch of a step."""
+    return jax.lax.scan(lambda state, _: game.step(state, batch_of(state.step)), state, length=count)

@@ -1,0 +1,102 @@
+"""Arrays to pictures, on the host: ranges, grids, files. All arrays are NumPy's or convert to it."""
+
+import contextlib
+import io
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gen_jax.errors import DirectoryError, UserError
+
+
+class PictureError(UserError, ValueError):
+    """An array that is no picture: its shape, type or values."""
+
+
+def to_uint8(images: Any, *, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    """Real values in [low, high] to 0..255, rounded to nearest and clipped; uint8 passes as it is."""
+    pixels = np.asarray(images)
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype.kind not in "bf" and pixels.dtype.name != "bfloat16":
+        raise PictureError(f"The pixels are {pixels.dtype}, but pictures are uint8 or real values: convert them first.")
+    if not low < high:
+        raise PictureError(f"The range [{low}, {high}] is empty: give low < high.")
+    pixels = pixels.astype(np.float32)  # float16 would overflow below
+    if np.isnan(pixels).any():
+        raise PictureError(f"{np.isnan(pixels).sum()} of {pixels.size} pixels are NaN: draw finite images only.")
+    return np.rint((np.clip(pixels, low, high) - low) * (255 / (high - low))).astype(np.uint8)
+
+
+def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.ndarray:
+    """One picture of many, row by row, with black lines between them and around; by default nearly square."""
+    images = to_uint8(images)  # [n, h, w, c]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
+        raise PictureError(
+            f"The images have shape {list(images.shape)}, but a grid needs [n, h, w, 1 or 3], none empty."
+        )
+    n, h, w, c = images.shape
+    columns = math.ceil(math.sqrt(n)) if columns is None else columns
+    if columns < 1 or padding < 0:
+        raise PictureError(f"A grid of {columns} columns with padding {padding} cannot be: give at least 1 and 0.")
+    rows = math.ceil(n / columns)
+    cells = np.zeros((rows * columns, h + padding, w + padding, 3), np.uint8)
+    cells[:n, padding:, padding:] = images  # grey broadcasts to RGB
+    page = cells.reshape(rows, columns, h + padding, w + padding, 3).swapaxes(1, 2)  # [rows, h, columns, w, 3]
+    page = page.reshape(rows * (h + padding), columns * (w + padding), 3)
+    return np.pad(page, ((0, padding), (0, padding), (0, 0)))
+
+
+def save(path: Path, image: Any) -> None:
+    """A PNG of [h, w], [h, w, 1] or [h, w, 3]; real values as in `to_uint8`."""
+    replace(path, _encode([_picture(image)], "PNG"))
+
+
+def animation(path: Path, frames: Sequence[Any] | np.ndarray, *, milliseconds: int = 200) -> None:
+    """An endless animation: `.webp`, or `.gif` (larger, 256 colours). Equal neighbours may become one longer frame."""
+    pictures = [_picture(frame) for frame in frames]
+    if not pictures or len({picture.size for picture in pictures}) > 1:
+        sizes = sorted({picture.size for picture in pictures})
+        raise PictureError(f"The {len(pictures)} frames have sizes {sizes}, but an animation needs frames of one size.")
+    options = {"save_all": True, "append_images": pictures[1:], "duration": milliseconds, "loop": 0}
+    match Path(path).suffix:
+        case ".webp":
+            replace(path, _encode(pictures, "WEBP", quality=90, **options))
+        case ".gif":
+            replace(path, _encode(pictures, "GIF", **options))
+        case suffix:
+            raise PictureError(f"An animation cannot be written as '{suffix}': name the file .webp or .gif.")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: under a temporary name first, then renamed."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise DirectoryError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
+
+
+def _picture(image: Any) -> Image.Image:
+    pixels = to_uint8(image)
+    if pixels.ndim == 3 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)) or 0 in pixels.shape:
+        raise PictureError(f"The image has shape {list(pixels.shape)}, but a picture needs [h, w] or [h, w, 1 or 3].")
+    return Image.fromarray(pixels)
+
+
+def _encode(pictures: list[Image.Image], form: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    pictures[0].save(file, form, **options)
+    return file.getvalue()

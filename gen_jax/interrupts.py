@@ -1,0 +1,43 @@
+"""SIGINT and SIGTERM: noted while steps run, obeyed at once while the state is safe on the disk."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+from gen_jax.errors import Interrupted
+
+
+class Interrupts:
+    """A context in which a signal does not lose work."""
+
+    def __init__(self) -> None:
+        self.number, self.safe = 0, False
+
+    def __enter__(self) -> "Interrupts":
+        self.before: dict[int, Any] = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ValueError):  # not the main thread: then signals are its own affair
+                self.before[number] = signal.signal(number, self._arrives)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _arrives(self, number: int, _: object) -> None:
+        self.number = number
+        if self.safe:
+            raise Interrupted(self.sentence, number)
+
+    @contextlib.contextmanager
+    def saved(self, step: int) -> Iterator[None]:
+        """While the state of `step` is on the disk and no newer one is in memory."""
+        self.sentence = f"Stopped and saved at step {step}; the same command goes on from there."
+        self.safe = True
+        try:
+            if self.number:
+                raise Interrupted(self.sentence, self.number)
+            yield
+        finally:
+            self.safe = False
