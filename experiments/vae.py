@@ -30,10 +30,12 @@ from scipy.special import ndtri
 from gen_jax import game as games
 from gen_jax import images, networks, train
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
+from gen_jax.data import pipeline
 from gen_jax.data.pipeline import Data, Source
 from gen_jax.distributions import standard_normal
 from gen_jax.evaluation import likelihood
 from gen_jax.game import Game, Player, Trained
+from gen_jax.objectives import evidence_lower_bound
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -190,13 +192,6 @@ def binarised(batch: Batch, key: Key) -> Batch:
 # Objectives -----------------------------------------------------------------------------------------------------------
 
 
-def bound(model: Any, x: Array, key: Key, samples: int) -> tuple[Array, Array]:
-    """Equation 10 in its two terms, log p(x|z) averaged over L samples and KL(q || p): [b] each."""
-    q = model.encoder(x)
-    z = q.sample(key, samples)  # [L, b, N_z]
-    return model.decoder(z).log_prob(x[None]).mean(0), q.kl()
-
-
 def log_weights(model: Any, x: Array, key: Key, samples: int) -> Array:
     """log p(x, z) - log q(z|x) of draws from q: [k, b]."""
     q = model.encoder(x)
@@ -207,7 +202,8 @@ def log_weights(model: Any, x: Array, key: Key, samples: int) -> Array:
 
 def negative_elbo(model: Any, batch: Batch, key: Key, *, samples: int) -> tuple[Array, Metrics]:
     """Minus equation 10, averaged over the batch: prior fitting - reconstruction."""
-    reconstruction, fitting = (term.mean() for term in bound(model, batch["x"], key, samples))
+    terms = evidence_lower_bound(model.encoder, model.decoder, batch["x"], key, samples)
+    reconstruction, fitting = (term.mean() for term in terms)
     return fitting - reconstruction, {"reconstruction": reconstruction, "prior_fitting": fitting}
 
 
@@ -251,28 +247,40 @@ def game(config: Config) -> Game:
 # Evaluation -----------------------------------------------------------------------------------------------------------
 
 
+def test_terms(model: Any, x: Array, key: Key) -> tuple[Array, Array, Array]:
+    """Both terms of the bound by one draw, [b], and the mean of q(z|x), [b, N_z]."""
+    return *evidence_lower_bound(model.encoder, model.decoder, x, key, 1), model.encoder(x).mean
+
+
 @functools.cache
-def estimates(samples: int) -> Callable[..., tuple[Array, ...]]:
-    """(model, x, key) -> per image: both terms of the bound, the posterior's mean, log p(x) by `samples` draws."""
+def log_evidence(samples: int) -> Callable[[Any, Array, Key], Array]:
+    """The importance-weighted estimate of log p(x) by `samples` draws, at most 50 of them in memory at once: [b]."""
+    chunk = max(m for m in range(1, 51) if samples % m == 0)
 
-    def function(model: Any, x: Array, key: Key) -> tuple[Array, ...]:
-        one, many = jax.random.split(key)
+    def estimate(model: Any, x: Array, key: Key) -> Array:
         weights = functools.partial(log_weights, model, x)
-        chunk = max(m for m in range(1, 51) if samples % m == 0)
-        return *bound(model, x, one, 1), model.encoder(x).mean, likelihood.importance_weighted(
-            weights, many, samples=samples, chunk=chunk
-        )
+        return likelihood.importance_weighted(weights, key, samples=samples, chunk=chunk)
 
-    return function
+    return estimate
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """The bound on the test set in its two terms, and the importance-weighted estimate of -log p(x), in nats."""
-    k, images = config.evaluation.samples, config.evaluation.images
-    terms = [
-        model(bound, batch["x"], key, 1) for batch, key in pipeline.batches(data.test, data.prepare, key, batch_size=100)
-    ]
-    ...
+    asked, everything = config.evaluation, pipeline.size(data.test)
+    test = functools.partial(pipeline.batches, data.test, data.prepare, key, batch_size=100)
+    per_image = [model(test_terms, batch["x"], key) for batch, key in test()]
+    reconstruction, fitting, means = (np.concatenate(parts) for parts in zip(*per_image, strict=True))
+    count = min(asked.images or everything, everything)
+    estimate = log_evidence(asked.samples)
+    log_p = np.concatenate([model(estimate, batch["x"], key) for batch, key in test(count=count)])
+    nll = f"test/nll_k{asked.samples}" + (f"_of_{count}" if count < everything else "")
+    return {
+        "test/elbo": float((reconstruction - fitting).mean()),
+        "test/reconstruction": float(reconstruction.mean()),
+        "test/prior_fitting": float(fitting.mean()),
+        "test/active_units": float((means.var(axis=0) > 0.01).sum()),  # Burda et al. 2015, section 5.2
+        nll: float(-log_p.mean()),
+    }
 
 
 def decoded(model: Any, z: Array) -> Array:
@@ -280,14 +288,30 @@ def decoded(model: Any, z: Array) -> Array:
     return model.decoder(z).mean
 
 
-def reconstructed(model: Any, x: Array) -> Array:
-    """x through the mean of q(z|x)."""
-    return model.decoder(model.encoder(x).mean).mean
+def encoded(model: Any, x: Array) -> Array:
+    """The means of q(z|x): [n, d] -> [n, N_z]."""
+    return model.encoder(x).mean
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """Draws from the prior (figure 5), reconstructions, interpolations, and for N_z = 2 the manifold of figure 4."""
-    ...
+    """Draws from the prior (figure 5), reconstructions, interpolations, and for N_z = 2 the manifold (figure 4)."""
+    side, draws = SETS[config.data][0], jax.random.normal(key, (100, config.latents))
+    (batch, _), *_ = pipeline.batches(data.test, data.prepare, key, batch_size=50, count=50)
+    z = model(encoded, batch["x"])  # [50, N_z]
+    pairs = jnp.stack([batch["x"], model(decoded, z)], 1).reshape(100, -1)  # original, reconstruction, original, ...
+    way = jnp.linspace(0, 1, 10)[None, :, None]
+    between = (1 - way) * z[:10, None] + way * z[10:20, None]  # [10, 10, N_z]
+    vectors = {
+        "samples": model(decoded, draws),
+        "reconstructions": pairs,
+        "interpolations": model(decoded, between.reshape(100, -1)),
+    }
+    if config.latents == 2:
+        line = ndtri(np.linspace(0.025, 0.975, 20))  # equal masses of the prior
+        vectors["manifold"] = model(
+            decoded, jnp.stack(jnp.meshgrid(line, line), -1).reshape(400, 2).astype(jnp.float32)
+        )
+    return {name: images.grid(x.reshape(len(x), side, side, 1)) for name, x in vectors.items()}
 
 
 if __name__ == "__main__":

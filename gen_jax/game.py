@@ -17,7 +17,6 @@ from flax import struct
 
 from gen_jax.types import Array, Batch, Key, Metrics, Objective, Params
 
-
 FINITE = "finite"  # a metric of each step: 1 where every loss and gradient was finite
 
 
@@ -123,7 +122,7 @@ def make(
             optimizers={**state.optimizers, name: optimizer},
         )
         named = {f"{name}/{metric}": jnp.asarray(value, jnp.float32) for metric, value in metrics.items()}
-        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(optax.global_norm(gradients))
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(optax.tree.norm(gradients))
         return moved, {**named, FINITE: finite.astype(jnp.float32)}
 
     def step(state: State, batch: Batch) -> tuple[State, Metrics]:

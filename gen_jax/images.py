@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gen_jax.errors import DirectoryError, UserError
+from gen_jax.errors import DataError, DirectoryError, UserError
 
 
 class PictureError(UserError, ValueError):
@@ -40,7 +40,7 @@ def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.nda
         raise PictureError(
             f"The images have shape {list(images.shape)}, but a grid needs [n, h, w, 1 or 3], none empty."
         )
-    n, h, w, c = images.shape
+    n, h, w, _ = images.shape
     columns = math.ceil(math.sqrt(n)) if columns is None else columns
     if columns < 1 or padding < 0:
         raise PictureError(f"A grid of {columns} columns with padding {padding} cannot be: give at least 1 and 0.")
@@ -54,7 +54,16 @@ def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.nda
 
 def save(path: Path, image: Any) -> None:
     """A PNG of [h, w], [h, w, 1] or [h, w, 3]; real values as in `to_uint8`."""
-    replace(path, _encode([_picture(image)], "PNG"))
+    replace_file(path, _encode([_picture(image)], "PNG"))
+
+
+def load(path: Path) -> np.ndarray:
+    """The picture in a file as uint8 [h, w, 3]."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path} is no whole picture ({error}): remove it or draw it again.") from error
 
 
 def animation(path: Path, frames: Sequence[Any] | np.ndarray, *, milliseconds: int = 200) -> None:
@@ -66,14 +75,14 @@ def animation(path: Path, frames: Sequence[Any] | np.ndarray, *, milliseconds: i
     options = {"save_all": True, "append_images": pictures[1:], "duration": milliseconds, "loop": 0}
     match Path(path).suffix:
         case ".webp":
-            replace(path, _encode(pictures, "WEBP", quality=90, **options))
+            replace_file(path, _encode(pictures, "WEBP", quality=90, **options))
         case ".gif":
-            replace(path, _encode(pictures, "GIF", **options))
+            replace_file(path, _encode(pictures, "GIF", **options))
         case suffix:
             raise PictureError(f"An animation cannot be written as '{suffix}': name the file .webp or .gif.")
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: under a temporary name first, then renamed."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -39,7 +39,7 @@ class Journal:
         self.text = (directory / "log.txt").open("a", encoding="utf-8")
         self.console = Console(file=sys.stdout)
         self.bar: Any = None
-        self.since: tuple[float, int] | None = None  # (time, step) of the last line
+        self.restart(0)
 
     def resume(self, step: int) -> dict[str, Any] | None:
         """Drop the lines that a restored run will write again; the line of `step` itself, if it was written."""
@@ -48,8 +48,12 @@ class Journal:
         temporary = self.path.with_name(".metrics.jsonl")
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         temporary.replace(self.path)
-        self.since = (time.monotonic(), step)
+        self.restart(step)
         return kept[-1] if kept and kept[-1]["step"] == step else None
+
+    def restart(self, step: int) -> None:
+        """Measure the speed from here on."""
+        self.since = (time.monotonic(), step)
 
     def say(self, text: str) -> None:
         """One line for people."""
@@ -74,7 +78,7 @@ class Journal:
     def progress(self, step: int, metrics: dict[str, float]) -> None:
         """The bar on a terminal, a plain line elsewhere: step, losses, images per second, time left."""
         now = time.monotonic()
-        before, first = self.since or (now, step)
+        before, first = self.since
         self.since = (now, step)
         speed = (step - first) / max(now - before, 1e-9)  # steps per second
         self.events.add_scalar("speed/steps_per_second", speed, step)

@@ -8,31 +8,38 @@ Equal runs give an equal page, byte for byte.
 """
 
 import base64
+import dataclasses
 import io
 import json
 import math
-import operator
-import re
 import statistics
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import tyro
-from markupsafe import Markup
 from PIL import Image
 
+from gen_jax.config import NOT_LEARNT, flatten
+from gen_jax.curves import HUES, average, draw, is_logarithmic
 from gen_jax.errors import DataError, UserError
-from gen_jax.images import replace
-from gen_jax.runs import Run, Series, content, read
+from gen_jax.images import replace_file
+from gen_jax.runs import Run, content, read
 from gen_jax.types import Claim
 
-HUES = 6  # colours in the page's style sheet
-POINTS = 300  # most points of a curve
-STRIP = 8  # most small pictures in a strip
-THUMBNAIL = 240  # their longest side in pixels
+PICTURE = 640  # pixels of the page that a picture fills, about
+STRIP = 6  # most earlier steps of a picture
+THUMBNAIL = 320  # their longest side in pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """The directories of one run, or of several that differ in their seed."""
+    out: Path | None = None
+    """The page; for one run report.html in its directory by default."""
 
 
 def write(directory: Path) -> Path:
@@ -70,7 +77,7 @@ def compare(directories: Sequence[Path], path: Path) -> Path:
         config=table(run.config for run in runs),
         environment=table(run.environment for run in runs),
     )
-    replace(path, page.encode("utf-8", "replace"))
+    replace_file(path, page.encode("utf-8", "replace"))
     return Path(path)
 
 
@@ -111,7 +118,7 @@ def row(name: str, runs: Sequence[Run], claim: Claim | None) -> dict[str, Any]:
     steps = sorted({final[0] for final in finals if final})
     ours, bounds = number(values[0]) if values else "", None
     if len(values) > 1:
-        mean, low, high = bounds = interval(values)
+        mean, low, high = interval(values)
         half = (high - low) / 2
         decimals = max(0, 1 - math.floor(math.log10(half))) if half else 9
         form = f",.{decimals}f" if decimals < 9 and abs(mean) < 1e6 else ".5g"  # two digits of the uncertainty
@@ -121,32 +128,27 @@ def row(name: str, runs: Sequence[Run], claim: Claim | None) -> dict[str, Any]:
         "name": name, "unit": runs[0].paper.units.get(name, ""), "claim": claim, "finals": finals, "n": len(values),
         "steps": " to ".join(f"{step:,}" for step in (steps if len(steps) < 2 else [steps[0], steps[-1]])),
         "ours": ours, "bounds": bounds, "verdict": verdict(claim, values) if claim else "",
-        "plot": _plot(claim, values) if claim and values else None,
+        "plot": _plot(claim, values) if claim and len(values) > 1 else None,
     }  # fmt: skip
 
 
 def _plot(claim: Claim, values: list[float]) -> dict[str, Any]:
     spread = abs(claim.spread or 0.0)
-    ours = interval(values)[1:] if len(values) > 1 else ()
-    marks = [claim.value - spread, claim.value, claim.value + spread, *ours, *values]
+    marks = [claim.value - spread, claim.value, claim.value + spread, *interval(values)[1:], *values]
     low, high = min(marks), max(marks)
     x = [round(6 + 108 * (mark - low) / (high - low), 1) if high > low else 60.0 for mark in marks]
-    return {"paper": x[:3], "interval": x[3:5] if ours else None, "runs": x[3 + len(ours) :]}
+    return {"paper": x[:3], "interval": x[3:5], "runs": x[5:]}
 
 
-def flat(value: Any, name: str = "") -> dict[str, str]:
-    """{"optim": {"rate": 0.1}} to {"optim.rate": "0.1"}."""
-    if isinstance(value, Mapping) and value:
-        parts = [flat(part, f"{name}.{key}" if name else str(key)) for key, part in value.items()]
-        return {key: text for part in parts for key, text in part.items()}
-    return {name: value if isinstance(value, str) else json.dumps(value)} if name else {}
+def table(objects: Iterable[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Dotted name -> its value, or one value for each run where they differ."""
+    columns = [dict(flatten(one)) for one in objects]
+    rows = {name: [_text(column.get(name, "absent")) for column in columns] for each in columns for name in each}
+    return [(name, values if len(set(values)) > 1 else values[:1]) for name, values in rows.items()]
 
 
-def table(objects: Iterable[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Name -> its value, or one value for each run where they differ."""
-    columns = [flat(one) for one in objects]
-    rows = {name: [column.get(name, "(none)") for column in columns] for column in columns for name in column}
-    return [(name, row if len(set(row)) > 1 else row[:1]) for name, row in rows.items()]
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def notes(runs: Sequence[Run]) -> list[str]:
@@ -158,34 +160,36 @@ def notes(runs: Sequence[Run]) -> list[str]:
     if any(run.paper != runs[0].paper for run in runs):
         found.append(f"The runs describe their paper differently; this page uses the words of {runs[0].name}.")
     for name, values in table(run.config for run in runs):
-        if name.split(".")[-1] != "seed":
-            if len(values) > 1:
-                found.append(f"The runs differ in more than their seed: {name} is {', '.join(values)}.")
-        elif len(set(values)) < len(runs):
-            found.append(f"Some runs share a seed, so they are no independent repetitions: {name} is {values}.")
+        shown = ", ".join(values)
+        if name in ("seed", "run.seed"):
+            if len(set(values)) < len(runs):
+                found.append(f"Runs share a seed, so they are no independent repetitions: {name} is {shown}.")
+        elif len(values) > 1 and name not in NOT_LEARNT:
+            found.append(f"The runs differ in more than their seed: {name} is {shown}.")
     return found
 
 
 def pictures(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """For each kind of picture the latest, the earlier steps as a strip, and the latest of the other runs."""
-    albums: dict[str, dict[str, dict[int, Path]]] = {}  # kind -> run -> step -> file
+    albums: dict[str, dict[Path, dict[int, Path]]] = {}  # kind -> run -> step -> file
     for run in runs:
         for path in sorted((run.directory / "samples").glob("[!.]*.*")):
             if path.suffix in (".png", ".webp", ".gif"):
                 kind, _, step = path.stem.rpartition("-step-")
                 kind, step = (kind, step) if kind and step.isdecimal() else (path.stem, "-1")
-                albums.setdefault(kind, {}).setdefault(run.name, {})[int(step)] = path
-    found = []
+                albums.setdefault(kind, {}).setdefault(run.directory, {})[int(step)] = path
+    found, labels = [], {run.directory: run.name for run in runs}
     for kind, album in sorted(albums.items()):
         (owner, steps), *others = album.items()
         *earlier, last = sorted(steps)
-        chosen = earlier if len(earlier) <= STRIP else [earlier[i * (len(earlier) - 1) // (STRIP - 1)] for i in range(STRIP)]
+        count = min(len(earlier), STRIP)
+        chosen = [earlier[i * (len(earlier) - 1) // max(count - 1, 1)] for i in range(count)]  # evenly, with both ends
         found.append({
-            "kind": kind, "run": owner, "step": last, "latest": _picture(steps[last]),
+            "kind": kind, "run": labels[owner], "step": last, "latest": _picture(steps[last]),
             "strip": [(f"step {step:,}", _picture(steps[step], THUMBNAIL)) for step in chosen],
-            "others": [(f"{name}, step {max(s):,}", _picture(s[max(s)], THUMBNAIL)) for name, s in others],
+            "others": [(labels[other], _picture(s[max(s)], THUMBNAIL)) for other, s in others],
         })  # fmt: skip
-    return sorted(found, key=lambda one: one["latest"]["still"] is not None)  # animations come last
+    return sorted(found, key=lambda one: (one["latest"]["still"] is not None, one["kind"] != "samples"))
 
 
 def _picture(path: Path, side: int | None = None) -> dict[str, Any]:
@@ -200,9 +204,9 @@ def _picture(path: Path, side: int | None = None) -> dict[str, Any]:
     if side and max(size) > side:
         still.thumbnail((side, side))
         data, form = _webp(still), "webp"
-    zoom = max(1, 720 // size[0])  # small grids grow by a whole number
+    zoom = max(1, PICTURE // size[0])  # small grids grow by a whole number
     return {
-        "src": _uri(data, form), "width": size[0] * zoom, "sharp": zoom > 1,
+        "src": _uri(data, form), "width": size[0] * zoom, "sharp": zoom > 1 and not side, "wide": size[0] > PICTURE,
         "still": _uri(_webp(still), "webp") if frames > 1 and not side else None,
     }  # fmt: skip
 
@@ -221,19 +225,50 @@ def charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """A chart for each evaluation metric and for each group of the others, where there are two steps or more."""
     groups: dict[str, list[str]] = {}
     for name in names(runs):
-        groups.setdefault(name if name.startswith("test/") else name.rpartition("/")[0] or "other", []).append(name)
+        if any(len(run.metrics.get(name, ())) > 1 for run in runs):
+            groups.setdefault(_group(name), []).append(name)
     found = []
     for group, members in sorted(groups.items(), key=lambda item: (not item[0].startswith("test/"), item[0])):
-        curves = {name: [run.metrics[name] for run in runs if name in run.metrics] for name in members}
-        curves = {name: each for name, each in curves.items() if max(map(len, each)) > 1}
-        if curves:
-            means = {name: average(each) for name, each in curves.items()}
-            claim = runs[0].paper.claims.get(group)
-            svg, logarithmic = draw(group, list(curves.values()), list(means.values()), claim)
-            found.append({
-                "title": group, "svg": svg, "logarithmic": logarithmic, "claim": claim,
-                "unit": runs[0].paper.units.get(group, ""),
-                "legend": [(i % HUES, name.removeprefix(f"{group}/")) for i, name in enumerate(curves)],
-                "label": "; ".join(f"{name} {_ends(mean)}" for name, mean in means.items()),
-            })  # fmt: skip
+        curves = [[run.metrics[name] for run in runs if name in run.metrics] for name in members]
+        claim, means = runs[0].paper.claims.get(group), [average(each) for each in curves]
+        found.append({
+            "name": group if len(members) > 1 else members[0], "claim": claim,
+            "unit": units.pop() if len(units := {runs[0].paper.units.get(name, "") for name in members}) == 1 else "",
+            "svg": draw(group, curves, claim.value if claim else None),
+            "logarithmic": is_logarithmic([value for each in curves for series in each for value in series.values()]),
+            "legend": [(i % HUES, name.removeprefix(f"{group}/")) for i, name in enumerate(members)],
+            "label": "; ".join(_ends(*pair) for pair in zip(members, means, strict=True)),
+        })  # fmt: skip
     return found
+
+
+def _group(name: str) -> str:
+    first, slash, _ = name.partition("/")
+    return name if first == "test" else first if slash else "other"
+
+
+def _ends(name: str, mean: dict[int, float]) -> str:
+    if not mean:
+        return f"{name}, at different steps in each run"
+    first, last = min(mean), max(mean)
+    return f"{name} from {number(mean[first])} at step {first:,} to {number(mean[last])} at step {last:,}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: prints the path of the page, or one sentence; the exit code."""
+    options = tyro.cli(Options, args=arguments, prog="python -m gen_jax.report", description=__doc__)
+    try:
+        if len(options.runs) == 1 and options.out is None:
+            print(write(options.runs[0]))
+        elif options.out is None:
+            raise UserError(f"{len(options.runs)} runs were given without a place for their page: add --out page.html.")
+        else:
+            print(compare(options.runs, options.out))
+    except UserError as error:
+        print(f"gen_jax.report: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,6 +7,7 @@ from typing import Any
 
 import dacite
 
+from gen_jax.config import SCHEMA
 from gen_jax.errors import DataError, UserError
 from gen_jax.types import Claim
 
@@ -15,8 +16,8 @@ LOG_LINES = 40
 
 
 @dataclasses.dataclass(frozen=True)
-class Paper:
-    """What the experiment says of its paper: paper.json."""
+class Description:
+    """paper.json: the header of the experiment file, the paper's claims and the units of the metrics."""
 
     title: str
     authors: str
@@ -24,6 +25,7 @@ class Paper:
     replicated: str
     not_replicated: str
     arxiv: str | None = None
+    cost: str = ""
     claims: dict[str, Claim] = dataclasses.field(default_factory=dict)
     units: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -36,7 +38,7 @@ class Run:
     experiment: str
     preset: str
     config: dict[str, Any]
-    paper: Paper
+    paper: Description
     environment: dict[str, Any]
     command: str
     log: list[str]
@@ -54,12 +56,12 @@ def read(directory: Path) -> Run:
     if not directory.is_dir():
         raise UserError(f"{directory} is no directory: give the directory of a run.")
     config = _object(directory / "config.json")
-    if config.get("schema") != 1 or not isinstance(config.get("config"), dict):
+    if config.get("schema") != SCHEMA or not isinstance(config.get("config"), dict):
         raise DataError(
-            f"{directory / 'config.json'} has schema {config.get('schema')!r}, but 1 is expected: run again."
+            f"{directory / 'config.json'} has schema {config.get('schema')!r}, but {SCHEMA} is expected: run again."
         )
     try:
-        paper = dacite.from_dict(Paper, _object(directory / "paper.json"))
+        paper = dacite.from_dict(Description, _object(directory / "paper.json"))
     except dacite.DaciteError as error:
         raise DataError(f"{directory / 'paper.json'} does not describe a paper: {error}.") from error
     for name, claim in paper.claims.items():
@@ -77,7 +79,7 @@ def read(directory: Path) -> Run:
 def content(path: Path) -> bytes:
     """The bytes of a file of a run."""
     try:
-        return path.readcontent()
+        return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): is {path.parent} a run directory?") from error
 

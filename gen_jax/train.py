@@ -115,12 +115,14 @@ class Loop:
 
     def finish(self) -> None:
         """The page, and where everything is."""
+        from PIL import Image
+
         from gen_jax import report
 
         self.checkpoints.wait()
         frames = sorted((self.path / "samples").glob("samples-step-*.png"))
         if len(frames) > 1:
-            images.animation(self.path / "samples" / "progress.webp", [images.load(f) for f in frames])
+            images.animation(self.path / "samples" / "progress.webp", [np.asarray(Image.open(f)) for f in frames])
         page = report.write(self.path)
         for name, value in read_lines(self.path / "metrics.jsonl")[-1].items():
             if name in self.experiment.UNITS:
@@ -149,6 +151,7 @@ def run(experiment: Experiment, preset: str, config: Any, *, until: int | None =
                 loop.interrupts.number = 2
             if loop.due(step):
                 loop.boundary(step, state, _means(loop.journal, step, metrics))
+                loop.journal.restart(step)
             else:
                 pending = (step, metrics)
         loop.finish()
@@ -195,6 +198,7 @@ def _advance(loop: Loop, step: int) -> Callable[[State], tuple[State, Any]]:
             before = time.monotonic()
             programs[count] = compiled.lower(*arguments, count).compile()
             loop.journal.say(f"Compiled a chunk of {count} steps in {time.monotonic() - before:.1f} s.")
+            loop.journal.restart(first)
         return programs[count](*arguments)
 
     return advance

@@ -146,3 +146,14 @@ def stream(
                 yield ready.result()
         if ahead:
             yield ahead.result()
+
+
+def batches(
+    arrays: Arrays, prepare: Callable[[Batch, Key], Batch], key: Key, *, batch_size: int, count: int = 0
+) -> Iterator[tuple[Batch, Key]]:
+    """(prepared batch, key) in the order of the data, for evaluation: the first `count` examples, all for 0."""
+    count = count or size(arrays)
+    for first in range(0, count, batch_size):
+        raw = {n: jnp.asarray(a[first : min(first + batch_size, count)]) for n, a in arrays.items()}
+        augment, use = jax.random.split(jax.random.fold_in(key, first))
+        yield prepare(raw, augment), use

@@ -1,0 +1,33 @@
+# Two commands: `make run` and `make test`. Each sets up what it needs; nothing but Python 3.11 or newer is expected.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+
+run: $(VENV)/run
+	$(PY) -m experiments.vae quick
+
+test: $(VENV)/run
+	$(PY) -m pytest
+
+test-long: $(VENV)/run
+	$(PY) -m pytest -m long
+
+check: $(VENV)/dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+$(VENV)/run: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is %d.%d: say make PYTHON=python3.12" % sys.version_info[:2])'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: -r requirements.txt
+	touch $@
+
+$(VENV)/dev: $(VENV)/run requirements-dev.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache
+
+.PHONY: run test test-long check clean

