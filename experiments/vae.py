@@ -16,6 +16,7 @@ Run: python -m experiments.vae quick
 
 import dataclasses
 import functools
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, Literal
@@ -32,6 +33,7 @@ from gen_jax import images, networks, train
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
 from gen_jax.data import pipeline
 from gen_jax.data.pipeline import Data, Source
+from gen_jax.data.sources import SOURCES
 from gen_jax.distributions import standard_normal
 from gen_jax.evaluation import likelihood
 from gen_jax.game import Game, Player, Trained
@@ -39,9 +41,6 @@ from gen_jax.objectives import evidence_lower_bound
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
-
-SETS = {"mnist": (28, 60_000), "fashion_mnist": (28, 60_000), "digits": (8, 1_500)}  # pixels a side, N
-
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer(Checked):
@@ -165,7 +164,7 @@ def model(config: Config) -> VAE:
     """Figure 1 and appendix C: one hidden layer of tanh units on either side."""
     std = config.weight_std
     init = nn.initializers.normal(std) if std else nn.initializers.lecun_normal()
-    pixels, backwards = SETS[config.data][0] ** 2, config.hidden[::-1]
+    pixels, backwards = math.prod(SOURCES[config.data].fields["image"].shape), config.hidden[::-1]
     encoder = networks.GaussianMLP(config.latents, config.hidden, kernel_init=init)
     if config.decoder == "bernoulli":
         return VAE(encoder, networks.BernoulliMLP(pixels, backwards, kernel_init=init))
@@ -174,19 +173,7 @@ def model(config: Config) -> VAE:
 
 def source(config: Config) -> Source:
     """The images as vectors in [0, 1], [b, d]."""
-    return Source(config.data, prepare=binarised if config.pixels == "stochastic" else intensities)
-
-
-def intensities(batch: Batch, key: Key) -> Batch:
-    """Grey values: uint8 [b, h, w, 1] -> [b, d] in [0, 1]."""
-    image = batch["image"]
-    return {**batch, "x": image.reshape(len(image), -1).astype(jnp.float32) / 255}
-
-
-def binarised(batch: Batch, key: Key) -> Batch:
-    """Grey values as probabilities of a one, drawn anew each time."""
-    x = intensities(batch, key)["x"]
-    return {**batch, "x": jax.random.bernoulli(key, x).astype(jnp.float32)}
+    return Source(config.data, pipeline.binary_vectors if config.pixels == "stochastic" else pipeline.vectors)
 
 
 # Objectives -----------------------------------------------------------------------------------------------------------
@@ -218,7 +205,7 @@ def learning_rate(config: Config) -> optax.ScalarOrSchedule:
     o = config.optimizer
     if not o.stages:
         return o.learning_rate
-    epoch = SETS[config.data][1] // config.batch_size  # steps
+    epoch = SOURCES[config.data].sizes["train"] // config.batch_size  # steps
     rates = [o.learning_rate / 10 * round(10 ** (1 - i / 7), 1) for i in range(8)]
     ends = [(3**i - 1) // 2 * epoch for i in range(1, 8)]  # 1 + 3 + 9 + ... epochs
     return optax.join_schedules([optax.constant_schedule(rate) for rate in rates], ends)
@@ -229,7 +216,7 @@ def optimizer(config: Config) -> optax.GradientTransformation:
     o, rate = config.optimizer, learning_rate(config)
     adagrad = optax.adagrad(rate, initial_accumulator_value=0)
     descent = adagrad if o.name == "adagrad" else optax.adam(rate, b1=o.b1, eps=o.eps)
-    prior = optax.add_decayed_weights(1 / SETS[config.data][1])
+    prior = optax.add_decayed_weights(1 / SOURCES[config.data].sizes["train"])
     return optax.chain(prior, descent) if config.weight_prior else descent
 
 
@@ -295,7 +282,7 @@ def encoded(model: Any, x: Array) -> Array:
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
     """Draws from the prior (figure 5), reconstructions, interpolations, and for N_z = 2 the manifold (figure 4)."""
-    side, draws = SETS[config.data][0], jax.random.normal(key, (100, config.latents))
+    draws = jax.random.normal(key, (100, config.latents))
     (batch, _), *_ = pipeline.batches(data.test, data.prepare, key, batch_size=50, count=50)
     z = model(encoded, batch["x"])  # [50, N_z]
     pairs = jnp.stack([batch["x"], model(decoded, z)], 1).reshape(100, -1)  # original, reconstruction, original, ...
@@ -311,7 +298,8 @@ def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np
         vectors["manifold"] = model(
             decoded, jnp.stack(jnp.meshgrid(line, line), -1).reshape(400, 2).astype(jnp.float32)
         )
-    return {name: images.grid(x.reshape(len(x), side, side, 1)) for name, x in vectors.items()}
+    shape = SOURCES[config.data].fields["image"].shape
+    return {name: images.grid(x.reshape(-1, *shape)) for name, x in vectors.items()}
 
 
 if __name__ == "__main__":

@@ -148,6 +148,8 @@ def _verified(path: Path) -> dict[str, Any]:
     if hashlib.sha256(body.encode()).hexdigest() != digest:
         raise CheckpointError(f"{SEAL} was changed after it was written")
     seal = json.loads(body)
+    if seal["step"] != int(path.name[5:]):
+        raise CheckpointError(f"its seal is of step {seal['step']}")
     found = {str(f.relative_to(path)) for f in path.rglob("*") if f.is_file()} - {SEAL}
     for name in sorted({*seal["files"], *found}):
         if name not in found:

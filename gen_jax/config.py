@@ -107,7 +107,8 @@ class Run(Checked):
     """Data sets up to this size stay on the device; larger ones stream from the host."""
 
 
-NOT_LEARNT = ("run.dir", "run.data", "run.keep", "run.resident_megabytes")  # may differ when a run is resumed
+# What may differ when a run is resumed; of the devices, the journal says what it means.
+NOT_LEARNT = ("run.dir", "run.data", "run.keep", "run.resident_megabytes", "run.devices")
 
 
 class Experiment(Protocol):
@@ -128,6 +129,9 @@ class Experiment(Protocol):
     def evaluate(self, config: Any, model: Any, data: Any, key: Any) -> Any: ...
 
 
+SECTIONS = ("Replicated", "Not replicated", "Cost")  # of a header
+
+
 class Paper(NamedTuple):
     """The header of an experiment file."""
 
@@ -143,9 +147,9 @@ class Paper(NamedTuple):
     def of(cls, docstring: str | None) -> "Paper":
         """Read the header: title; authors, venue and arXiv id; Replicated, Not replicated, Cost."""
         blocks = [" ".join(block.split()) for block in (docstring or "").split("\n\n")]
-        parts = re.match(r"(.+)\. ([^.]+)\. arXiv:(\S+?)\.?$", blocks[1]) if len(blocks) > 1 else None
+        parts = re.match(r"(.+)\. ([^.]+)\.(?: arXiv:(\S+))?$", blocks[1]) if len(blocks) > 1 else None
         rest = {name: text for name, _, text in (block.partition(": ") for block in blocks[2:])}
-        missing = [name for name in ("Replicated", "Not replicated", "Cost") if name not in rest]
+        missing = [name for name in SECTIONS if name not in rest]
         if parts is None or missing:
             raise ValueError(
                 f"the header must have 'Authors. Venue. arXiv:ID.' and {missing or 'a title'}: {blocks[:2]}"

@@ -5,6 +5,7 @@ import operator
 import re
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from markupsafe import Markup
 
@@ -24,13 +25,23 @@ def average(runs: Sequence[Series]) -> Series:
     return {step: statistics.fmean(run[step] for run in runs) for step in runs[0] if all(step in run for run in runs)}
 
 
-def thin(series: Series) -> Series:
-    """A long curve by the lowest and the highest point of each stretch, so that no spike is lost, and its end."""
-    points, value = list(series.items()), operator.itemgetter(1)
-    size = max(1, -(-2 * len(points) // POINTS))
-    stretches = [points[start : start + size] for start in range(0, len(points), size)]
-    extremes = {end for stretch in stretches for end in (min(stretch, key=value), max(stretch, key=value))}
-    return dict(sorted(extremes | set(points[-1:])))
+def stretches(series: Series) -> list[list[tuple[int, float]]]:
+    """Neighbouring points together: about POINTS / 2 stretches, or one point each in a short curve."""
+    points = list(series.items())
+    size = 1 if len(points) <= POINTS else -(-2 * len(points) // POINTS)
+    return [points[start : start + size] for start in range(0, len(points), size)]
+
+
+def extremes(series: Series) -> Series:
+    """The lowest and the highest point of each stretch, so that no spike is lost, and the end."""
+    value = operator.itemgetter(1)
+    ends = {end for stretch in stretches(series) for end in (min(stretch, key=value), max(stretch, key=value))}
+    return dict(sorted(ends | set(list(series.items())[-1:])))
+
+
+def smooth(series: Series) -> dict[float, float]:
+    """The mean of each stretch."""
+    return {statistics.fmean(x): statistics.fmean(y) for x, y in (zip(*one, strict=True) for one in stretches(series))}
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
@@ -39,21 +50,23 @@ def is_logarithmic(values: Sequence[float]) -> bool:
 
 
 def draw(name: str, curves: Sequence[Sequence[Series]], level: float | None = None) -> Markup:
-    """Each curve's runs thin and their mean thick; `level` is a dashed line. `name` keeps the ids of charts apart."""
+    """Runs thin, the mean over them thick; `level` is a dashed line. `name` keeps the ids of charts apart."""
     import matplotlib  # slow to import, and a training run imports this file
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    style = {"svg.hashsalt": name, "svg.fonttype": "none", "font.size": 8.5, "text.color": TEXT, "axes.edgecolor": LINE}
-    style |= {"xtick.color": LINE, "ytick.color": LINE, "xtick.labelcolor": TEXT, "ytick.labelcolor": TEXT}
+    style: dict[Any, Any] = {
+        "svg.hashsalt": ascii(name), "svg.fonttype": "none", "font.size": 8.5, "axes.formatter.useoffset": False,
+        "axes.edgecolor": LINE, "xtick.labelcolor": TEXT, "ytick.labelcolor": TEXT,
+    }  # fmt: skip
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(3.6, 2.0), layout="constrained")
         axes = figure.subplots()
         for i, runs in enumerate(curves):
-            look = {"color": HUE[i % HUES], "linestyle": ("-", (0, (5, 2)), ":")[min(i // HUES, 2)]}
-            for series in runs if len(runs) > 1 else ():
-                axes.plot(*zip(*thin(series).items(), strict=True), linewidth=0.7, alpha=0.5, **look)
-            mean = thin(average(runs))
+            look: dict[str, Any] = {"color": HUE[i % HUES], "linestyle": ("-", (0, (5, 2)), ":")[min(i // HUES, 2)]}
+            for series in runs if len(runs) > 1 or len(runs[0]) > POINTS else ():
+                axes.plot(*zip(*extremes(series).items(), strict=True), linewidth=0.6, alpha=0.4, **look)
+            mean = smooth(average(runs))
             if mean:
                 marker = "o" if len(mean) <= 20 else None
                 axes.plot(*zip(*mean.items(), strict=True), linewidth=1.5, marker=marker, markersize=2.5, **look)
@@ -61,6 +74,7 @@ def draw(name: str, curves: Sequence[Sequence[Series]], level: float | None = No
             axes.axhline(level, color=PAPER, linestyle=(0, (4, 3)), linewidth=1.3)
         if is_logarithmic([value for runs in curves for run in runs for value in run.values()]):
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
         else:
             axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -12,14 +12,17 @@ import dataclasses
 import io
 import json
 import math
+import re
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import tyro
+from markupsafe import Markup
 from PIL import Image
 
 from gen_jax.config import NOT_LEARNT, flatten
@@ -63,7 +66,7 @@ def compare(directories: Sequence[Path], path: Path) -> Path:
         loader=jinja2.PackageLoader("gen_jax"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "breakable": breakable}
     first = runs[0]
     page = environment.get_template("report.html.j2").render(
         runs=runs,
@@ -73,6 +76,7 @@ def compare(directories: Sequence[Path], path: Path) -> Path:
         others=[row(name, runs, None) for name in names(runs) if name not in first.paper.claims],
         notes=notes(runs),
         charts=charts(runs),
+        arxiv=quote(first.paper.arxiv or "", errors="replace"),
         pictures=pictures(runs),
         config=table(run.config for run in runs),
         environment=table(run.environment for run in runs),
@@ -107,6 +111,11 @@ def number(value: float, form: str = ".5g") -> str:
     return format(value, form).replace("-", "\N{MINUS SIGN}")
 
 
+def breakable(name: str) -> Markup:
+    """A dotted name that may go on in the next line after its dots, slashes and underscores."""
+    return Markup("<wbr>").join(re.split(r"(?<=[._/])", name))  # join escapes the parts
+
+
 def names(runs: Iterable[Run]) -> list[str]:
     return sorted({name for run in runs for name in run.metrics})
 
@@ -121,7 +130,7 @@ def row(name: str, runs: Sequence[Run], claim: Claim | None) -> dict[str, Any]:
         mean, low, high = interval(values)
         half = (high - low) / 2
         decimals = max(0, 1 - math.floor(math.log10(half))) if half else 9
-        form = f",.{decimals}f" if decimals < 9 and abs(mean) < 1e6 else ".5g"  # two digits of the uncertainty
+        form = f",.{decimals}f" if decimals <= 6 and abs(mean) < 1e9 else ".4g"  # two digits of the uncertainty
         ours = f"{number(mean, form)} ± {number(half, form)}"
         bounds = [number(low, form), number(high, form)]
     return {
@@ -236,7 +245,7 @@ def charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "unit": units.pop() if len(units := {runs[0].paper.units.get(name, "") for name in members}) == 1 else "",
             "svg": draw(group, curves, claim.value if claim else None),
             "logarithmic": is_logarithmic([value for each in curves for series in each for value in series.values()]),
-            "legend": [(i % HUES, name.removeprefix(f"{group}/")) for i, name in enumerate(members)],
+            "legend": [(i % HUES, min(i // HUES, 2), name.removeprefix(f"{group}/")) for i, name in enumerate(members)],
             "label": "; ".join(_ends(*pair) for pair in zip(members, means, strict=True)),
         })  # fmt: skip
     return found

@@ -1,4 +1,7 @@
-"""`python -m gen_jax.data` lists the sets; `... mnist [--again]` prepares one; `... verify [mnist]` hashes its arrays."""
+"""`python -m gen_jax.data` lists the sets; `... mnist [--again]` prepares one; `... verify [mnist]` hashes its arrays.
+
+Exit codes: 0 done, 2 bad arguments, 65 a set that cannot be had or is damaged, 73 a directory that cannot be written.
+"""
 
 import argparse
 import logging
@@ -11,8 +14,8 @@ from gen_jax.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done, 2 bad arguments, 65 a set that cannot be had or is damaged, 73 a directory that cannot be written."""
-    parser = argparse.ArgumentParser(prog="python -m gen_jax.data", description=__doc__, epilog=main.__doc__)
+    """Do what the words say; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m gen_jax.data", description=__doc__)
     parser.add_argument("words", nargs="*", metavar="[verify] NAME", help="sets to prepare, or to verify")
     parser.add_argument("--again", action="store_true", help="prepare even what is prepared")
     parser.add_argument("--directory", type=Path, help=f"where the data is ({sources.default_directory()})")
@@ -21,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+    log.propagate = False  # TFDS' logger gives the root a handler of its own
     base = given.directory or sources.default_directory()
     try:
         if not given.words:
@@ -36,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     finally:
         log.removeHandler(handler)
+        log.propagate = True
     return 0
 
 

@@ -5,6 +5,7 @@ Imported only while a set is prepared: what is prepared opens without TFDS.
 
 import contextlib
 import io
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from gen_jax.data.arrays import Block
 from gen_jax.errors import DataError
 
 BLOCK = 1024  # examples read at a time
+GATHERED = 2**30  # [bytes]
 
 
 def build(
@@ -24,18 +26,24 @@ def build(
     version: str,
     about: Mapping[str, str],
     fields: Mapping[str, tuple[tuple[int, ...], str]],
-    splits: Sequence[str],
+    sizes: Mapping[str, int],
     blocks: Callable[[str], Iterator[Block]],
     directory: Path,
 ) -> dict[str, Sequence[Any]]:
     """Write a set with a TFDS builder of its own, `name`, and open its splits; the order of `blocks` is kept."""
 
+    volume = max(sizes.values()) * sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in fields.values())
+
     def feature(shape: tuple[int, ...], dtype: str) -> tfds.features.FeatureConnector:
         kind = np.dtype(dtype).type
-        # Raw bytes: 2.5 times faster to write than lists of integers, and array_record compresses anyway.
-        return tfds.features.Tensor(shape=shape, dtype=kind, encoding="bytes") if shape else tfds.features.Scalar(kind)
+        if not shape:
+            return tfds.features.Scalar(kind)
+        # Raw bytes are 2.5 times faster to write than lists of integers. But TFDS gathers a split in memory, and above
+        # 1 GiB it wants TensorFlow for its temporary files: zlib keeps a large set, if it compresses, below that.
+        large = volume > GATHERED / 2 and len(shape) > 1
+        return tfds.features.Tensor(shape=shape, dtype=kind, encoding="zlib" if large else "bytes")
 
-    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
         VERSION = tfds.core.Version(version)
 
         def _info(self) -> tfds.core.DatasetInfo:
@@ -45,7 +53,7 @@ def build(
             )
 
         def _split_generators(self, manager: Any) -> dict[str, Iterator]:
-            return {split: self._generate_examples(split) for split in splits}
+            return {split: self._generate_examples(split) for split in sizes}
 
         def _generate_examples(self, split: str) -> Iterator[tuple[int, Block]]:
             number = 0
@@ -60,26 +68,23 @@ def build(
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):  # it announces a download; there is none
         builder.download_and_prepare(download_dir=directory / "downloads", download_config=config)
-    return {split: builder.as_data_source(split) for split in splits}
+    return {split: builder.as_data_source(split) for split in sizes}
 
 
-def blocks(source: Sequence[Any], fields: Sequence[str]) -> Iterator[Block]:
-    """A data source from its first example to its last, in blocks."""
+def blocks(source: Sequence[Any], fields: Mapping[str, tuple[tuple[int, ...], str]]) -> Iterator[Block]:
+    """A data source from its first example to its last, in blocks of the dtypes asked for."""
     for start in range(0, len(source), BLOCK):
         numbers = range(start, min(start + BLOCK, len(source)))
         examples = [dict(_leaves(example)) for example in source.__getitems__(numbers)]  # type: ignore[attr-defined]
-        try:
-            block = {field: np.stack([example[field] for example in examples]) for field in fields}
-        except ValueError as error:
-            raise DataError(f"examples {numbers.start} to {numbers.stop - 1} differ in shape ({error}).") from error
-        yield {field: _narrowed(field, array) for field, array in block.items()}
-
-
-def _narrowed(field: str, array: np.ndarray) -> np.ndarray:
-    narrow = array.astype(_plain(array.dtype))
-    if array.dtype.kind in "iu" and not np.array_equal(narrow, array):
-        raise DataError(f"field {field!r} holds numbers that need 64 bits, which the arrays do not keep.")
-    return narrow
+        block = {}
+        for field, (shape, dtype) in fields.items():
+            if odd := [value.shape for example in examples if (value := np.asarray(example[field])).shape != shape]:
+                raise DataError(f"field {field!r} has examples of shape {list(odd[0])} beside others of {list(shape)}.")
+            given = np.stack([example[field] for example in examples])
+            block[field] = given.astype(dtype)  # TFDS gives scalars as 64 bits
+            if given.dtype.kind in "iu" and not np.array_equal(block[field], given):
+                raise DataError(f"field {field!r} holds numbers that do not fit {dtype}.")
+        yield block
 
 
 def prepared(name: str, directories: Sequence[Path | None]) -> dict[str, Sequence[Any]]:

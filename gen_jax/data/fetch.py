@@ -106,7 +106,7 @@ def _download(way: Way, folder: Path) -> None:
     for file, expected in way.files.items():
         end = time.monotonic() + LIMIT
         with urllib.request.urlopen(f"{way.what}/{file}", timeout=PATIENCE) as answer:  # noqa: S310 (our own table)
-            digest = _copy(answer, folder / file, ARCHIVE_CAP, lambda end=end: time.monotonic() < end)
+            digest = _copy(answer, folder / file, ARCHIVE_CAP, end)
         if digest != expected:
             raise DataError(f"{file} has SHA-256 {digest}, expected {expected}")
 
@@ -138,7 +138,7 @@ def _unpacked(way: Way, folder: Path, work: Path) -> Path:
 
 
 def unpack(archive: Path, members: Iterable[str], folder: Path) -> None:
-    """Copy the named members of a zip, tar or Debian archive into `folder`, by their last names; nothing else is read."""
+    """Copy the named members of a zip, tar or Debian archive into `folder`, by their last names, and nothing else."""
     missing = set(members)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -178,15 +178,18 @@ def _tar(opened: tarfile.TarFile, wanted: set[str], folder: Path) -> Iterator[tu
             yield name, stream
 
 
-def _copy(source: IO[bytes], target: Path, cap: int, going: Callable[[], bool] = lambda: True) -> str:
-    """Copy at most `cap` bytes; gives their SHA-256. The bytes that come count, not the size that a header claims."""
+def _copy(source: IO[bytes], target: Path, cap: int, end: float = float("inf")) -> str:
+    """Copy at most `cap` bytes until the clock shows `end`; gives their SHA-256.
+
+    The bytes that come are counted: a header may claim any size.
+    """
     digest, size = hashlib.sha256(), 0
     with target.open("wb") as stream:
         while piece := source.read(2**20):
             size += len(piece)
             if size > cap:
                 raise DataError(f"{target.name} has more than {cap} bytes, as no file of this set has")
-            if not going():
+            if time.monotonic() > end:
                 raise DataError(f"{target.name} has not come within {LIMIT} s")
             digest.update(piece)
             stream.write(piece)

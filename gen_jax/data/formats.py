@@ -21,6 +21,8 @@ from gen_jax.errors import DataError
 
 Sizes = Mapping[str, int]  # split -> number of examples
 
+IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
 DSPRITES = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 BLOCK = 8192  # examples of dSprites at a time, 32 MiB
 
@@ -37,10 +39,9 @@ def _reading(path: Path) -> Iterator[None]:
 
 def idx(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
     """The four files of MNIST and Fashion-MNIST, raw or gzipped."""
-    stem, size = {"train": "train", "test": "t10k"}[split], sizes[split]
-    image = _idx(folder / f"{stem}-images-idx3-ubyte", (size, 28, 28))
-    label = _idx(folder / f"{stem}-labels-idx1-ubyte", (size,))
-    yield {"image": image[..., None], "label": label}
+    image, label = {"train": IDX[:2], "test": IDX[2:]}[split]
+    pixels = _idx(folder / image, (sizes[split], 28, 28))
+    yield {"image": pixels[..., None], "label": _idx(folder / label, (sizes[split],))}
 
 
 def _idx(raw: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -71,9 +72,9 @@ def mnist_parquet(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
     yield {"image": rows[:, :-1].reshape(-1, 28, 28, 1), "label": rows[:, -1]}
 
 
-def _batches(split: str, sizes: Sizes) -> tuple[list[str], int]:
+def _batches(split: str, sizes: Sizes) -> tuple[tuple[str, ...], int]:
     """CIFAR-10's files of a split, and the examples in each."""
-    names = {"train": [f"data_batch_{number}" for number in range(1, 6)], "test": ["test_batch"]}[split]
+    names = {"train": BATCHES[:-1], "test": BATCHES[-1:]}[split]
     return names, sizes[split] // len(names)
 
 

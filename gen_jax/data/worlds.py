@@ -1,0 +1,116 @@
+"""Worlds whose truth is known, so that what a model or an estimator says can be held against the exact number.
+
+The linear-Gaussian world is the one variational auto-encoder whose every quantity has a closed form. Its formulas
+follow the type of their arrays: float32 in training, float64 in tests (under `jax.enable_x64(True)`). All in nats.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.stats import multivariate_normal
+
+from gen_jax import errors
+from gen_jax.types import Array, Key
+
+
+class LinearGaussian(NamedTuple):
+    """p(z) = N(0, I) and p(x|z) = N(W z + m, s^2 I): a linear decoder, with images as vectors."""
+
+    weights: Array  # [d, k]  W
+    mean: Array  # [d]  m
+    variance: Array  # []  s^2
+
+    def sample(self, key: Key, n: int) -> tuple[Array, Array]:
+        """n exact pairs (x [n, d], z [n, k]), latents first: z is then an exact draw from the posterior of its x."""
+        key_z, key_x = jax.random.split(key)
+        d, k = self.weights.shape
+        z = jax.random.normal(key_z, (n, k), self.weights.dtype)
+        noise = jax.random.normal(key_x, (n, d), self.weights.dtype)
+        return z @ self.weights.T + self.mean[None] + jnp.sqrt(self.variance) * noise, z
+
+    def moments(self) -> tuple[Array, Array]:
+        """p(x) = N(m, W W^T + s^2 I): its mean [d] and covariance [d, d]."""
+        return self.mean, self.weights @ self.weights.T + jnp.diag(jnp.broadcast_to(self.variance, self.mean.shape))
+
+    def log_evidence(self, x: Array) -> Array:
+        """log p(x).  # [n, d] -> [n]"""
+        return jnp.asarray(multivariate_normal.logpdf(x, *self.moments()))
+
+    def precision(self) -> Array:
+        """I + W^T W / s^2 [k, k], the inverse of the posterior's covariance, the same for every image."""
+        k = self.weights.shape[1]
+        return jnp.eye(k, dtype=self.weights.dtype) + self.weights.T @ self.weights / self.variance
+
+    def posterior(self, x: Array) -> tuple[Array, Array]:
+        """p(z|x) = N(P^-1 W^T (x - m) / s^2, P^-1) with the precision P.  # [n, d] -> [n, k], [k, k]"""
+        covariance = jnp.linalg.inv(self.precision())
+        return (x - self.mean[None]) @ self.weights @ covariance / self.variance, covariance
+
+    def elbo(self, x: Array, q_mean: Array, q_log_variance: Array) -> Array:
+        """E_q[log p(x|z)] - KL(q(z|x) || p(z)) for a diagonal Gaussian q (Kingma & Welling 2013, eq. 3).
+
+        The expectation is exact: the squared error at the mean of z, and s_z^2 |W_j|^2 for the variance of each latent.
+        """  # [n, d], [n, k], [n, k] -> [n]
+        q_variance = jnp.exp(q_log_variance)
+        error = x - q_mean @ self.weights.T - self.mean[None]  # [n, d]
+        squares = jnp.sum(error**2, axis=1) + q_variance @ jnp.sum(self.weights**2, axis=0)  # [n]
+        log_likelihood = -0.5 * (len(self.mean) * jnp.log(2 * jnp.pi * self.variance) + squares / self.variance)
+        return log_likelihood - 0.5 * jnp.sum(q_mean**2 + q_variance - 1 - q_log_variance, axis=1)
+
+    def kl_to_posterior(self, x: Array, q_mean: Array, q_log_variance: Array) -> Array:
+        """KL(q(z|x) || p(z|x)), between Gaussians: what the ELBO falls short of the evidence.
+
+        0.5 (tr(P S) + (mu - mu_q)^T P (mu - mu_q) - k - log det P - log det S), S the covariance of q.
+        """  # [n, d], [n, k], [n, k] -> [n]
+        precision = self.precision()
+        off = self.posterior(x)[0] - q_mean  # [n, k]
+        trace = jnp.exp(q_log_variance) @ jnp.diag(precision)  # [n]
+        square = jnp.sum((off @ precision) * off, axis=1)  # [n]
+        log_determinants = jnp.linalg.slogdet(precision)[1] + jnp.sum(q_log_variance, axis=1)
+        return 0.5 * (trace + square - off.shape[1] - log_determinants)
+
+    def best_mean_field(self, x: Array) -> tuple[Array, Array]:
+        """The diagonal q nearest to p(z|x): the posterior's mean, and 1 / diag(P) (Bishop 2006, eq. 10.12-10.13).
+
+        Returns its mean and log variance.
+        """  # [n, d] -> [n, k], [n, k]
+        mean, _ = self.posterior(x)
+        return mean, jnp.broadcast_to(-jnp.log(jnp.diag(self.precision())), mean.shape)
+
+    def mean_field_gap(self) -> Array:
+        """log p(x) - max_q ELBO = 0.5 (sum_j log P_jj - log det P), over diagonal q, the same for every image.
+
+        Hadamard's inequality: it is never negative, and zero only if P, and so W^T W, is diagonal.
+        """  # -> []
+        precision = self.precision()
+        return 0.5 * (jnp.sum(jnp.log(jnp.diag(precision))) - jnp.linalg.slogdet(precision)[1])
+
+    def frechet_to(self, other: "LinearGaussian") -> Array:
+        """The squared Frechet distance between the two p(x): |m - m'|^2 + tr(C + C') - 2 tr((C C')^1/2).
+
+        The last trace is the sum of the singular values of L^T L', for the Cholesky factors C = L L^T, C' = L' L'^T.
+        """  # -> []
+        (mean, covariance), (mean_, covariance_) = self.moments(), other.moments()
+        product = jnp.linalg.cholesky(covariance).T @ jnp.linalg.cholesky(covariance_)
+        cross = jnp.sum(jnp.linalg.svd(product, compute_uv=False))
+        return jnp.sum((mean - mean_) ** 2) + jnp.trace(covariance) + jnp.trace(covariance_) - 2 * cross
+
+
+def principal_components(x: Array, k: int) -> LinearGaussian:
+    """The linear-Gaussian world that makes x [n, d] most likely: probabilistic PCA (Tipping & Bishop 1999, eq. 7-8).
+
+    W = U_k (L_k - s^2 I)^1/2 from the k largest eigenvalues of the sample covariance, s^2 the mean of the others. The
+    free rotation is left at I, so W^T W is diagonal and a diagonal q reaches the posterior.
+    """
+    if not 0 < k < x.shape[1] or len(x) < 2:
+        raise errors.UserError(
+            f"principal_components was given {len(x)} points of {x.shape[1]} dimensions and k={k}; "
+            f"it needs at least 2 points and 0 < k < {x.shape[1]}: choose another k."
+        )
+    mean = jnp.mean(x, axis=0)
+    centred = x - mean[None]
+    values, vectors = jnp.linalg.eigh(centred.T @ centred / len(x))  # [d] ascending, [d, d]
+    variance = jnp.mean(values[:-k])
+    values, vectors = values[-k:][::-1], vectors[:, -k:][:, ::-1]  # the largest first
+    return LinearGaussian(vectors * jnp.sqrt(values - variance)[None], mean, variance)

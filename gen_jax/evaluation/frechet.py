@@ -1,0 +1,157 @@
+"""How far two sets of images are apart, seen through a feature map.
+
+Every function takes features [n, d] from any network. A number means nothing without the map that it was seen through,
+so a metric's name carries the map's: `frechet/mnist-cnn-s0-1a2b3c4d`; only Inception's may be called FID. In float64.
+"""
+
+import functools
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.metrics import pairwise_distances_chunked
+
+from gen_jax.errors import DataError, NonFiniteError
+
+
+class Moments(NamedTuple):
+    """What the Frechet distance needs to know of a set of features."""
+
+    mean: np.ndarray  # [d]
+    covariance: np.ndarray  # [d, d], divided by n - 1
+    n: int
+
+
+def moments(features: Any) -> Moments:
+    """Mean and unbiased covariance of features [n, d]; those of a single point are zero."""
+    features = _checked(features)
+    mean = features.mean(axis=0)
+    centred = features - mean
+    return Moments(mean, centred.T @ centred / max(len(features) - 1, 1), len(features))
+
+
+def merge(a: Moments, b: Moments) -> Moments:
+    """The moments of two sets together, exactly (Chan, Golub & LeVeque 1983, eq. 2.1)."""
+    _same_dimension(a.mean, b.mean)
+    n = a.n + b.n
+    off = b.mean - a.mean
+    scatter = a.covariance * (a.n - 1) + b.covariance * (b.n - 1) + np.outer(off, off) * (a.n * b.n / n)
+    return Moments(a.mean + off * (b.n / n), scatter / (n - 1), n)
+
+
+def streamed(batches: Iterable[Any]) -> Moments:
+    """The moments of batches of features [b, d], one at a time, as if they were one array."""
+    return functools.reduce(merge, map(moments, batches))
+
+
+def distance(a: Moments, b: Moments) -> float:
+    """|m - m'|^2 + tr(C + C') - 2 tr((C C')^1/2): squared Frechet distance of two Gaussians (Dowson & Landau 1982).
+
+    tr((C^1/2 C' C^1/2)^1/2) is the sum of the singular values of C^1/2 C'^1/2. In this form no square root is taken of
+    a product, so nothing turns imaginary and a singular covariance (fewer images than features) costs no accuracy.
+    """
+    _same_dimension(a.mean, b.mean)
+    if min(a.n, b.n) < 2:
+        raise DataError(f"The sets have {a.n} and {b.n} points, but a covariance needs at least 2: give more.")
+    cross = np.linalg.norm(_root(a.covariance) @ _root(b.covariance), "nuc")
+    squared = np.sum((a.mean - b.mean) ** 2) + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross
+    return max(float(squared), 0.0)  # below zero by rounding only: it is a squared distance
+
+
+class KernelDistance(NamedTuple):
+    """Mean and standard deviation over subsets."""
+
+    mean: float
+    deviation: float
+
+
+def kernel_distance(a: Any, b: Any, *, subsets: int = 100, size: int = 1000, seed: int = 0) -> KernelDistance:
+    """The kernel distance (KID; Binkowski et al. 2018, section 4): `squared_discrepancy` of random subsets."""
+    a, b = _checked(a), _checked(b)
+    if not 1 < size <= min(len(a), len(b)) or subsets < 1:
+        raise DataError(
+            f"{subsets} subsets of {size} points were asked for, but the sets have {len(a)} and {len(b)}: "
+            "give at least 1 subset, of at least 2 points and no more than the smaller set has."
+        )
+    generator = np.random.default_rng(seed)
+    values = [
+        squared_discrepancy(generator.choice(a, size, replace=False), generator.choice(b, size, replace=False))
+        for _ in range(subsets)
+    ]
+    return KernelDistance(float(np.mean(values)), float(np.std(values)))
+
+
+def squared_discrepancy(a: Any, b: Any) -> float:
+    """E k(a, a') + E k(b, b') - 2 E k(a, b) with k(x, y) = (x.y / d + 1)^3 (Gretton et al. 2012, eq. 3).
+
+    Pairs of one point with itself are left out, so the estimate has no bias and may be negative.
+    """
+    a, b = _checked(a), _checked(b)
+    _same_dimension(a[0], b[0])
+    if min(len(a), len(b)) < 2:
+        raise DataError(f"The sets have {len(a)} and {len(b)} points, but their pairs need at least 2: give more.")
+    within_a, within_b, between = (np.power(x @ y.T / a.shape[1] + 1, 3) for x, y in ((a, a), (b, b), (a, b)))
+    pairs_a, pairs_b = len(a) * (len(a) - 1), len(b) * (len(b) - 1)
+    mean_a, mean_b = ((k.sum() - k.trace()) / pairs for k, pairs in ((within_a, pairs_a), (within_b, pairs_b)))
+    return float(mean_a + mean_b - 2 * between.mean())
+
+
+def precision_recall(real: Any, fake: Any, *, neighbours: int = 3) -> tuple[float, float]:
+    """Share of fakes inside the real images' balls, and the reverse (Kynkaanniemi et al. 2019, eq. 1-2).
+
+    A point's ball reaches to its k-th nearest neighbour in its own set.
+    """
+    real, fake = _checked(real), _checked(fake)
+    around_fake, _ = _balls(real, fake, neighbours)
+    around_real, _ = _balls(fake, real, neighbours)
+    return float(np.mean(around_fake > 0)), float(np.mean(around_real > 0))
+
+
+def density_coverage(real: Any, fake: Any, *, neighbours: int = 5) -> tuple[float, float]:
+    """Real balls around a fake, over k; share of real balls with a fake inside (Naeem et al. 2020, eq. 3-4).
+
+    Two sets of n from one distribution have density 1 and coverage 1 - (n-1)...(n-k) / (2n-1)...(2n-k) in expectation.
+    """
+    around_fake, filled = _balls(_checked(real), _checked(fake), neighbours)
+    return float(np.mean(around_fake) / neighbours), float(np.mean(filled))
+
+
+def _balls(centres: np.ndarray, points: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]:
+    """How many of the centres' balls each point lies in [m], and whether each ball holds any point [n]."""
+    _same_dimension(centres[0], points[0])
+    if not 0 < neighbours < len(centres):
+        raise DataError(f"Neighbour {neighbours} of {len(centres)} points was asked for: give 1 to {len(centres) - 1}.")
+    own = pairwise_distances_chunked(centres, working_memory=256)  # MiB; each point is its own neighbour 0
+    radii = np.concatenate([np.partition(block, neighbours, axis=1)[:, neighbours] for block in own])  # [n]
+    counts, filled = [], np.zeros(len(centres), bool)
+    for block in pairwise_distances_chunked(points, centres, working_memory=256):
+        inside = block <= radii  # [chunk, n]
+        counts.append(inside.sum(axis=1))
+        filled |= inside.any(axis=0)
+    return np.concatenate(counts), filled
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """The symmetric square root of a covariance, which may be singular."""
+    values, vectors = np.linalg.eigh(np.asarray(covariance, np.float64))
+    if values[0] < -1e-6 * abs(values[-1]):
+        raise DataError(f"A covariance has the eigenvalue {values[0]:.3g}, but none may be negative: compute it again.")
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+def _checked(features: Any) -> np.ndarray:
+    features = np.asarray(features, np.float64)
+    if features.ndim != 2 or 0 in features.shape:
+        raise DataError(
+            f"Features have shape {list(features.shape)}, but must be [n, d], not empty: flatten them first."
+        )
+    if not np.isfinite(features).all():
+        raise NonFiniteError("Some features are NaN or infinite, but a distance needs finite ones: look at the images.")
+    return features
+
+
+def _same_dimension(a: np.ndarray, b: np.ndarray) -> None:
+    if len(a) != len(b):
+        raise DataError(
+            f"The two sets have features of {len(a)} and {len(b)} dimensions: use one feature map for both."
+        )

@@ -1,0 +1,44 @@
+"""Estimates of log p(x), in nats per image."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import stats
+
+from gen_jax.errors import UserError
+from gen_jax.types import Array, Key
+
+
+def importance_weighted(log_weights: Callable[[Key, int], Array], key: Key, *, samples: int, chunk: int) -> Array:
+    """log 1/k sum_i w_i, with w_i = p(x, z_i) / q(z_i|x) for k draws z_i ~ q(z|x) (Burda et al. 2016, eq. 8).
+
+    In expectation at most log p(x), growing with k. `log_weights(key, m)` draws m of log w for each image: [m, b]; only
+    `chunk` of them are held at a time. Works inside jit; the draws depend on the key, on k and on the chunk's size.
+    """  # -> [b]
+    if samples < 1 or chunk < 1:
+        raise UserError(f"{samples} samples in chunks of {chunk} were asked for: give at least 1 of each.")
+    following, first = divmod(samples - 1, chunk)  # the first chunk takes what is left over
+    keys = jax.random.split(key, following + 1)
+
+    def add(total: Array, key: Key) -> tuple[Array, None]:
+        return jnp.logaddexp(total, jax.nn.logsumexp(log_weights(key, chunk), axis=0)), None
+
+    total = jax.nn.logsumexp(log_weights(keys[0], first + 1), axis=0)  # [b]
+    return jax.lax.scan(add, total, keys[1:])[0] - math.log(samples)
+
+
+def interval(values: Array | np.ndarray | Sequence[float]) -> tuple[float, float]:
+    """Mean and half width of its 95 % confidence interval, over images or seeds, by Student's t.
+
+    One value tells nothing of the spread: its half width is infinite.
+    """  # [n] -> (mean, half width)
+    array = np.asarray(values, np.float64)
+    if array.ndim != 1 or not array.size:
+        raise UserError(f"The interval was given an array of shape {list(array.shape)}: give one value per image, [n].")
+    if array.size == 1:
+        return float(array[0]), math.inf
+    error = array.std(ddof=1) / math.sqrt(array.size)
+    return float(array.mean()), float(stats.t.ppf(0.975, array.size - 1) * error)

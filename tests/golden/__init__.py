@@ -1,0 +1,51 @@
+"""The golden tables of parameters: path -> shape of each weight, and their number, for each preset of each paper."""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+HERE = Path(__file__).parent
+
+
+def experiments():
+    """The names of all experiment files."""
+    return sorted(p.stem for p in (HERE.parents[1] / "experiments").glob("*.py") if not p.stem.startswith("_"))
+
+
+def path(name):
+    """The file of an experiment's table."""
+    return HERE / f"{name}.json"
+
+
+def table(module):
+    """{preset: {network: {path: shape}, "total": count}} by tracing alone."""
+    tables = {}
+    for preset, (_, config) in module.PRESETS.items():
+        source = module.source(config)
+        shapes = jax.eval_shape(
+            lambda key, config=config, source=source: module.game(config).init(key, source.prepare(blank(source), key)),
+            jax.random.key(0),
+        )
+        leaves = jax.tree_util.tree_leaves_with_path(shapes.params)
+        named = {jax.tree_util.keystr(where, simple=True, separator="/"): list(leaf.shape) for where, leaf in leaves}
+        tables[preset] = {**named, "total": sum(leaf.size for _, leaf in leaves)}
+    return tables
+
+
+def blank(source):
+    """Two black examples in the shape of a source's data, without opening it."""
+    from gen_jax.data import sources
+
+    shapes = sources.SOURCES[source.name].fields
+    return {name: jnp.zeros((2, *field.shape), field.dtype) for name, field in shapes.items()}
+
+
+def write():
+    """Write all tables anew: look at the difference before you commit it."""
+    import importlib
+
+    for name in experiments():
+        tables = table(importlib.import_module(f"experiments.{name}"))
+        path(name).write_text(json.dumps(tables, indent=1) + "\n")

@@ -1,0 +1,290 @@
+"""The page of runs: its numbers, its honesty, and that it holds all it shows and nothing that acts."""
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gen_jax import curves, images, report, runs
+from gen_jax.errors import DataError, UserError
+from gen_jax.types import Claim
+
+PAPER = {
+    "title": "A Paper", "authors": "A. Author", "venue": "Venue 2014", "arxiv": "1312.6114", "replicated": "This.",
+    "not_replicated": "That.", "cost": "none", "units": {"test/nll": "nats per image"},
+    "claims": {
+        "test/nll": {"value": 86.76, "spread": None, "where": "Table 1", "status": "unverified", "better": "lower"},
+        "test/fid": {"value": 12, "spread": 0.5, "where": "Table 2", "status": "read", "protocol": "50k samples"},
+    },
+}  # fmt: skip
+EVIL = "<script>alert('&')</script>\ud800"  # and half a character, which no file can hold
+
+
+def make(directory: Path, seed: int = 0, *, nll: float = 87.0, **changes) -> Path:
+    """A run directory; `changes` replace whole files, by their name without suffix."""
+    lines = [{"step": step, "vae/loss": 100.0 / step, "vae/norm": None} for step in (100, 200, 300)]
+    lines[1] |= {"test/nll": nll + 10, "vae/norm": 4.0}
+    lines[2] |= {"test/nll": nll}
+    files = {
+        "config.json": {"schema": 1, "experiment": "experiments.vae", "preset": "quick",
+                        "config": {"steps": 300, "optimizer": {"rate": 0.02}, "run": {"seed": seed, "dir": str(seed)}}},
+        "paper.json": PAPER, "env.json": {"jax": "0.10.2", "devices": 1}, "log.txt": "begun\n",
+        "command.txt": "python -m experiments.vae quick\n",
+        "metrics.jsonl": "".join(json.dumps(line) + "\n" for line in lines),
+    }  # fmt: skip
+    files |= {name: changes[name.partition(".")[0]] for name in files if name.partition(".")[0] in changes}
+    directory.mkdir(parents=True)
+    for name, value in files.items():
+        if value is not None:
+            (directory / name).write_bytes(
+                (value if isinstance(value, str) else json.dumps(value)).encode("utf-8", "surrogatepass")
+            )
+    return directory
+
+
+def draw(directory: Path) -> Path:
+    """Samples at three steps, something without a step, and an animation."""
+    frames = np.random.default_rng(0).random((3, 4, 6, 6, 1))
+    for step, frame in zip((100, 200, 300), frames, strict=True):
+        images.save(directory / "samples" / f"samples-step-{step:08d}.png", images.grid(frame))
+    images.save(directory / "samples" / "reals.png", np.full((400, 700), 99, np.uint8))
+    images.animation(directory / "samples" / "progress.webp", [images.grid(frame) for frame in frames])
+    return directory
+
+
+class Page(HTMLParser):
+    """The elements and the words of a page."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(path.read_text(encoding="utf-8"))
+        self.words = re.sub(r"\s+", " ", self.words)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self.words += "" if tag == "wbr" else " "
+
+    def handle_data(self, data):
+        self.words += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_interval_by_hand():
+    # t(0.975, 2) = 4.302653; the standard deviation of 1, 2, 3 is 1
+    np.testing.assert_allclose(report.interval([1, 2, 3]), [2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5], rtol=1e-6)
+    np.testing.assert_allclose(report.interval([5, 7]), [6, 6 - 12.706205, 6 + 12.706205], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("value", "spread", "better", "values", "expected"),
+    [
+        (2, None, "lower", [], "not measured"),
+        (2, None, "lower", [2.0], "one run: no interval"),
+        (4.4, None, "lower", [1, 2, 3], "agrees"),  # the interval is -0.484 to 4.484
+        (4.5, None, "lower", [1, 2, 3], "better"),
+        (4.5, None, "higher", [1, 2, 3], "worse"),
+        (-0.5, None, "lower", [1, 2, 3], "worse"),
+        (-0.5, None, "higher", [1, 2, 3], "better"),
+        (4.5, 0.1, "higher", [1, 2, 3], "agrees"),  # by the paper's own spread
+        (-0.6, 0.1, "higher", [1, 2, 3], "better"),
+        (7, None, "lower", [7, 7], "agrees"),
+    ],
+)
+def test_verdicts(value, spread, better, values, expected):
+    assert report.verdict(Claim(value, spread, "Table 1", "read", better), values) == expected
+
+
+def test_the_table_of_one_run(tmp_path):
+    page = Page(report.write(make(tmp_path / "run")))
+    for words in ("86.76 unverified Table 1", "12 ± 0.5 Table 2", "87 step 300", "one run: no interval",
+                  "nats per image, lower is better", "Protocol: 50k samples", "not measured"):  # fmt: skip
+        assert words in page.words
+    assert "vae/norm 4 step 200" in page.words  # the last time that it was not null
+
+
+def test_the_table_of_three_runs(tmp_path):
+    seeds = [make(tmp_path / f"s{seed}", seed, nll=86 + seed) for seed in (1, 2, 3)]
+    page = Page(report.compare(seeds, tmp_path / "page.html"))
+    for words in ("88.0 ± 2.5 95 % interval 85.5 to 90.5, n = 3, step 300", "agrees", "1 · 2 · 3", "3 runs"):
+        assert words in page.words
+    assert "Before you read" not in page.words  # runs that differ in seed and directory only
+
+
+def test_the_axis_is_to_scale(tmp_path):
+    seeds = [runs.read(make(tmp_path / f"s{seed}", seed, nll=87.0 + seed)) for seed in (0, 1, 2)]
+    plot = report.row("test/nll", seeds, Claim(88.0, 2.0, "", "read"))["plot"]  # interval 88 +- 2.484
+    assert plot["interval"] == [6, 114] and plot["paper"][1] == 60
+    np.testing.assert_allclose(np.diff(plot["runs"]) * 2 * 2.484 / 108, 1, atol=0.01)
+
+
+def test_what_makes_runs_unequal_is_said(tmp_path):
+    config = {"schema": 1, "experiment": "experiments.vae", "preset": "quick"}
+    first = make(tmp_path / "a", config={**config, "config": {"rate": 1, "run": {"seed": 7}}})
+    second = make(
+        tmp_path / "b", config={**config, "config": {"rate": 2, "run": {"seed": 7}}}, metrics='{"step": 9}\n',
+        paper={**PAPER, "replicated": "More."},
+    )  # fmt: skip
+    words = Page(report.compare([first, second], tmp_path / "page.html")).words
+    for note in ("rate is 1, 2", "share a seed", "a at 300, b at 9", "no metrics", "differently; this page uses"):
+        assert note in words
+
+
+def test_a_torn_last_line_is_left_out_and_said(tmp_path):
+    torn = make(tmp_path / "run", metrics='{"step": 1, "a/b": 2.5}\n{"step": 2, "a/b": 7')
+    words = Page(report.write(torn)).words
+    assert "last line of metrics.jsonl was cut off" in words and "a/b 2.5 step 1" in words
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [("metrics", line + '\n{"step": 2}\n') for line in
+     ('{"step": 1', '{"step": 1, "a": NaN}', '{"step": 1, "a": 1e999}', '{"step": 1, "a": "x"}', '{"a": 1}', "[]",
+      '{"step": true}', "\x00\x00", '{"step": 1, "a": [' + "[" * 100_000, "")]
+    + [("config", text) for text in ("{", "[]", '{"schema": 2, "config": {}}', '{"schema": 1}')]
+    + [("paper", text) for text in ("{}", json.dumps({**PAPER, "title": 3}), json.dumps({**PAPER, "claims": {"x": 1}}),
+       json.dumps({**PAPER, "claims": {"x": {"value": float("nan"), "spread": None, "where": "", "status": "read"}}}),
+       json.dumps({**PAPER, "claims": {"x": {"value": 1, "spread": None, "where": "", "status": "perhaps"}}}))]
+    + [(file, None) for file in ("config", "paper", "env", "metrics")],
+)  # fmt: skip
+def test_damage_is_one_sentence(tmp_path, capsys, file, text):
+    run = make(tmp_path / "run", **{file: text})
+    assert report.main([str(run)]) == DataError.exit_code
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and f"{file}.json" in said.err
+    assert not (run / "report.html").exists()
+
+
+def test_a_damaged_picture_is_one_sentence(tmp_path):
+    run = draw(make(tmp_path / "run"))
+    film = run / "samples" / "progress.webp"
+    film.write_bytes(film.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"progress\.webp is no whole picture"):
+        report.write(run)
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
+    one, two = make(tmp_path / "one"), make(tmp_path / "two", 1)
+    config = {"schema": 1, "experiment": "experiments.gan", "preset": "paper", "config": {}}
+    other, page = make(tmp_path / "other", config=config), ["--out", str(tmp_path / "page.html")]
+    for arguments, words in (
+        ([one, other, *page], "experiments.gan (paper) and experiments.vae (quick)"),
+        ([one, tmp_path / "." / "one", *page], "given twice"),
+        ([one, two], "add --out"),
+        ([tmp_path / "none"], "is no directory"),
+        ([], "add --out"),
+        (page, "at least one"),
+    ):
+        assert report.main([str(argument) for argument in arguments]) == UserError.exit_code
+        assert words in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_the_command_line_prints_the_page(tmp_path, capsys):
+    one, two, page = make(tmp_path / "one"), make(tmp_path / "two", 1), tmp_path / "page.html"
+    assert report.main([str(one)]) == 0 and capsys.readouterr().out == f"{one / 'report.html'}\n"
+    assert report.main([str(one), str(two), "--out", str(page)]) == 0 and capsys.readouterr().out == f"{page}\n"
+    assert page.exists()
+
+
+def test_words_from_files_stay_words(tmp_path):
+    evil = make(
+        tmp_path / "run",
+        metrics="".join(json.dumps({"step": s, EVIL: s, f"g/{EVIL}": s, f"test/{EVIL}$": s}) + "\n" for s in (1, 2)),
+        log=f"{EVIL}\n", command=f"{EVIL}\n", env={EVIL: EVIL},
+        config={"schema": 1, "experiment": EVIL, "preset": EVIL, "config": {EVIL: {"x": EVIL}}},
+        paper={**PAPER, **dict.fromkeys(("title", "authors", "venue", "replicated", "not_replicated"), EVIL),
+               "arxiv": '"><script>', "units": {EVIL: EVIL},
+               "claims": {EVIL: {"value": 1, "spread": 1, "where": EVIL, "status": "read", "protocol": EVIL}}},
+    )  # fmt: skip
+    images.save(evil / "samples" / '"><script>-step-1.png', np.zeros((4, 4)))
+    page = Page(report.write(evil))
+    assert page.words.count(EVIL[:-1]) >= 20
+    assert not page.all("script") and not [a for _, attributes in page.elements for a in attributes if a[:2] == "on"]
+    assert page.all("a") == [{"href": "https://arxiv.org/abs/%22%3E%3Cscript%3E"}]
+
+
+def test_the_page_holds_all_that_it_shows(tmp_path):
+    page = Page(report.write(draw(make(tmp_path / "run"))))
+    sources = [image["src"] for image in page.all("img")] + [source["srcset"] for source in page.all("source")]
+    assert len(sources) == 6  # samples and two earlier steps, reals, the animation and its still
+    for source in sources:
+        head, _, data = source.partition(";base64,")
+        with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as image:
+            assert head == f"data:image/{image.format.lower()}"
+    for _, attributes in page.elements:
+        for name, value in attributes.items():
+            if name in ("src", "srcset", "data", "poster", "href", "action", "xlink:href", "style"):
+                assert re.match(r"data:|https://arxiv\.org/abs/|#m|(?!.*(url|//))", value)
+    assert {link["rel"] for link in page.all("link")} == {"icon"}
+    style = report.write(tmp_path / "run").read_text().partition("<style>")[2].partition("</style>")[0]
+    assert "url(" not in style and "@import" not in style
+    assert any("default-src 'none'" in (meta.get("content") or "") for meta in page.all("meta"))
+
+
+def test_pictures_are_the_latest_whole_and_in_order(tmp_path):
+    run = draw(make(tmp_path / "run"))
+    samples, reals, film = report.pictures([runs.read(run)])
+    assert [one["kind"] for one in (samples, reals, film)] == ["samples", "reals", "progress"]
+    latest = base64.b64decode(samples["latest"]["src"].partition(",")[2])
+    assert latest == (run / "samples" / "samples-step-00000300.png").read_bytes()
+    assert [caption for caption, _ in samples["strip"]] == ["step 100", "step 200"]
+    assert samples["latest"]["width"] == 18 * (640 // 18) and reals["latest"]["width"] == 700
+    assert film["latest"]["still"] and not samples["latest"]["still"]
+
+
+def test_other_runs_show_their_latest_picture(tmp_path):
+    seeds = [draw(make(tmp_path / f"s{seed}", seed)) for seed in (0, 1, 2)]
+    samples = report.pictures([runs.read(seed) for seed in seeds])[0]
+    assert samples["run"] == "s0" and [name for name, _ in samples["others"]] == ["s1", "s2"]
+
+
+def test_a_long_strip_keeps_both_ends(tmp_path):
+    run = make(tmp_path / "run")
+    for step in range(1, 31):
+        images.save(run / "samples" / f"x-step-{step}.png", np.zeros((4, 4)))
+    strip = [caption for caption, _ in report.pictures([runs.read(run)])[0]["strip"]]
+    assert len(strip) == 6 and strip[0] == "step 1" and strip[-1] == "step 29"
+
+
+def test_the_page_can_be_read_by_all(tmp_path):
+    page = Page(report.write(draw(make(tmp_path / "run"))))
+    assert page.all("html") == [{"lang": "en"}] and len(page.all("h1")) == 1
+    assert all(image["alt"] for image in page.all("img")) and all(head["scope"] for head in page.all("th"))
+    identities = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(identities) == len(set(identities))
+    labels = [a["aria-label"] for a in page.all("div") if a.get("role") == "img"]
+    assert "test/nll from 97 at step 200 to 87 at step 300" in labels
+
+
+@pytest.mark.parametrize("name", ["light", "dark"])
+def test_colours_have_contrast(tmp_path, name):
+    style = report.write(make(tmp_path / "run")).read_text()
+    light, dark = re.findall(r":root \{(.*?)\n *\}", style, re.DOTALL)
+    colours = dict(re.findall(r"--([\w]+): (#\w{6})", light if name == "light" else dark))
+
+    def luminance(colour):  # WCAG 2, relative luminance
+        parts = np.array([int(colours[colour][i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+    texts = ("text", "muted", "link", "agrees", "better", "worse", "paper", *(f"hue{i}" for i in range(curves.HUES)))
+    for ground in ("page", "card"):
+        for text in texts:
+            low, high = sorted((luminance(text), luminance(ground)))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+
+
+def test_equal_runs_give_equal_pages(tmp_path):
+    run = draw(make(tmp_path / "run"))
+    first = report.write(run).read_bytes()
+    assert report.write(run).read_bytes() == first
+    assert sorted(path.name for path in run.iterdir() if path.suffix == ".tmp") == []
