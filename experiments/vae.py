@@ -42,6 +42,7 @@ from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
 
+
 @dataclasses.dataclass(frozen=True)
 class Optimizer(Checked):
     name: Literal["adagrad", "adam"] = "adagrad"

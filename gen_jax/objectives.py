@@ -10,7 +10,7 @@ Decoder = Callable[[Array], Bernoulli | Gaussian]  # z [..., k] -> p(x|z)
 
 
 def evidence_lower_bound(encoder: Encoder, decoder: Decoder, x: Array, key: Key, samples: int) -> tuple[Array, Array]:
-    """Both terms of the bound, log p(x|z) averaged over L draws of z from q(z|x), and KL(q || N(0, I)), in nats: [b] each.
+    """Both terms of the bound, in nats: E log p(x|z) by L draws of z from q(z|x), and KL(q || N(0, I)): [b] each.
 
     Kingma & Welling 2013, equation 10.
     """

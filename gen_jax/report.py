@@ -267,12 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line: prints the path of the page, or one sentence; the exit code."""
     options = tyro.cli(Options, args=arguments, prog="python -m gen_jax.report", description=__doc__)
     try:
-        if len(options.runs) == 1 and options.out is None:
-            print(write(options.runs[0]))
-        elif options.out is None:
-            raise UserError(f"{len(options.runs)} runs were given without a place for their page: add --out page.html.")
-        else:
-            print(compare(options.runs, options.out))
+        if options.out is None and len(options.runs) != 1:
+            raise UserError(f"{len(options.runs)} runs were given: give one, or several with --out page.html.")
+        print(compare(options.runs, options.out) if options.out else write(options.runs[0]))
     except UserError as error:
         print(f"gen_jax.report: {error}", file=sys.stderr)
         return error.exit_code

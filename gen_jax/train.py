@@ -7,6 +7,7 @@ holds: whenever a run is killed, the resumed one leaves the same metrics.jsonl, 
 
 import contextlib
 import importlib
+import itertools
 import json
 import sys
 import time
@@ -115,20 +116,20 @@ class Loop:
 
     def finish(self) -> None:
         """The page, and where everything is."""
-        from PIL import Image
-
         from gen_jax import report
 
         self.checkpoints.wait()
-        frames = sorted((self.path / "samples").glob("samples-step-*.png"))
-        if len(frames) > 1:
-            images.animation(self.path / "samples" / "progress.webp", [np.asarray(Image.open(f)) for f in frames])
+        pictures = sorted((self.path / "samples").glob("samples*-step-*.png"))
+        for kind, group in itertools.groupby(pictures, lambda picture: picture.name.partition("-step-")[0]):
+            frames = [images.load(picture) for picture in group]
+            if len(frames) > 1:
+                images.animation(self.path / "samples" / f"progress{kind.removeprefix('samples')}.webp", frames)
         page = report.write(self.path)
         for name, value in read_lines(self.path / "metrics.jsonl")[-1].items():
             if name in self.experiment.UNITS:
-                self.journal.say(f"{name}  {value:.4f} {self.experiment.UNITS[name]}")
-        if frames:
-            self.journal.say(f"samples  {frames[-1]}")
+                shown = "not finite" if value is None else f"{value:.4f}"
+                self.journal.say(f"{name}  {shown} {self.experiment.UNITS[name]}")
+        self.journal.say(f"samples  {pictures[-1]}")
         self.journal.say(f"numbers  {self.path / 'metrics.jsonl'}\npage     {page}")
 
 

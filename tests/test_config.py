@@ -87,7 +87,8 @@ def test_differences_name_dotted_fields_and_pass_over_where_files_lie(tmp_path):
 
 
 def test_header_of_a_paper():
-    text = "Title.\n\nAda One, Bob Two. ICML 2020. arXiv:1234.5678\n\nReplicated: this\nand that.\n\nNot replicated: x.\n\nCost: y."
+    first = "Title.\n\nAda One, Bob Two. ICML 2020. arXiv:1234.5678\n\n"
+    text = first + "Replicated: this\nand that.\n\nNot replicated: x.\n\nCost: y."
     assert Paper.of(text) == Paper("Title", "Ada One, Bob Two", "ICML 2020", "1234.5678", "this and that.", "x.", "y.")
     with pytest.raises(ValueError, match="Cost"):
         Paper.of(text.partition("Cost")[0])

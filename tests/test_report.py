@@ -149,7 +149,7 @@ def test_a_torn_last_line_is_left_out_and_said(tmp_path):
     ("file", "text"),
     [("metrics", line + '\n{"step": 2}\n') for line in
      ('{"step": 1', '{"step": 1, "a": NaN}', '{"step": 1, "a": 1e999}', '{"step": 1, "a": "x"}', '{"a": 1}', "[]",
-      '{"step": true}', "\x00\x00", '{"step": 1, "a": [' + "[" * 100_000, "")]
+      '{"step": true}', '{"step": -1}', "\x00\x00", '{"step": 1, "a": [' + "[" * 100_000, "")]
     + [("config", text) for text in ("{", "[]", '{"schema": 2, "config": {}}', '{"schema": 1}')]
     + [("paper", text) for text in ("{}", json.dumps({**PAPER, "title": 3}), json.dumps({**PAPER, "claims": {"x": 1}}),
        json.dumps({**PAPER, "claims": {"x": {"value": float("nan"), "spread": None, "where": "", "status": "read"}}}),
@@ -179,9 +179,9 @@ def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
     for arguments, words in (
         ([one, other, *page], "experiments.gan (paper) and experiments.vae (quick)"),
         ([one, tmp_path / "." / "one", *page], "given twice"),
-        ([one, two], "add --out"),
+        ([one, two], "2 runs were given"),
         ([tmp_path / "none"], "is no directory"),
-        ([], "add --out"),
+        ([], "0 runs were given"),
         (page, "at least one"),
     ):
         assert report.main([str(argument) for argument in arguments]) == UserError.exit_code

@@ -25,7 +25,7 @@ TINY = vae.PRESETS["tiny"][1]
 
 
 def config(directory, *, steps=40, run=None, **changes):
-    run = dataclasses.replace(TINY.run, dir=directory, devices=1, **(run or {}))
+    run = dataclasses.replace(TINY.run, **{"dir": directory, "devices": 1, **(run or {})})
     return dataclasses.replace(TINY, steps=steps, run=run, **changes)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import tokenize
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ def view(home: Path, name: str, split: str, content: Mapping[str, Any], *, whole
             if (whole or size <= LARGE) and sha256(path) != entry["sha256"]:
                 raise damaged(path, "has another SHA-256 than its manifest says", name)
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError, SyntaxError) as error:
+        except (OSError, ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:
             raise damaged(path, f"cannot be opened ({type(error).__name__})", name) from error
         if list(array.shape) != entry["shape"] or str(array.dtype) != entry["dtype"]:
             given, expected = f"{array.dtype} {list(array.shape)}", f"{entry['dtype']} {entry['shape']}"

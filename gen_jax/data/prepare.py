@@ -92,7 +92,7 @@ def known(source: Source, base: Path, *, again: bool = False) -> None:
         if work is None:
             return
         way, folder, how = fetch.obtain(source.name, source.ways, base, work)
-        log.info("%s: taken %s; writing it with TFDS", source.name, how)
+        log.info("%s: taken %s; writing %d examples with TFDS", source.name, how, sum(source.sizes.values()))
         from gen_jax.data import builders  # TFDS takes a second, and only preparation needs it
 
         fields = {name: (field.shape, field.dtype) for name, field in source.fields.items()}

@@ -1,0 +1,22 @@
+"""python -m experiments: the papers, their presets and what each costs."""
+
+import importlib
+from pathlib import Path
+
+from gen_jax.config import paper_of
+
+
+def main() -> None:
+    """One paragraph for each experiment file."""
+    for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
+        paper, module = paper_of(path), importlib.import_module(f"experiments.{path.stem}")
+        print(
+            f"{path.stem}: {paper.title}\n  {paper.authors}. {paper.venue}."
+            + (f" arXiv:{paper.arxiv}" if paper.arxiv else "")
+        )
+        print(*(f"    {preset:<10} {cost}" for preset, (cost, _) in module.PRESETS.items()), sep="\n")
+    print("\nRun one with `python -m experiments.PAPER PRESET`; `--help` after either shows what can be changed.")
+
+
+if __name__ == "__main__":
+    main()
