@@ -92,14 +92,18 @@ def prepared(name: str, directories: Sequence[Path | None]) -> dict[str, Sequenc
     tried: list[str] = []
     if Path(name).is_absolute():
         with _failing(tried, name):
-            return dict(tfds.builder_from_directory(name).as_data_source())
+            if opened := dict(tfds.builder_from_directory(name).as_data_source()):
+                return opened
+            raise FileNotFoundError("it has no split")
         raise DataError(f"{tried[0]} holds no set that TFDS has prepared as array_record: name a version's directory.")
     known, _, detail = name.partition(":")
     address = known if not detail else f"{known}:{detail}" if detail[0].isdigit() else f"{known}/{detail}"
     for directory in directories:
         place = str(directory or "TFDS's own directory ($TFDS_DATA_DIR, else ~/tensorflow_datasets)")
         with _failing(tried, place):
-            return dict(tfds.data_source(address, data_dir=directory, download=False))
+            if opened := dict(tfds.data_source(address, data_dir=directory, download=False)):
+                return opened
+            raise FileNotFoundError(f"no files of {address}")
     raise DataError(
         f"tfds:{name} is not prepared as array_record: tried {'; '.join(tried)}; prepare it with "
         f"tfds.builder({address!r}, file_format='array_record').download_and_prepare(), or name its directory."
@@ -126,8 +130,10 @@ def fields(source: Sequence[Any]) -> dict[str, tuple[tuple[int, ...], str]]:
         for name, value in example.items()
         if value.dtype.kind in "biuf" and (name == "image" or None not in (sizes[name] or ()))
     }
-    if "image" not in found or len(found["image"][0]) != 3:
-        raise DataError(f"there is no feature 'image' of three axes, only {', '.join(sorted(example))}.")
+    shape, dtype = found.get("image", ((), ""))
+    if len(shape) != 3 or dtype != "uint8":
+        given = ", ".join(f"{name} {value.dtype} {list(value.shape)}" for name, value in example.items())
+        raise DataError(f"there is no feature 'image' of uint8 [h, w, c], only {given}.")
     return found
 
 

@@ -84,7 +84,7 @@ def obtain(name: str, ways: Iterable[Way], base: Path, work: Path) -> tuple[Way,
             _download(way, folder) if way.client == "url" else _ask(way, folder)
             return way, _unpacked(way, folder, work), str(way)
         except (OSError, DataError) as error:
-            tried.append(f"{way} ({_brief(getattr(error, 'reason', error))})")
+            tried.append(f"{way} ({_brief(error)})")
             log.warning("%s: not by %s", name, tried[-1])
     wanted = " or ".join(
         " and ".join(f"{file} (SHA-256 {expected})" for file, expected in way.files.items())
@@ -98,7 +98,7 @@ def obtain(name: str, ways: Iterable[Way], base: Path, work: Path) -> tuple[Way,
 
 
 def _brief(error: object) -> str:
-    return " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__
+    return " ".join(str(error).split()).strip("<>.")[:300] or type(error).__name__
 
 
 def _download(way: Way, folder: Path) -> None:

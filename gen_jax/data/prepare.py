@@ -52,6 +52,12 @@ class Source:
         return self.fields["image"].sha256
 
 
+def labelled(shape: tuple[int, ...], *sha256: str) -> dict[str, Field]:
+    """Images of ten classes; the hashes are those of the training images, their labels, the test images, theirs."""
+    image, label = (dict(zip(("train", "test"), sha256[start::2], strict=True)) for start in (0, 1))
+    return {"image": Field(shape, image), "label": Field((), label, range=(0, 9))}
+
+
 def home(name: str, base: Path) -> Path:
     """Where a set's arrays are; the names of sets that TFDS prepared may hold any character."""
     if name.startswith("tfds:"):

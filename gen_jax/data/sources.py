@@ -13,14 +13,8 @@ from pathlib import Path
 from gen_jax.data import arrays, formats, prepare
 from gen_jax.data.arrays import Block, default_directory
 from gen_jax.data.fetch import Way
-from gen_jax.data.prepare import Field, Source
+from gen_jax.data.prepare import Field, Source, labelled
 from gen_jax.errors import DataError
-
-
-def _labelled(shape: tuple[int, ...], *sha256: str) -> dict[str, Field]:
-    """Images of ten classes; the hashes are those of the training images, their labels, the test images, theirs."""
-    image, label = (dict(zip(("train", "test"), sha256[start::2], strict=True)) for start in (0, 1))
-    return {"image": Field(shape, image), "label": Field((), label, range=(0, 9))}
 
 
 DIGITS = Source(
@@ -30,7 +24,7 @@ DIGITS = Source(
     licence="BSD-3-Clause (scikit-learn, which bundles it); UCI's own terms: CC BY 4.0",
     citation="Alpaydin, Kaynak. Cascading classifiers. Kybernetika, 1998.",
     sizes={"train": 1500, "test": 297},
-    fields=_labelled(
+    fields=labelled(
         (8, 8, 1),
         "875a24c0790f1981762fb36d014bf564ebd54024c7c2913c6e4d238fb13418d7",
         "e2fd6b6f26a4b1209a81b338ea6e2e743f689f6e990db31cfd6d59849794c750",
@@ -47,7 +41,7 @@ MNIST = Source(
     licence="CC BY-SA 3.0, as TensorFlow Datasets states it; the original page names none",
     citation="LeCun, Bottou, Bengio, Haffner. Gradient-based learning applied to document recognition. 1998.",
     sizes={"train": 60000, "test": 10000},
-    fields=_labelled(
+    fields=labelled(
         (28, 28, 1),
         "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
         "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
@@ -94,7 +88,7 @@ FASHION_MNIST = Source(
     licence="MIT, Zalando SE",
     citation="Xiao, Rasul, Vollgraf. Fashion-MNIST: a novel image dataset for benchmarking. arXiv:1708.07747, 2017.",
     sizes={"train": 60000, "test": 10000},
-    fields=_labelled(
+    fields=labelled(
         (28, 28, 1),
         "2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012",
         "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7",
@@ -134,7 +128,7 @@ CIFAR10 = Source(
     licence="none stated; its page asks to cite the technical report",
     citation="Krizhevsky. Learning multiple layers of features from tiny images. Technical report, 2009.",
     sizes={"train": 50000, "test": 10000},
-    fields=_labelled(
+    fields=labelled(
         (32, 32, 3),
         "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
         "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
@@ -233,7 +227,7 @@ def load(name: str, split: str = "train", directory: Path | None = None) -> Bloc
 def make(name: str, directory: Path | None = None, *, again: bool = False) -> Path:
     """Prepare a set unless it is prepared; gives the directory of its arrays."""
     name, source = _resolve(name)
-    base = directory or default_directory()
+    base = (directory or default_directory()).absolute()
     home = prepare.home(name, base)
     if again or not (home / arrays.MANIFEST).is_file():
         prepare.known(source, base, again=again) if source else prepare.foreign(name, base, again=again)
@@ -243,7 +237,7 @@ def make(name: str, directory: Path | None = None, *, again: bool = False) -> Pa
 def verify(name: str, directory: Path | None = None) -> int:
     """Hash every array of a prepared set, however large, and compare with what is known; gives their number."""
     name, source = _resolve(name)
-    return prepare.verify(name, source, prepare.home(name, directory or default_directory()))
+    return prepare.verify(name, source, prepare.home(name, (directory or default_directory()).absolute()))
 
 
 def _resolve(name: str) -> tuple[str, Source | None]:

@@ -83,8 +83,8 @@ def classifier(
     name: str = "mnist",
     seed: int = 0,
     epochs: int = 6,
-    batch: int = 256,
-    rate: float = 4e-3,
+    batch: int = 128,
+    rate: float = 3e-3,
     shift: int = 2,
 ) -> Classifier:
     """The classifier of these images [n, h, w, c] and labels [n], from the user's cache or trained now.

