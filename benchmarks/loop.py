@@ -1,8 +1,8 @@
 """python -m benchmarks.loop PAPER PRESET: what the loop costs beside the bare jitted step.
 
 A long and a short run are timed: what the long one takes more, divided by its additional steps, is the time of a step
-with all that the loop does (lines, checkpoints, pictures), without start, compilation and the last evaluation. The bare
-step is `jax.jit(game.step)` on a batch that is already there, called in turn; the chunk is the loop's own program alone.
+with all that the loop does (lines, checkpoints, pictures), without start, compilation and the last evaluation. The
+bare step is `jax.jit(game.step)` on a batch that is at hand; the chunk is the loop's own program alone.
 """
 
 import contextlib

@@ -175,10 +175,10 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     def seen(x: Array | np.ndarray) -> frechet.Moments:
         return frechet.moments(judge.features(np.asarray(x).reshape(-1, *shape)))
 
-    of_test, prior, noise = seen(data.test["image"]), *jax.random.split(key)
-    x = data.prepare({"image": jnp.asarray(data.test["image"])}, noise)["x"]
+    prior, pixels, first, second = jax.random.split(key, 4)
+    of_test, x = seen(data.test["image"]), data.prepare({"image": jnp.asarray(data.test["image"])}, pixels)["x"]
     draws = model(decoded, jax.random.normal(prior, (config.draws, config.latents)))
-    again, codes = model(own_codes, x, noise), model(coded, x, noise)
+    again, codes = model(own_codes, x, first), model(coded, x, second)
     return {
         **{f"test/frechet_{name}": frechet.distance(seen(x), of_test) for name, x in draws.items()},
         **{f"test/frechet_{name}_reconstructions": frechet.distance(seen(x), of_test) for name, x in again.items()},
@@ -218,8 +218,9 @@ def linear_world() -> dict[str, float]:
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
     """The same draws from N(0, I) through both decoders, and reconstructions by both."""
     shape = SOURCES[config.data].fields["image"].shape
-    (batch, _), *_ = pipeline.batches(data.test, data.prepare, key, batch_size=100, count=100)
-    draws, again = model(decoded, jax.random.normal(key, (100, config.latents))), model(own_codes, batch["x"], key)
+    (batch, noise), *_ = pipeline.batches(data.test, data.prepare, key, batch_size=100, count=100)
+    draws = model(decoded, jax.random.normal(jax.random.fold_in(key, 1), (100, config.latents)))
+    again = model(own_codes, batch["x"], noise)
     pictures = {f"samples_{name}": x for name, x in draws.items()}
     pictures |= {f"reconstructions_{name}": x for name, x in again.items()}
     return {name: images.grid(x.reshape(-1, *shape)) for name, x in pictures.items()}

@@ -283,8 +283,9 @@ def encoded(model: Any, x: Array) -> Array:
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
     """Draws from the prior (figure 5), reconstructions, interpolations, and for N_z = 2 the manifold (figure 4)."""
-    draws = jax.random.normal(key, (100, config.latents))
-    (batch, _), *_ = pipeline.batches(data.test, data.prepare, key, batch_size=50, count=50)
+    prior, noise = jax.random.split(key)
+    draws = jax.random.normal(prior, (100, config.latents))
+    (batch, _), *_ = pipeline.batches(data.test, data.prepare, noise, batch_size=50, count=50)
     z = model(encoded, batch["x"])  # [50, N_z]
     pairs = jnp.stack([batch["x"], model(decoded, z)], 1).reshape(100, -1)  # original, reconstruction, original, ...
     way = jnp.linspace(0, 1, 10)[None, :, None]

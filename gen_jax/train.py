@@ -56,7 +56,7 @@ class Loop:
 
     def start(self) -> tuple[int, State]:
         """The newest good checkpoint, or the first state; (step, state)."""
-        state = _first(self.game, self.data, self.born, self.order, self.config.batch_size, self.mesh)
+        state = _first(self.game, self.data, self.born, self.config.batch_size, self.mesh)
         restored = self.checkpoints.restore(jax.tree.map(_place, state), self.journal.say)
         if restored is None:
             self.journal.resume(0)
@@ -101,7 +101,9 @@ class Loop:
         with self.interrupts.saved(step):
             model = game.trained(self.module, state)
             if self.passed(self.run.sample_every, step):
-                self.draw(step, self.experiment.sample(self.config, model, self.data, self.judge))
+                self.draw(
+                    step, self.experiment.sample(self.config, model, self.data, jax.random.fold_in(self.judge, 0))
+                )
             if self.passed(self.run.evaluate_every, step):
                 self.journal.say(f"Evaluating at step {step}.")
                 key = jax.random.fold_in(self.judge, step)
@@ -205,14 +207,15 @@ def _advance(loop: Loop, step: int) -> Callable[[State], tuple[State, Any]]:
     return advance
 
 
-def _first(game: Game, data: pipeline.Data, born: Key, order: Key, batch_size: int, mesh: Any) -> State:
+def _first(game: Game, data: pipeline.Data, key: Key, batch_size: int, mesh: Any) -> State:
     """The state before the first step; the shapes of the networks come from a batch of the data."""
 
-    def init(raw: Any, born: Key, order: Key) -> State:
-        return game.init(born, data.prepare(raw, order))
+    def init(raw: Any, key: Key) -> State:
+        born, noise = jax.random.split(key)
+        return game.init(born, data.prepare(raw, noise))
 
     raw = {name: np.asarray(array[:batch_size]) for name, array in data.train.items()}
-    return jax.jit(init, out_shardings=sharding.everywhere(mesh))(raw, born, order)
+    return jax.jit(init, out_shardings=sharding.everywhere(mesh))(raw, key)
 
 
 def _place(leaf: Any) -> Any:

@@ -3,13 +3,13 @@
 import os
 
 os.environ.setdefault("NPROC", "32")  # with fewer threads, collectives among simulated devices deadlock
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 
 import jax
 import pytest
 
 from gen_jax import cache
 
+jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")  # catches [b] against [b, 1]
 cache.compiled_programs()
 

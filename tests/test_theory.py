@@ -12,12 +12,12 @@ from scipy import stats
 
 from gen_jax.data import worlds
 from gen_jax.data.worlds import LinearGaussian
+from gen_jax.errors import UserError
 from gen_jax.evaluation import frechet, likelihood
 
 D, K = 6, 3
-elbo, log_evidence, best_mean_field = map(
-    jax.jit, (LinearGaussian.elbo, LinearGaussian.log_evidence, LinearGaussian.best_mean_field)
-)
+elbo, log_evidence = jax.jit(LinearGaussian.elbo), jax.jit(LinearGaussian.log_evidence)
+best_mean_field, mean_field_gap = jax.jit(LinearGaussian.best_mean_field), jax.jit(LinearGaussian.mean_field_gap)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def sample(world, seed, n):
 def any_posterior(seed, n):
     """n arbitrary diagonal Gaussians q(z|x): mean and log variance."""
     random = np.random.default_rng(seed)
-    return jnp.asarray(random.normal(0, 2, (n, K))), jnp.asarray(random.normal(-1, 1.5, (n, K)))
+    return random.normal(0, 2, (n, K)), random.normal(-1, 1.5, (n, K))
 
 
 # The world is what it says: against SciPy and against conditioning of the joint Gaussian.
@@ -68,6 +68,16 @@ def test_world_is_the_gaussian_that_it_says():
     error = np.sqrt((np.outer(np.diag(joint), np.diag(joint)) + joint**2) / len(x))
     assert (np.abs(sampled - joint) < 5 * error).all()
     assert (np.abs(x.mean(axis=0) - m) < 5 * np.sqrt(np.diag(covariance) / len(x))).all()
+
+
+def test_world_keeps_single_precision():
+    world = LinearGaussian(*(part.astype(jnp.float32) for part in arbitrary()))
+    x, z = sample(world, 0, 100)
+    q = [part.astype(np.float32) for part in any_posterior(1, 100)]
+    divergence = jax.jit(LinearGaussian.kl_to_posterior)(world, x, *q)
+    found = [x, z, log_evidence(world, x), elbo(world, x, *q), divergence, *best_mean_field(world, x)]
+    assert {part.dtype.name for part in (*found, *world.posterior(x), world.frechet_to(world))} == {"float32"}
+    np.testing.assert_allclose(found[3] + divergence, found[2], rtol=1e-4)
 
 
 # log p(x) = ELBO + KL(q(z|x) || p(z|x)), for every q.
@@ -105,15 +115,19 @@ def log_weight(world, x, z, q_mean, q_log_variance):
 # The mean-field gap: a diagonal q is not free.
 
 
-@pytest.mark.parametrize("world, tight", [(arbitrary(), False), (diagonal(), True)], ids=["arbitrary", "diagonal"])
-def test_mean_field_gap(world, tight):
+@pytest.mark.parametrize("make", [arbitrary, diagonal])
+def test_mean_field_gap(make):
     """0.5 (sum log P_jj - log det P): what even the best diagonal q loses; zero if and only if W^T W is diagonal."""
+    world = make()
     x, _ = sample(world, 5, 50)
     best = best_mean_field(world, x)
-    gap = float(world.mean_field_gap())
+    gap = float(mean_field_gap(world))
     most = elbo(world, x, *best)
     np.testing.assert_allclose(log_evidence(world, x) - most, gap, atol=1e-12)
-    assert (abs(gap) < 1e-14) if tight else (gap > 0.1)
+    assert (abs(gap) < 1e-14) if make is diagonal else (gap > 0.1)
+
+    mixed = world._replace(weights=world.weights @ (np.eye(K) + 1e-3 * np.eye(K, k=1)))  # a little of one in the next
+    assert mean_field_gap(mixed) > 1e-8
 
     slopes = jax.jit(jax.grad(lambda q: world.elbo(x, *q).sum()))(best)
     for slope in slopes:
@@ -177,7 +191,13 @@ def test_evidence_of_ppca():
     np.testing.assert_allclose(log_evidence(world, x).mean(), expected, rtol=1e-13)
     turned = world._replace(weights=world.weights @ np.linalg.qr(arbitrary().weights[:K])[0])
     np.testing.assert_allclose(log_evidence(turned, x).mean(), expected, rtol=1e-13)  # W is known up to a rotation,
-    assert turned.mean_field_gap() > 0.1  # but only one rotation suits a diagonal q
+    assert mean_field_gap(turned) > 0.01  # but only one rotation suits a diagonal q
+
+
+@pytest.mark.parametrize("k", [0, D])
+def test_ppca_of_no_or_all_components_is_refused(k):
+    with pytest.raises(UserError, match="another k"):
+        worlds.principal_components(dataset(), k)
 
 
 # The importance-weighted bound grows with k to the evidence.
@@ -207,7 +227,7 @@ def test_importance_weighted_bound_grows_to_the_evidence():
     for (low, low_error), (high, high_error) in itertools.pairwise(steps):
         assert high - low > 3 * (low_error**2 + high_error**2) ** 0.5
     assert abs(found[0][0] - elbo(world, x, *q)[0]) < 4 * found[0][1]
-    assert steps[4][0] - found[3][0] < 0.02 < steps[4][0] - found[0][0]
+    assert steps[4][0] - found[3][0] < 0.06 < 3 < steps[4][0] - found[0][0]
 
 
 @pytest.mark.parametrize("samples", [1, 5, 50, 500])
@@ -245,7 +265,7 @@ def test_an_autoencoder_is_not_a_generative_model():
         closed = np.sum((np.sqrt(values[:K]) - scale) ** 2) + values[K:].sum()
         np.testing.assert_allclose(distances[-1], closed, rtol=1e-12)
     np.testing.assert_allclose(errors, values[K:].sum(), rtol=1e-12)
-    assert min(distances) >= values[K:].sum() and max(distances) > 5 * min(distances)
+    assert min(distances) >= values[K:].sum() and max(distances) > 4 * min(distances)
 
     found = worlds.principal_components(jnp.asarray(x), K)
     assert frechet.distance(data, frechet.Moments(*map(np.asarray, found.moments()), 500)) < 1e-12

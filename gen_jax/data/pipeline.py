@@ -1,8 +1,8 @@
 """The batch of (seed, step): a pure function, so that a run which is stopped and resumed sees what it would have seen.
 
-The order of an epoch is a keyed bijection of the indices, evaluated only where it is needed: nothing is shuffled, nothing
-is remembered. Sets that fit stay on the device and a batch is a gather; larger ones stream, the next chunk being gathered
-on the host while the device computes.
+The order of an epoch is a keyed bijection of the indices, evaluated only where it is needed: nothing is shuffled,
+nothing is remembered. Sets that fit stay on the device and a batch is a gather; larger ones stream, the next chunk
+being gathered on the host while the device computes.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -107,10 +107,18 @@ def permute(index: Array, count: int, key: Key) -> Array:
 
 
 def indices(key: Key, step: Array, *, count: int, batch_size: int) -> Array:
-    """Which examples make the batch of a step: [batch_size]. Each epoch is a new order; its last partial batch is left."""
+    """The examples in the batch of a step: [batch_size]. Each epoch is a new order; its last partial batch is left."""
     per_epoch = count // batch_size
     epoch, batch = step // per_epoch, step % per_epoch
     return permute(batch * batch_size + jnp.arange(batch_size), count, jax.random.fold_in(key, epoch))
+
+
+def _order(key: Key) -> Key:
+    return jax.random.fold_in(key, 0)
+
+
+def _augmentation(key: Key, step: Array) -> Key:
+    return jax.random.fold_in(jax.random.fold_in(key, 1), step)
 
 
 BatchOf = Callable[[Batch, Key, Array, Array], Batch]  # (raw arrays, key, step, first step of the chunk) -> batch
@@ -121,9 +129,8 @@ def resident(arrays: Arrays, prepare: Callable[[Batch, Key], Batch], *, batch_si
     count = size(arrays)
 
     def batch_of(raw: Batch, key: Key, step: Array, first: Array) -> Batch:
-        order, augment = jax.random.split(key)
-        chosen = indices(order, step, count=count, batch_size=batch_size)
-        return prepare({n: a[chosen] for n, a in raw.items()}, jax.random.fold_in(augment, step))
+        chosen = indices(_order(key), step, count=count, batch_size=batch_size)
+        return prepare({n: a[chosen] for n, a in raw.items()}, _augmentation(key, step))
 
     return batch_of
 
@@ -132,8 +139,7 @@ def streamed(prepare: Callable[[Batch, Key], Batch]) -> BatchOf:
     """The same batch where the raw arrays are those of one chunk, [steps, batch, ...], as `stream` gathers them."""
 
     def batch_of(raw: Batch, key: Key, step: Array, first: Array) -> Batch:
-        augment = jax.random.split(key)[1]
-        return prepare({n: a[step - first] for n, a in raw.items()}, jax.random.fold_in(augment, step))
+        return prepare({n: a[step - first] for n, a in raw.items()}, _augmentation(key, step))
 
     return batch_of
 
@@ -142,7 +148,7 @@ def stream(
     arrays: Arrays, key: Key, chunks: Iterator[tuple[int, int]], *, batch_size: int
 ) -> Iterator[dict[str, np.ndarray]]:
     """For each (first step, number of steps): the same raw batches, [steps, batch, ...], gathered one chunk ahead."""
-    count, order = size(arrays), jax.random.split(key)[0]
+    count, order = size(arrays), _order(key)
     chosen_by = jax.jit(jax.vmap(lambda key, step: indices(key, step, count=count, batch_size=batch_size), (None, 0)))
 
     def gather(first: int, steps: int) -> dict[str, np.ndarray]:

@@ -16,7 +16,6 @@ from gen_jax.data.fetch import Way
 from gen_jax.data.prepare import Field, Source, labelled
 from gen_jax.errors import DataError
 
-
 DIGITS = Source(
     name="digits",
     description="Handwritten digits, 8 x 8, grey, ten classes; 0..16 is stored as round(v * 255 / 16).",

@@ -35,7 +35,7 @@ class LinearGaussian(NamedTuple):
 
     def log_evidence(self, x: Array) -> Array:
         """log p(x).  # [n, d] -> [n]"""
-        return jax.vmap(multivariate_normal.logpdf, (0, None, None))(x, *self.moments())
+        return jnp.asarray(jax.vmap(multivariate_normal.logpdf, (0, None, None))(x, *self.moments()))
 
     def precision(self) -> Array:
         """I + W^T W / s^2 [k, k], the inverse of the posterior's covariance, the same for every image."""

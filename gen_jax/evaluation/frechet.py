@@ -136,7 +136,8 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(np.asarray(covariance, np.float64))
     if values[0] < -1e-6 * abs(values[-1]):
         raise DataError(f"A covariance has the eigenvalue {values[0]:.3g}, but none may be negative: compute it again.")
-    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    values[values < len(values) * np.finfo(float).eps * values[-1]] = 0  # rounding noise, whose root would not be small
+    return (vectors * np.sqrt(values)) @ vectors.T
 
 
 def _checked(features: Any) -> np.ndarray:

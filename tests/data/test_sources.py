@@ -11,7 +11,6 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 from sklearn.datasets import load_digits
 
 from gen_jax.data import __main__ as command
@@ -98,15 +97,6 @@ def test_tfds_opens_what_we_prepared(toy, monkeypatch):
     for name in ("tfds:gen_jax_toy", "tfds:gen_jax_toy:1.0.0"):
         np.testing.assert_array_equal(sources.load(name, "train", toy)["image"], VALUES["train"]["image"])
     assert "tensorflow" not in sys.modules
-
-
-def test_a_large_set_is_compressed_on_its_way(tmp_path, monkeypatch):
-    from gen_jax.data import builders
-
-    monkeypatch.setattr(builders, "GATHERED", 1000)
-    prepare.known(TOY, tmp_path)
-    features = json.loads(next(tmp_path.glob("tfds/*/*/features.json")).read_text())
-    assert features["featuresDict"]["features"]["image"]["tensor"]["encoding"] == "zlib"
 
 
 def test_the_manifest(toy):
@@ -216,91 +206,6 @@ def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DirectoryError, match="choose another place with GEN_JAX_DATA"):
         sources.load("digits", "train", tmp_path / "file")
-
-
-def foreign(tmp_path):
-    """A set that somebody else's builder prepared: shuffled, PNG images, nested and textual features."""
-    import tensorflow_datasets as tfds
-
-    pictures = {
-        "plain": tfds.features.Image(shape=(4, 3, 1)),
-        "ragged": tfds.features.Image(shape=(None, None, 1)),
-        "floats": tfds.features.Tensor(shape=(4, 3, 1), dtype=np.float32),
-    }
-
-    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-        VERSION = tfds.core.Version("2.0.0")
-        BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in pictures]  # noqa: RUF012
-        name = "theirs"
-
-        def _info(self):
-            features = {
-                "image": pictures[self.builder_config.name],
-                "label": tfds.features.ClassLabel(num_classes=10),
-                "about": {"value": tfds.features.Tensor(shape=(2,), dtype=np.float64), "note": tfds.features.Text()},
-                "many": tfds.features.Sequence(tfds.features.Scalar(np.int64)),
-            }
-            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
-
-        def _split_generators(self, manager):
-            return {"train": self._generate_examples(7), "unsupervised": self._generate_examples(3)}
-
-        def _generate_examples(self, size):
-            for number in range(size):
-                pixels = VALUES["train"]["image"][number]
-                image = {
-                    "plain": Image.fromarray(pixels[..., 0]),
-                    "ragged": Image.fromarray(pixels[: number % 2 + 1, :, 0]),
-                    "floats": pixels / np.float32(255),
-                }[self.builder_config.name]
-                example = {
-                    "image": image,
-                    "label": int(VALUES["train"]["label"][number]),
-                    "about": {"value": VALUES["train"]["latents"][number].astype(np.float64), "note": "text"},
-                    "many": list(range(number)),
-                }
-                yield number, example
-
-    builders = [Builder(config=name, data_dir=tmp_path, file_format="array_record") for name in pictures]
-    for builder in builders:
-        builder.download_and_prepare()
-    return builders
-
-
-def test_sets_that_somebody_else_prepared(tmp_path, monkeypatch):
-    theirs = foreign(tmp_path / "theirs")[0]
-    source = theirs.as_data_source("train")
-    monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tmp_path / "theirs"))
-    base = tmp_path / "base"
-    for name in ("tfds:theirs:plain", "tfds:theirs/plain:2.0.0", f"tfds:{theirs.data_dir}"):
-        got = sources.load(name, "train", base)
-        assert set(got) == {"image", "label", "about.value"}  # no text, no sequences of different lengths
-        assert [got[field].dtype.name for field in ("image", "label", "about.value")] == ["uint8", "int32", "float32"]
-        for number, example in enumerate(source):
-            np.testing.assert_array_equal(got["image"][number], example["image"])
-            assert got["label"][number] == example["label"]
-            np.testing.assert_array_equal(got["about.value"][number], example["about"]["value"].astype(np.float32))
-        assert len(sources.load(name, "unsupervised[:2]", base)["image"]) == 2
-    assert len(list((base / "arrays").glob("tfds-*"))) == 3
-    with pytest.raises(DataError, match="no split 'test': choose from train, unsupervised"):
-        sources.load("tfds:theirs:plain", "test", base)
-    with pytest.raises(DataError, match=r"field 'image' has examples of shape \[.*\] beside others"):
-        sources.load("tfds:theirs:ragged", "train", base)
-    with pytest.raises(DataError, match=r"no feature 'image' of uint8 .* image float32 \[4, 3, 1\]"):
-        sources.load("tfds:theirs:floats", "train", base)
-    os.rename(tmp_path / "theirs", tmp_path / "gone")
-    assert len(sources.load("tfds:theirs:plain", "train", base)["image"]) == 7  # open without the original
-
-
-@pytest.mark.parametrize(
-    "name", ["tfds:nothing_like_this", "tfds:mnist", "tfds:mnist:1.0.0", "tfds:a/b:c", "tfds:", "tfds:/"]
-)
-def test_sets_that_tfds_has_not_prepared(tmp_path, monkeypatch, name):
-    monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tmp_path / "theirs"))
-    with pytest.raises(DataError, match="prepared as array_record") as caught:
-        sources.load(name, "train", tmp_path)
-    assert "\n" not in str(caught.value)
-    assert not list((tmp_path / "arrays").glob("tfds*"))
 
 
 def test_the_command(toy, capfd, tmp_path):
