@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.stats import multivariate_normal
 
-from gen_jax import errors
+from gen_jax.errors import UserError
 from gen_jax.types import Array, Key
 
 
@@ -104,7 +104,7 @@ def principal_components(x: Array, k: int) -> LinearGaussian:
     free rotation is left at I, so W^T W is diagonal and a diagonal q reaches the posterior.
     """
     if not 0 < k < x.shape[1] or len(x) < 2:
-        raise errors.UserError(
+        raise UserError(
             f"principal_components was given {len(x)} points of {x.shape[1]} dimensions and k={k}; "
             f"it needs at least 2 points and 0 < k < {x.shape[1]}: choose another k."
         )

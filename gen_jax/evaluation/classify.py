@@ -37,7 +37,7 @@ class Network(nn.Module):
     @nn.compact
     def __call__(self, images: Array) -> tuple[Array, Array]:
         """Logits, and the activations below them as features."""  # [b, h, w, c] -> [b, classes], [b, 128]
-        x = images / 255.0 if images.dtype == np.uint8 else images
+        x = images.astype(jnp.float32) / (255 if images.dtype == jnp.uint8 else 1)
         x = nn.relu(nn.Conv(16, (5, 5), strides=2)(x))  # [b, h/2, w/2, 16]
         x = nn.relu(nn.Conv(64, (3, 3), strides=2)(x))  # [b, h/4, w/4, 64]
         x = nn.relu(nn.Dense(128)(x.reshape(len(x), -1)))  # [b, 128]
@@ -158,8 +158,7 @@ def _moved(images: Array, key: Key, most: int) -> Array:
     """Each image moved by its own -most..most pixels along both axes, its border repeated: [b, h, w, c] -> the same."""
     padded = jnp.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
     corners = jax.random.randint(key, (len(images), 2), 0, 2 * most + 1)  # [b, 2]
-    cut = lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), images.shape[1:])  # noqa: E731
-    return jax.vmap(cut)(padded, corners)
+    return jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), images.shape[1:]))(padded, corners)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -177,9 +176,9 @@ def _see(network: Network, params: Any, images: np.ndarray) -> tuple[np.ndarray,
 
 def _load(path: Path, made_of: dict[str, Any]) -> tuple[bytes, float] | None:
     """The stored weights and their accuracy, if there and whole; a line in the log says why they are not used."""
-    if not path.exists():
-        return None
     try:
+        if not path.exists():
+            return None
         content, record = path.read_bytes(), json.loads(path.with_suffix(".json").read_text("utf-8"))
         if record["made_of"] == made_of and record["sha256"] == _digest(content):
             return content, float(record["accuracy"])

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from gen_jax.errors import UserError
 from gen_jax.types import Array, Key
 
 
 def importance_weighted(log_weights: Callable[[Key, int], Array], key: Key, *, samples: int, chunk: int) -> Array:
-    """log 1/k sum_i w_i, with w_i = p(x, z_i) / q(z_i|x) for k draws z_i ~ q(z|x) (Burda et al. 2016, eq. 8).
+    """log 1/k sum_i w_i, with w_i = p(x, z_i) / q(z_i|x) for k draws z_i ~ q(z|x) (Burda et al. 2016, section 3).
 
     In expectation at most log p(x), growing with k. `log_weights(key, m)` draws m of log w for each image: [m, b]; only
     `chunk` of them are held at a time. Works inside jit; the draws depend on the key, on k and on the chunk's size.
@@ -41,4 +41,4 @@ def interval(values: Array | np.ndarray | Sequence[float]) -> tuple[float, float
     if array.size == 1:
         return float(array[0]), math.inf
     error = array.std(ddof=1) / math.sqrt(array.size)
-    return float(array.mean()), float(stats.t.ppf(0.975, array.size - 1) * error)
+    return float(array.mean()), float(special.stdtrit(array.size - 1, 0.975) * error)

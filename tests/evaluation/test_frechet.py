@@ -179,7 +179,7 @@ def test_equal_and_distant_sets():
 
 
 def test_density_and_coverage_of_one_distribution():
-    """Naeem et al. 2020, section 3.3: their expectations depend on n and k alone."""
+    """Naeem et al. 2020, section 3: their expectations depend on n and k alone."""
     n, k = 12, 3
     found = np.array([frechet.density_coverage(points(i, n), points(9000 + i, n), neighbours=k) for i in range(400)])
     missed = np.prod([(n - i) / (2 * n - i) for i in range(1, k + 1)])
