@@ -20,11 +20,11 @@ check: $(VENV)/dev
 $(VENV)/run: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is %d.%d: say make PYTHON=python3.12" % sys.version_info[:2])'
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: -r requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --progress-bar off -r requirements.txt
 	touch $@
 
 $(VENV)/dev: $(VENV)/run requirements-dev.txt
-	$(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: -r requirements-dev.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --progress-bar off -r requirements-dev.txt
 	touch $@
 
 clean:
