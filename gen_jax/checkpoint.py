@@ -15,27 +15,13 @@ from typing import Any, TypeVar
 
 import jax
 
+from gen_jax import files
 from gen_jax.errors import CheckpointError
+from gen_jax.files import sha256
 
 SEAL = "SEAL.json"
 STEP = "step-{:09d}"
 T = TypeVar("T")
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a crash leaves the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def tree_spec(tree: Any) -> dict[str, str]:
@@ -70,8 +56,8 @@ class Checkpoints:
     def _finish(self, response: Any, path: Path, seal: dict[str, Any]) -> None:
         try:
             response.result()
-            files = {str(f.relative_to(path)): sha256(f) for f in sorted(path.rglob("*")) if f.is_file()}
-            write_atomically(path / SEAL, _signed({**seal, "files": files}))
+            hashes = {str(f.relative_to(path)): sha256(f) for f in sorted(path.rglob("*")) if f.is_file()}
+            files.replace(path / SEAL, _signed({**seal, "files": hashes}))
             for old in self.steps()[self.keep :]:  # only now: there is a newer good one
                 (old / SEAL).unlink(missing_ok=True)
                 shutil.rmtree(old, ignore_errors=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gen_jax import config as configs
-from gen_jax.checkpoint import write_atomically
+from gen_jax import files
 from gen_jax.config import Experiment, Paper
 from gen_jax.errors import DirectoryError, InUseError, UserError
 
@@ -67,13 +67,13 @@ def describe(path: Path, experiment: Experiment, preset: str, config: Any) -> No
             fields = "; ".join(change.removeprefix("config.") for change in changed)
             raise UserError(f"The run directory {path} holds another run ({fields}); give another --run.dir.")
     else:
-        write_atomically(file, json.dumps(new, indent=1))
+        files.replace(file, json.dumps(new, indent=1))
     paper = Paper.of(experiment.__doc__)._asdict()
     claims = {name: dataclasses.asdict(claim) for name, claim in experiment.CLAIMS.items()}
-    write_atomically(
+    files.replace(
         path / "paper.json", json.dumps({**paper, "claims": claims, "units": dict(experiment.UNITS)}, indent=1)
     )
-    write_atomically(path / "command.txt", command(experiment, preset, sys.argv[1:]) + "\n")
+    files.replace(path / "command.txt", command(experiment, preset, sys.argv[1:]) + "\n")
 
 
 def command(experiment: Experiment, preset: str, arguments: list[str]) -> str:

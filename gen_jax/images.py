@@ -1,9 +1,7 @@
 """Arrays to pictures, on the host: ranges, grids, files. All arrays are NumPy's or convert to it."""
 
-import contextlib
 import io
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gen_jax.errors import DataError, DirectoryError, UserError
+from gen_jax import files
+from gen_jax.errors import DataError, UserError
 
 
 class PictureError(UserError, ValueError):
@@ -54,7 +53,7 @@ def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.nda
 
 def save(path: Path, image: Any) -> None:
     """A PNG of [h, w], [h, w, 1] or [h, w, 3]; real values as in `to_uint8`."""
-    replace_file(path, _encode([_picture(image)], "PNG"))
+    files.replace(Path(path), _encode([_picture(image)], "PNG"))
 
 
 def load(path: Path) -> np.ndarray:
@@ -75,25 +74,11 @@ def animation(path: Path, frames: Sequence[Any] | np.ndarray, *, milliseconds: i
     options = {"save_all": True, "append_images": pictures[1:], "duration": milliseconds, "loop": 0}
     match Path(path).suffix:
         case ".webp":
-            replace_file(path, _encode(pictures, "WEBP", quality=90, **options))
+            files.replace(Path(path), _encode(pictures, "WEBP", quality=90, **options))
         case ".gif":
-            replace_file(path, _encode(pictures, "GIF", **options))
+            files.replace(Path(path), _encode(pictures, "GIF", **options))
         case suffix:
             raise PictureError(f"An animation cannot be written as '{suffix}': name the file .webp or .gif.")
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: under a temporary name first, then renamed."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise DirectoryError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
 
 
 def _picture(image: Any) -> Image.Image:

@@ -25,10 +25,10 @@ import tyro
 from markupsafe import Markup
 from PIL import Image
 
+from gen_jax import files
 from gen_jax.config import NOT_LEARNT, flatten
 from gen_jax.curves import HUES, average, draw, is_logarithmic
 from gen_jax.errors import DataError, UserError
-from gen_jax.images import replace_file
 from gen_jax.runs import Run, content, read
 from gen_jax.types import Claim
 
@@ -81,7 +81,7 @@ def compare(directories: Sequence[Path], path: Path) -> Path:
         config=table(run.config for run in runs),
         environment=table(run.environment for run in runs),
     )
-    replace_file(path, page.encode("utf-8", "replace"))
+    files.replace(path, page.encode("utf-8", "replace"))
     return Path(path)
 
 

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import itertools
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax import cache, directory, game, images, sharding
-from gen_jax.checkpoint import Checkpoints, write_atomically
+from gen_jax import cache, directory, files, game, images, sharding
+from gen_jax.checkpoint import Checkpoints
 from gen_jax.config import Experiment, command_line
 from gen_jax.data import pipeline
 from gen_jax.errors import NonFiniteError, UserError
@@ -45,7 +46,7 @@ class Loop:
         pipeline.check_batch(self.data.train, config.batch_size)
         directory.describe(self.path, experiment, preset, config)
         self.environment = directory.environment(self.mesh.size)
-        write_atomically(self.path / "env.json", json.dumps(self.environment, indent=1))
+        files.replace(self.path / "env.json", json.dumps(self.environment, indent=1))
         self.journal = Journal(self.path, steps=config.steps, batch_size=config.batch_size)
         stack.callback(self.journal.close)
         self.checkpoints = Checkpoints(self.path / "checkpoints", keep=self.run.keep, environment=self.environment)
@@ -248,6 +249,8 @@ def main(name: str) -> int:
         experiment = cast(Experiment, importlib.import_module(name))
         preset, config = command_line(experiment, sys.argv[1:])
         cache.compiled_programs()
+        logging.basicConfig(format="%(message)s", stream=sys.stdout)
+        logging.getLogger("gen_jax").setLevel(logging.INFO)
         run(experiment, preset, config)
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)

@@ -8,7 +8,6 @@ import numpy as np
 import optax
 import pytest
 
-from gen_jax import checkpoint
 from gen_jax.checkpoint import SEAL, Checkpoints
 from gen_jax.errors import CheckpointError
 
@@ -156,9 +155,3 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"step-000000001 could not be written .*newest complete one is none"):
         writer.save(1, state_of(1), {})
     writer.close()
-
-
-def test_an_atomic_write_leaves_nothing_else(tmp_path):
-    checkpoint.write_atomically(tmp_path / "a", "old")
-    checkpoint.write_atomically(tmp_path / "a", "new")
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a", "new")]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gen_jax.errors import DataError
+from gen_jax.files import sha256
 
 Block = dict[str, np.ndarray]  # field -> its values for some consecutive examples, [n, ...]
 Entry = dict[str, Any]  # a file of the manifest: shape, dtype, size in bytes, sha256
@@ -27,15 +28,6 @@ def default_directory() -> Path:
         return Path(chosen).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser() / "gen_jax" / "data"
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def write(

@@ -23,6 +23,7 @@ from typing import IO, Literal
 
 from gen_jax.data import arrays
 from gen_jax.errors import DataError
+from gen_jax.files import sha256
 
 log = logging.getLogger("gen_jax.data")
 
@@ -62,7 +63,7 @@ def obtain(name: str, ways: Iterable[Way], base: Path, work: Path) -> tuple[Way,
     for way in ways:
         if way.files and all((hand / file).is_file() for file in way.files):
             for file, expected in way.files.items():
-                if (found := arrays.sha256(hand / file)) != expected:
+                if (found := sha256(hand / file)) != expected:
                     raise DataError(f"{hand / file} has SHA-256 {found}, expected {expected}: replace or remove it.")
             return way, _unpacked(way, hand, work), f"by hand: {', '.join(way.files)}"
     if hand.is_dir():
@@ -125,7 +126,7 @@ def _ask(way: Way, folder: Path) -> None:
         telling = [line for line in lines if re.match(r"ERROR|npm (error|ERR)|E:|.*No module", line)] or lines
         hint = "; `apt-get update` may be needed first" if way.client == "apt" else ""
         raise DataError(f"{telling[0] if telling else f'exit code {done.returncode}'}{hint}")
-    if (digest := arrays.sha256(folder / file)) != expected:
+    if (digest := sha256(folder / file)) != expected:
         raise DataError(f"{file} has SHA-256 {digest}, expected {expected}")
 
 

@@ -20,9 +20,8 @@ from flax import linen as nn
 from flax import traverse_util
 from safetensors import numpy as safetensors
 
-from gen_jax import cache
+from gen_jax import cache, files
 from gen_jax.errors import DataError, DirectoryError
-from gen_jax.images import replace_file
 from gen_jax.types import Array, Key
 
 log = logging.getLogger("gen_jax.evaluation")
@@ -193,8 +192,8 @@ def _keep(path: Path, made_of: dict[str, Any], content: bytes, accuracy: float) 
     """Store the weights, then their record: after a crash in between they count as damaged."""
     record = {"sha256": _digest(content), "accuracy": accuracy, "made_of": made_of}
     try:
-        replace_file(path, content)
-        replace_file(path.with_suffix(".json"), json.dumps(record, indent=1).encode())
+        files.replace(path, content)
+        files.replace(path.with_suffix(".json"), json.dumps(record, indent=1).encode())
     except DirectoryError as error:
         log.warning("The classifier is used but not kept: %s", error)
 

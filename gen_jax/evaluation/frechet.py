@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.metrics import pairwise_distances_chunked
 
 from gen_jax.errors import DataError, NonFiniteError
 
@@ -119,6 +118,8 @@ def density_coverage(real: Any, fake: Any, *, neighbours: int = 5) -> tuple[floa
 
 def _balls(centres: np.ndarray, points: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]:
     """How many of the centres' balls each point lies in [m], and whether each ball holds any point [n]."""
+    from sklearn.metrics import pairwise_distances_chunked  # slow to import
+
     _same_dimension(centres[0], points[0])
     if not 0 < neighbours < len(centres):
         raise DataError(f"Neighbour {neighbours} of {len(centres)} points was asked for: give 1 to {len(centres) - 1}.")

@@ -1,0 +1,30 @@
+"""Files written whole or not at all, and their hashes."""
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+from gen_jax.errors import DirectoryError
+
+
+def replace(path: Path, content: bytes | str) -> None:
+    """Write a file so that a crash leaves the old one or the new one; its folder is made where it is missing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise DirectoryError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
