@@ -2,7 +2,7 @@
 
 A long and a short run are timed: what the long one takes more, divided by its additional steps, is the time of a step
 with all that the loop does (lines, checkpoints, pictures), without start, compilation and the last evaluation. The
-bare step is `jax.jit(game.step)` on a batch that is at hand; the chunk is the loop's own program alone.
+bare step is the jitted step alone, preparation included, of a raw batch at hand; the chunk is the loop's own program.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import jax
 from gen_jax import cache, game, sharding, train
 from gen_jax.data import pipeline
 
-SHORT, LONG, ROUNDS = 1000, 4000, 3
+SHORT, LONG, ROUNDS = 1000, 4000, 5
 
 
 def whole(experiment: Any, preset: str, config: Any, steps: int) -> float:
@@ -34,13 +34,17 @@ def whole(experiment: Any, preset: str, config: Any, steps: int) -> float:
 
 
 def bare(experiment: Any, config: Any) -> tuple[float, float]:
-    """Seconds of a step: jitted alone with its batch at hand, and inside a chunk with its batch gathered."""
+    """Seconds of a step: jitted alone with its raw batch at hand, and inside a chunk with its batch gathered."""
     one, data, key = experiment.game(config), pipeline.load(experiment.source(config)), jax.random.key(0)
     raw = sharding.replicate(dict(data.train), sharding.mesh(1))
     batch_of = pipeline.resident(data.train, data.prepare, batch_size=config.batch_size)
-    batch = jax.jit(batch_of)(raw, key, 0, 0)
-    state = jax.jit(one.init)(key, batch)
-    step = jax.jit(one.step, donate_argnums=0)
+    batch = {name: array[: config.batch_size] for name, array in raw.items()}
+    state = jax.jit(lambda key: one.init(key, data.prepare(batch, key)))(key)
+
+    def prepared(state: game.State, batch: Any, key: Any) -> Any:
+        return one.step(state, data.prepare(batch, jax.random.fold_in(key, state.step)))
+
+    step = jax.jit(prepared, donate_argnums=0)
     length = config.run.log_every
 
     def play(state: game.State, raw: Any, key: Any) -> Any:
@@ -48,7 +52,7 @@ def bare(experiment: Any, config: Any) -> tuple[float, float]:
 
     chunk = jax.jit(play, donate_argnums=0)
     seconds = []
-    for function, arguments, calls in ((step, (batch,), 1000), (chunk, (raw, key), 1000 // length)):
+    for function, arguments, calls in ((step, (batch, key), 1000), (chunk, (raw, key), 1000 // length)):
         state, _ = function(state, *arguments)
         before = time.perf_counter()
         for _ in range(calls):

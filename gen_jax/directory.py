@@ -61,6 +61,7 @@ def describe(path: Path, experiment: Experiment, preset: str, config: Any) -> No
     file = path / "config.json"
     if file.exists():
         old = read_json(file)
+        configs.from_json(type(config), old.get("config", {}), str(file))  # or a sentence that says what is wrong
         ignore = ("preset", *(f"config.{name}" for name in configs.NOT_LEARNT))
         changed = configs.differences(old, new, ignore)
         if changed:

@@ -141,6 +141,22 @@ def test_another_config_in_the_same_directory_is_refused_with_its_fields(tmp_pat
     assert read_lines(tmp_path / "run" / "metrics.jsonl")[-1]["step"] == 10
 
 
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda text: text[:-9], "cannot be read as JSON"),
+        (lambda text: text.replace('"latents"', '"latent"'), "latent"),
+        (lambda text: text.replace('"batch_size": 32', '"batch_size": -32'), "batch-size is -32"),
+    ],
+)
+def test_a_damaged_config_is_read_strictly(tmp_path, damage, words):
+    train.run(vae, "tiny", config(tmp_path / "run", steps=10))
+    file = tmp_path / "run" / "config.json"
+    file.write_text(damage(file.read_text()))
+    with pytest.raises(UserError, match=words):
+        train.run(vae, "tiny", config(tmp_path / "run", steps=10))
+
+
 def test_two_writers(tmp_path):
     from gen_jax import directory
 
