@@ -106,11 +106,15 @@ class Journal:
         """A picture [h, w, 3] uint8 for TensorBoard."""
         self.events.add_image(name, image, step, dataformats="HWC")
 
-    def close(self) -> None:
-        """End the bar and flush the views."""
+    def end_bar(self) -> None:
+        """Leave the bar as it stands; what is said from now on comes below it."""
         if self.bar:
             self.bar.stop()
             self.bar = None
+
+    def close(self) -> None:
+        """End the bar and flush the views."""
+        self.end_bar()
         self.events.close()
         self.text.close()
 

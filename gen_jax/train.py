@@ -122,6 +122,7 @@ class Loop:
         from gen_jax import report
 
         self.checkpoints.wait()
+        self.journal.end_bar()
         pictures = sorted((self.path / "samples").glob("samples*-step-*.png"))
         for kind, group in itertools.groupby(pictures, lambda picture: picture.name.partition("-step-")[0]):
             frames = [images.load(picture) for picture in group]
@@ -213,8 +214,9 @@ def _first(game: Game, data: pipeline.Data, key: Key, batch_size: int, mesh: Any
 
     def init(raw: Any, key: Key) -> State:
         born, noise = jax.random.split(key)
-        return game.init(born, data.prepare(raw, noise))
+        return game.init(born, {**data.prepare(raw, noise), **whole})
 
+    whole = data.birth(data.train)
     raw = {name: np.asarray(array[:batch_size]) for name, array in data.train.items()}
     return jax.jit(init, out_shardings=sharding.everywhere(mesh))(raw, key)
 

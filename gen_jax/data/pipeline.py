@@ -26,6 +26,11 @@ def as_it_is(batch: Batch, key: Key) -> Batch:
     return batch
 
 
+def nothing(train: Arrays) -> Batch:
+    """Nothing of the training set as a whole is needed."""
+    return {}
+
+
 def vectors(batch: Batch, key: Key) -> Batch:
     """Adds "x": the grey values of "image", uint8 [b, h, w, c] -> float [b, h*w*c] in [0, 1]."""
     image = batch["image"]
@@ -44,6 +49,7 @@ class Source(NamedTuple):
     prepare: Callable[[Batch, Key], Batch] = as_it_is  # uint8 -> what the objective wants; augmentation
     train: str = "train"
     test: str = "test"
+    birth: Callable[[Arrays], Batch] = nothing  # what the first state may know of the whole training set
 
 
 class Data(NamedTuple):
@@ -52,12 +58,13 @@ class Data(NamedTuple):
     train: Arrays
     test: Arrays
     prepare: Callable[[Batch, Key], Batch]
+    birth: Callable[[Arrays], Batch] = nothing
 
 
 def load(source: Source, directory: Path | None = None) -> Data:
     """Open (and on first use prepare) a source's data."""
     train, test = (sources.load(source.name, split, directory) for split in (source.train, source.test))
-    return Data(train, test, source.prepare)
+    return Data(train, test, source.prepare, source.birth)
 
 
 def size(arrays: Arrays) -> int:

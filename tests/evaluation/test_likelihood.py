@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from gen_jax.errors import UserError
 from gen_jax.evaluation import likelihood
@@ -75,3 +75,20 @@ def test_interval_covers_the_truth_as_often_as_it_says():
     runs = np.random.default_rng(0).normal(5, 2, (4000, 3))
     covered = np.mean([abs(mean - 5) < half for mean, half in map(likelihood.interval, runs)])
     assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 4000)
+
+
+def test_parzen_window_against_scipy():
+    generator = np.random.default_rng(0)
+    samples, x = generator.uniform(size=(40, 6)), generator.uniform(size=(701, 6))
+    for width in (0.1, 0.5):
+        each = [stats.multivariate_normal(s, width**2 * np.eye(6)).logpdf(x) for s in samples]  # [n][m]
+        expected = special.logsumexp(each, axis=0) - np.log(40)
+        np.testing.assert_allclose(likelihood.parzen(samples, x, width), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_the_window_s_width_is_the_likeliest():
+    """Of many draws from N(0, 1) in one dimension the narrow window is best; of one draw at 0, width 1."""
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=(4000, 1))
+    assert likelihood.parzen_width(np.zeros((1, 1)), x, [0.1, 0.5, 1.0, 2.0]) == 1.0
+    assert likelihood.parzen_width(generator.normal(size=(4000, 1)), x, [0.1, 0.5, 1.0, 2.0]) == 0.1
