@@ -148,6 +148,7 @@ UNITS = {
     "test/prior_fitting": "nats per image",
     "test/nll_k5000": "nats per image",
     "test/nll_k500_of_1000": "nats per image, k = 500, first 1000 test images",
+    "test/nll_k5000_of_1000": "nats per image, k = 5000, first 1000 test images",
     "test/active_units": "latents",
 }
 

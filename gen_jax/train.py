@@ -102,9 +102,8 @@ class Loop:
         with self.interrupts.saved(step):
             model = game.trained(self.module, state)
             if self.passed(self.run.sample_every, step):
-                self.draw(
-                    step, self.experiment.sample(self.config, model, self.data, jax.random.fold_in(self.judge, 0))
-                )
+                fixed = jax.random.fold_in(self.judge, 0)  # the same latents at each step, so that frames compare
+                self.draw(step, self.experiment.sample(self.config, model, self.data, fixed))
             if self.passed(self.run.evaluate_every, step):
                 self.journal.say(f"Evaluating at step {step}.")
                 key = jax.random.fold_in(self.judge, step)
