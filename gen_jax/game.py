@@ -26,7 +26,8 @@ class Player(NamedTuple):
     moves: tuple[str, ...]  # the networks that it updates; all else is held fixed
     objective: Objective  # (model, batch, key) -> (loss, metrics)
     optimizer: optax.GradientTransformation  # any Optax chain
-    every: int = 1  # plays on the steps divisible by this
+    every: int = 1  # plays on the steps that leave the remainder `at` when divided by this
+    at: int = 0
 
 
 class State(struct.PyTreeNode):
@@ -140,7 +141,7 @@ def make(
                 rest = {metric: jnp.float32(jnp.nan) for metric in jax.eval_shape(play, state)[1]}
                 rest[FINITE] = jnp.float32(1)
                 state, new = jax.lax.cond(
-                    start.step % player.every == 0, play, lambda state, rest=rest: (state, rest), state
+                    start.step % player.every == player.at, play, lambda state, rest=rest: (state, rest), state
                 )
             metrics |= {**new, FINITE: metrics[FINITE] * new[FINITE]}
         averages = {n: optax.incremental_update(state.params[n], state.average[n], 1 - d) for n, d in decays.items()}

@@ -50,6 +50,7 @@ class Source(NamedTuple):
     train: str = "train"
     test: str = "test"
     birth: Callable[[Arrays], Batch] = nothing  # what the first state may know of the whole training set
+    arrays: Callable[[], tuple[Arrays, Arrays]] | None = None  # both splits where they are computed, not kept by name
 
 
 class Data(NamedTuple):
@@ -63,7 +64,10 @@ class Data(NamedTuple):
 
 def load(source: Source, directory: Path | None = None) -> Data:
     """Open (and on first use prepare) a source's data."""
-    train, test = (sources.load(source.name, split, directory) for split in (source.train, source.test))
+    if source.arrays:
+        train, test = source.arrays()
+    else:
+        train, test = (sources.load(source.name, split, directory) for split in (source.train, source.test))
     return Data(train, test, source.prepare, source.birth)
 
 

@@ -4,10 +4,12 @@ The linear-Gaussian world is the one variational auto-encoder whose every quanti
 follow the type of their arrays: float32 in training, float64 in tests (under `jax.enable_x64(True)`). All in nats.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.stats import multivariate_normal
 
 from gen_jax.errors import UserError
@@ -95,6 +97,63 @@ class LinearGaussian(NamedTuple):
         product = jnp.linalg.cholesky(covariance).T @ jnp.linalg.cholesky(covariance_)
         cross = jnp.sum(jnp.linalg.svd(product, compute_uv=False))
         return jnp.sum((mean - mean_) ** 2) + jnp.trace(covariance) + jnp.trace(covariance_) - 2 * cross
+
+
+class Mixture(NamedTuple):
+    """Equal shares of N(mean_i, std^2 I): a density with as many modes as there are means, if they are far apart."""
+
+    means: Array  # [m, d]
+    std: Array  # []
+
+    def sample(self, key: Key, n: int) -> Array:
+        """n points: [n, d]."""
+        key_mode, key_x = jax.random.split(key)
+        modes = jax.random.randint(key_mode, (n,), 0, len(self.means))
+        noise = jax.random.normal(key_x, (n, self.means.shape[1]), self.means.dtype)
+        return jnp.asarray(self.means)[modes] + self.std * noise
+
+    def log_density(self, x: Array) -> Array:
+        """log 1/m sum_i N(x; mean_i, std^2 I).  # [n, d] -> [n]"""
+        m, d = self.means.shape
+        constant = jnp.log(m) + 0.5 * d * jnp.log(2 * jnp.pi * self.std**2)
+        return jax.nn.logsumexp(-0.5 * self._squares(x) / self.std**2, axis=1) - constant
+
+    def occupancy(self, x: Array) -> Array:
+        """How many of the points lie within three standard deviations of each mean: [n, d] -> [m]."""
+        squares = self._squares(x)
+        on = (squares < 9 * self.std**2) & (squares == squares.min(1, keepdims=True))
+        return on.sum(0)
+
+    def _squares(self, x: Array) -> Array:
+        return jnp.sum((x[:, None] - self.means[None]) ** 2, axis=-1)  # [n, m]
+
+
+def ring(count: int, radius: float, std: float) -> Mixture:
+    """Means evenly on a circle in the plane."""
+    angles = 2 * np.pi * np.arange(count) / count
+    return _mixture(radius * np.stack([np.cos(angles), np.sin(angles)], 1), std)
+
+
+def grid(side: int, spacing: float, std: float) -> Mixture:
+    """side^2 means on a square lattice around the origin."""
+    line = spacing * (np.arange(side) - (side - 1) / 2)
+    return _mixture(np.stack(np.meshgrid(line, line), -1).reshape(-1, 2), std)
+
+
+def _mixture(means: np.ndarray, std: float) -> Mixture:
+    return Mixture(jnp.asarray(means, jnp.float32), jnp.float32(std))
+
+
+MIXTURES = {
+    "ring": functools.partial(ring, 8, radius=2.0, std=0.1),
+    "grid": functools.partial(grid, 5, spacing=1.0, std=0.1),
+}
+
+
+def points(name: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """50 000 points of a named mixture to train on and 10 000 to test, always the same: {"x": [n, 2]} each."""
+    x = np.asarray(MIXTURES[name]().sample(jax.random.key(0), 60_000))
+    return {"x": x[:50_000]}, {"x": x[50_000:]}
 
 
 def principal_components(x: Array, k: int) -> LinearGaussian:

@@ -25,8 +25,9 @@ def table(module):
     for preset, (_, config) in module.PRESETS.items():
         source = module.source(config)
         shapes = jax.eval_shape(
-            lambda key, config=config, source=source: module.game(config).init(key, source.prepare(blank(source), key)),
+            lambda key, black, config=config, source=source: module.game(config).init(key, source.prepare(black, key)),
             jax.random.key(0),
+            blank(source),
         )
         leaves = jax.tree_util.tree_leaves_with_path(shapes.params)
         named = {jax.tree_util.keystr(where, simple=True, separator="/"): list(leaf.shape) for where, leaf in leaves}
@@ -38,6 +39,8 @@ def blank(source):
     """Two black examples in the shape of a source's data, without opening it."""
     from gen_jax.data import sources
 
+    if source.arrays:
+        return {name: jnp.zeros((2, *array.shape[1:]), array.dtype) for name, array in source.arrays()[0].items()}
     shapes = sources.SOURCES[source.name].fields
     return {name: jnp.zeros((2, *field.shape), field.dtype) for name, field in shapes.items()}
 

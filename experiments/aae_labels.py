@@ -1,0 +1,300 @@
+"""Adversarial Autoencoders: few labels, or none.
+
+Alireza Makhzani, Jonathon Shlens, Navdeep Jaitly, Ian Goodfellow, Brendan Frey. 2015. arXiv:1511.05644
+
+Replicated: semi-supervised classification (section 5) of MNIST with 100 or 1000 labels: a category y and a style z, a
+discriminator of each, and a fourth player who classifies the labelled images; clustering (section 6), the same without
+labels. Likelihood, priors and style are in aae.py.
+
+Not replicated: SVHN. There is no official code, and the paper's text was not at hand: all follows secondary sources.
+
+Cost: `paper` makes 4 steps a second on 2 CPU cores shared with other work, so that `quick` takes about 10 minutes.
+
+Run: python -m experiments.aae_labels quick
+"""
+
+import dataclasses
+import functools
+import math
+import sys
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+from scipy.special import entr
+
+from gen_jax import game as games
+from gen_jax import images, layers, losses, train
+from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
+from gen_jax.data import pipeline, sources
+from gen_jax.data.labelled import Labelled, balanced
+from gen_jax.data.pipeline import Data, Source
+from gen_jax.data.sources import SOURCES
+from gen_jax.errors import UserError
+from gen_jax.evaluation import discrepancy
+from gen_jax.game import Game, Player, Trained
+from gen_jax.types import Array, Batch, Claim, Key, Metrics
+
+CLASSES = 10
+COMPARED = 2000  # styles, with as many draws of the prior
+
+# Config ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Checked):
+    data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"
+    """The data set."""
+    categories: Count = 10
+    """Values of y: the classes, or clusters."""
+    labels: Natural = 100
+    """Labelled images, as many of each class, chosen by the run's seed; 0 is none: clustering."""
+    latents: Count = 10
+    """Dimensions of the style z, whose prior is N(0, I)."""
+    hidden: tuple[Count, ...] = (1000, 1000)
+    """Rectifiers of the encoder, the decoder and both discriminators."""
+    batch_norm: bool = False
+    """In all layers of the encoder, that of the softmax included ("crucial" for clustering)."""
+    noise: NonNegative = 0.3
+    """Standard deviation of the noise on the encoder's input, in training."""
+    dropout: Fraction = 0
+    """Share of the encoder's input that is set to 0, in training."""
+    weight_std: Positive = 0.01
+    """Initial weights are N(0, this squared)."""
+    batch_size: Count = 100
+    """Images in a batch, and as many labelled ones."""
+    steps: Count = 5000 * 590
+    """Updates of each player; 590 are an epoch."""
+    reconstruction_rate: Positive = 0.01
+    """Of gradient descent with momentum 0.9."""
+    adversarial_rate: Positive = 0.1
+    """Of gradient descent with momentum 0.1."""
+    classification_rate: Positive = 0.1
+    """Of gradient descent with momentum 0.9."""
+    drops: tuple[Count, ...] = (50, 1000)
+    """The epochs after which all rates fall tenfold."""
+    validation: Count = 1000
+    """The last training images, kept to name the clusters."""
+    run: Run = Run()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.labels % CLASSES or (self.labels and self.categories != CLASSES):
+            raise UserError(
+                f"labels is {self.labels} with {self.categories} categories; give a multiple of 10, and 10 categories."
+            )
+
+
+PAPER = Config(run=Run(log_every=590, checkpoint_every=5900, sample_every=59_000))
+NORMALISED = dataclasses.replace(PAPER, hidden=(3000, 3000), batch_norm=True, noise=0, dropout=0.2)
+CLUSTERING = dataclasses.replace(NORMALISED, categories=30, labels=0, latents=5, steps=1500 * 590, drops=(50,))
+SMALL = Config(data="digits", labels=40, latents=2, hidden=(16, 16), weight_std=0.1, batch_size=32, validation=100)
+TINY = dataclasses.replace(SMALL, steps=40, run=Run(log_every=10, checkpoint_every=20, sample_every=20))
+
+PRESETS = {
+    "paper": ("section 5: 100 labels; 5000 epochs", PAPER),
+    "labels1000": ("section 5: 1000 labels; 5000 epochs", dataclasses.replace(PAPER, labels=1000)),
+    "clustering": ("section 6: 30 clusters, 3000 units; 1500 epochs", CLUSTERING),
+    "clustering16": ("section 6: 16 clusters", dataclasses.replace(CLUSTERING, categories=16)),
+    "quick": ("as paper, 4 epochs; 10 minutes on 2 shared cores", dataclasses.replace(PAPER, steps=4 * 590, run=Run())),
+    "tiny": ("8x8 digits; seconds, for tests", TINY),
+}
+
+CLUSTERS = "a cluster takes the label of the validation image that is likeliest to be in it; test images"
+CLAIMS = {
+    "test/error_100_labels": Claim(1.90, 0.10, "Table 2", "unverified", protocol="5000 epochs; test images"),
+    "test/error_1000_labels": Claim(1.60, 0.08, "Table 2", "unverified", protocol="5000 epochs; test images"),
+    "test/error_16_clusters": Claim(9.55, 2.05, "Table 3", "unverified", protocol=CLUSTERS),
+    "test/error_30_clusters": Claim(4.10, 1.13, "Table 3", "unverified", protocol=CLUSTERS),
+}
+UNITS = {
+    **dict.fromkeys(CLAIMS, "% of images"),
+    "test/reconstruction": "squared error per image",
+    "test/mmd": "squared, styles of test images against N(0, I); Gaussian kernel of the median distance",
+    "test/two_sample_accuracy": "of telling styles of test images from N(0, I); 0.5 is equal",
+    "test/category_entropy": "nats, of the mean of q(y|x); the prior's is log of the categories",
+    "test/mean_entropy": "nats, of q(y|x), mean; a category has 0",
+}
+
+# Networks -------------------------------------------------------------------------------------------------------------
+
+
+class Affine(nn.Module):
+    """W x + b, or W x in a batch normalisation: [b, d] -> [b, features]."""
+
+    features: int
+    std: float
+    norm: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = nn.Dense(self.features, use_bias=not self.norm, kernel_init=nn.initializers.normal(self.std))(x)
+        return nn.BatchNorm(not self.is_mutable_collection("batch_stats"), momentum=0.9)(x) if self.norm else x
+
+
+class AAE(nn.Module):
+    """An encoder with two heads, the decoder, a discriminator of each head, and the labelled images."""
+
+    config: Config
+    encoder: nn.Module  # [b, d] -> [b, hidden]
+    category: nn.Module  # -> logits of q(y|x)
+    style: nn.Module  # -> z
+    decoder: nn.Module  # y and z -> [b, d] in (0, 1)
+    category_discriminator: nn.Module  # y -> logits [b, 1]
+    style_discriminator: nn.Module  # z -> logits [b, 1]
+    labelled: Labelled
+
+
+def model(config: Config) -> AAE:
+    """Multilayer perceptrons of rectifiers; the style is linear, y a softmax, the pixels are sigmoids."""
+    pixels, norm = math.prod(SOURCES[config.data].fields["image"].shape), config.batch_norm
+    affine = functools.partial(Affine, std=config.weight_std)
+
+    def perceptron(*last: Any, norm: bool = False) -> nn.Module:
+        return nn.Sequential((*(part for n in config.hidden for part in (affine(n, norm=norm), nn.relu)), *last))
+
+    category, style = (affine(n, norm=norm) for n in (config.categories, config.latents))
+    encoder, decoder = perceptron(norm=norm), perceptron(affine(pixels), nn.sigmoid)
+    return AAE(config, encoder, category, style, decoder, perceptron(affine(1)), perceptron(affine(1)), Labelled())
+
+
+def source(config: Config) -> Source:
+    """The images as vectors in [0, 1], [b, d], but for those kept for validation; the labelled ones at birth."""
+    train = f"train[:{SOURCES[config.data].sizes['train'] - config.validation}]"
+    few = functools.partial(balanced, count=config.labels, classes=CLASSES, seed=config.run.seed)
+    return Source(config.data, pipeline.vectors, train=train, birth=few if config.labels else pipeline.nothing)
+
+
+# Objectives -----------------------------------------------------------------------------------------------------------
+
+
+def encode(model: Any, x: Array) -> tuple[Array, Array]:
+    """The probabilities q(y|x) [b, categories] and the style z [b, latents]."""
+    h = model.encoder(x)
+    return nn.softmax(model.category(h)), model.style(h)
+
+
+def decode(model: Any, y: Array, z: Array) -> Array:
+    """The image of a category and a style: [b, d] in (0, 1)."""
+    return model.decoder(jnp.concatenate([y, z], 1))
+
+
+def corrupted(config: Config, x: Array, key: Key) -> Array:
+    """What the encoder sees in training: noise added, pixels left out."""
+    key_noise, key_dropout = jax.random.split(key)
+    x = x + config.noise * jax.random.normal(key_noise, x.shape)
+    return layers.dropout(x, key_dropout, keep=1 - config.dropout) if config.dropout else x
+
+
+def reconstruction(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
+    """Half the squared error of an image, summed over its pixels, from its corrupted self."""
+    again = decode(model, *encode(model, corrupted(model.config, batch["x"], key)))
+    return 0.5 * ((again - batch["x"]) ** 2).sum(1).mean(), {}
+
+
+def discrimination(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
+    """Both discriminators: draws from Cat(y) and N(z; 0, I) are real, q(y|x) and z of images fake."""
+    config, (key_x, key_y, key_z) = model.config, jax.random.split(key, 3)
+    y, z = encode(model, corrupted(config, batch["x"], key_x))
+    prior_y = jax.nn.one_hot(jax.random.randint(key_y, (len(y),), 0, config.categories), config.categories)
+    real_y, fake_y = model.category_discriminator(prior_y), model.category_discriminator(y)
+    real_z, fake_z = (model.style_discriminator(z) for z in (jax.random.normal(key_z, z.shape), z))
+    loss = losses.real(real_y) + losses.fake(fake_y) + losses.real(real_z) + losses.fake(fake_z)
+    return loss, {"category": losses.accuracy(real_y, fake_y), "style": losses.accuracy(real_z, fake_z)}
+
+
+def generation(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
+    """The encoder makes both pass for the priors': -E log D(y) - E log D(z)."""
+    y, z = encode(model, corrupted(model.config, batch["x"], key))
+    return losses.real(model.category_discriminator(y)) + losses.real(model.style_discriminator(z)), {}
+
+
+def classification(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
+    """The cross-entropy of q(y|x) on labelled images."""
+    key_chosen, key_vectors, key_x = jax.random.split(key, 3)
+    image, label = model.labelled(batch, key_chosen)
+    x = corrupted(model.config, pipeline.vectors({"image": image}, key_vectors)["x"], key_x)
+    logits = model.category(model.encoder(x))
+    return optax.softmax_cross_entropy_with_integer_labels(logits, label).mean(), {}
+
+
+def descent(config: Config, rate: float, momentum: float) -> optax.GradientTransformation:
+    """Gradient descent with momentum, at a rate that falls tenfold after the given epochs."""
+    epoch = (SOURCES[config.data].sizes["train"] - config.validation) // config.batch_size
+    return optax.sgd(optax.piecewise_constant_schedule(rate, {drop * epoch: 0.1 for drop in config.drops}), momentum)
+
+
+def players(config: Config) -> dict[str, Player]:
+    """The reconstruction phase, both moves of the regularisation phase, and with labels the semi-supervised phase."""
+    encoder, discriminators = ("encoder", "category", "style"), ("category_discriminator", "style_discriminator")
+    adversarial = descent(config, config.adversarial_rate, 0.1)
+    first, last = (descent(config, rate, 0.9) for rate in (config.reconstruction_rate, config.classification_rate))
+    phases = {
+        "reconstruction": Player((*encoder, "decoder"), reconstruction, first),
+        "discriminators": Player(discriminators, discrimination, adversarial),
+        "generator": Player(encoder, generation, adversarial),
+    }
+    return {**phases, "classifier": Player(encoder[:2], classification, last)} if config.labels else phases
+
+
+def game(config: Config) -> Game:
+    return games.make(model(config), players(config))
+
+
+# Evaluation -----------------------------------------------------------------------------------------------------------
+
+
+def seen(model: Any, x: Array) -> tuple[Array, Array, Array]:
+    """q(y|x), z, and the image that they decode to."""
+    y, z = encode(model, x)
+    return y, z, decode(model, y, z)
+
+
+def names(y: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Cluster i takes the label of the image n with the largest q(y_i|x_n) (section 6): [n, k], [n] -> [k]."""
+    return labels[y.argmax(0)]
+
+
+def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
+    """The share of test images that y labels wrong, and how far y and z are from their priors."""
+    key_prior, key_vectors = jax.random.split(key)
+    kept = sources.load(config.data, f"train[{pipeline.size(data.train)}:]", config.run.data)
+
+    def told(arrays: Any) -> tuple[Any, ...]:
+        x = pipeline.vectors({"image": jnp.asarray(arrays["image"])}, key_vectors)["x"]
+        return x, *map(np.asarray, model(seen, x))
+
+    _, validation, _, _ = told(kept)
+    x, y, z, again = told(data.test)
+    of_category = np.arange(CLASSES) if config.labels else names(validation, np.asarray(kept["label"]))
+    wrong = of_category[y.argmax(1)] != np.asarray(data.test["label"])
+    prior = np.asarray(jax.random.normal(key_prior, z.shape))
+    what = f"{config.labels}_labels" if config.labels else f"{config.categories}_clusters"
+    styles = z[:COMPARED], prior[:COMPARED]
+    return {
+        f"test/error_{what}": 100 * float(wrong.mean()),
+        "test/reconstruction": float(((again - x) ** 2).sum(1).mean()),
+        "test/mmd": discrepancy.squared_mmd(*styles),
+        "test/two_sample_accuracy": discrepancy.two_sample_accuracy(*styles, seed=config.run.seed),
+        "test/category_entropy": float(entr(y.mean(0)).sum()),
+        "test/mean_entropy": float(entr(y).sum(1).mean()),
+    }
+
+
+def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
+    """A category to each column and a draw of the style to each row; reconstructions."""
+    shape, rows = SOURCES[config.data].fields["image"].shape, 10
+    key_prior, key_vectors = jax.random.split(key)
+    y = jnp.tile(jnp.eye(config.categories), (rows, 1))
+    z = jnp.repeat(jax.random.normal(key_prior, (rows, config.latents)), config.categories, axis=0)
+    x = pipeline.vectors({"image": jnp.asarray(data.test["image"][:50])}, key_vectors)["x"]
+    pairs = jnp.stack([x, model(seen, x)[2]], 1)  # original, reconstruction, ...
+    vectors = {"samples": (model(decode, y, z), config.categories), "reconstructions": (pairs, 10)}
+    return {name: images.grid(x.reshape(-1, *shape), columns=columns) for name, (x, columns) in vectors.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(train.main(__spec__.name))

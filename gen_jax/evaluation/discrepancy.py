@@ -1,0 +1,59 @@
+"""Whether two sets of points come from one distribution: the kernel two-sample statistic and a classifier's."""
+
+from typing import Any
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from gen_jax.errors import DataError
+
+
+def squared_mmd(a: Any, b: Any, *, bandwidth: float | None = None) -> float:
+    """E k(a, a') + E k(b, b') - 2 E k(a, b) with k(x, y) = exp(-|x - y|^2 / 2 h^2) (Gretton et al. 2012, eq. 3).
+
+    Pairs of one point with itself are left out, so the estimate has no bias and may be negative. By default the
+    bandwidth h is the median distance of two different points of both sets together (their section 8).
+    """  # [n, d], [m, d] -> []
+    a, b = _checked(a, b)
+    squares = [cdist(x, y, "sqeuclidean") for x, y in ((a, a), (b, b), (a, b))]
+    if bandwidth is None:
+        pairs = [squares[0][np.triu_indices(len(a), 1)], squares[1][np.triu_indices(len(b), 1)], squares[2].ravel()]
+        bandwidth = float(np.sqrt(np.median(np.concatenate(pairs))))
+    if not bandwidth > 0:
+        raise DataError(f"The bandwidth is {bandwidth}, but must be above 0: most points coincide, so give one.")
+    within_a, within_b, between = (np.exp(-square / (2 * bandwidth**2)) for square in squares)
+    mean_a, mean_b = ((k.sum() - len(k)) / (len(k) * (len(k) - 1)) for k in (within_a, within_b))
+    return float(mean_a + mean_b - 2 * between.mean())
+
+
+def two_sample_accuracy(a: Any, b: Any, *, seed: int) -> float:
+    """How often a classifier tells which set a held-out point is from (Lopez-Paz & Oquab 2017): 0.5 when equal.
+
+    Their k nearest neighbours, k about the root of the training points; half of each set is held out, and as many
+    points of each are used. Every dimension is scaled by its standard deviation first.
+    """  # [n, d], [m, d] -> []
+    from sklearn.neighbors import KNeighborsClassifier  # slow to import
+
+    a, b = _checked(a, b)
+    half = min(len(a), len(b)) // 2
+    generator = np.random.default_rng(seed)
+    a, b = (x[generator.permutation(len(x))[: 2 * half]] for x in (a, b))
+    train, test = np.concatenate([a[:half], b[:half]]), np.concatenate([a[half:], b[half:]])  # [2 half, d] each
+    deviation = train.std(axis=0)
+    scale = np.where(deviation > 0, deviation, 1)
+    origin = np.repeat([0, 1], half)
+    neighbours = int(np.sqrt(2 * half)) // 2 * 2 + 1  # odd: no ties
+    classifier = KNeighborsClassifier(min(neighbours, 2 * half - 1)).fit(train / scale, origin)
+    return float(classifier.score(test / scale, origin))
+
+
+def _checked(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise DataError(
+            f"The sets have shapes {list(a.shape)} and {list(b.shape)}, but must be [n, d] and [m, d] with at least 2 "
+            "points each: reshape them."
+        )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise DataError("Some points are NaN or infinite, but a discrepancy needs finite ones: look at them.")
+    return a, b

@@ -1,0 +1,189 @@
+"""The adversarial autoencoder against the papers' counts and closed forms; what each switch changes."""
+
+import dataclasses
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments import aae
+from gen_jax import game
+from gen_jax.data import pipeline
+from gen_jax.errors import UserError
+from tests import golden
+
+TINY = aae.PRESETS["tiny"][1]
+
+
+def altered(**values):
+    return dataclasses.replace(TINY, **values)
+
+
+@functools.cache
+def data():
+    return pipeline.load(aae.source(TINY))
+
+
+@functools.cache
+def batch():
+    return data().prepare({name: jnp.asarray(a[:32]) for name, a in data().train.items()}, jax.random.key(0))
+
+
+@functools.cache
+def played(config):
+    """The first state from seed 0, the state after a step, and its metrics; op by op, to compile little."""
+    one = aae.game(config)
+    first = one.init(jax.random.key(0), batch())
+    return first, *one.step(first, batch())
+
+
+def test_parameter_counts():
+    """Encoder and decoder 3 588 792, discriminator 1 011 001 (8 latents, 2 x 1000 rectifiers)."""
+    table = json.loads(golden.path("aae").read_text())["paper"]
+    of = lambda name: sum(int(np.prod(shape)) for path, shape in table.items() if path.startswith(name))  # noqa: E731
+    assert of("encoder/") + of("decoder/") == 3_588_792 and of("discriminator/") == 1_011_001
+    assert table["total"] == 3_588_792 + 1_011_001
+
+
+def test_the_petals_have_the_stated_means_and_widths_and_turn_with_the_label():
+    for i in (0, 3):
+        z = np.asarray(aae.mixture(jax.random.key(i), jnp.full(20_000, i), 2))
+        out = np.array([np.cos(np.pi * i / 5), np.sin(np.pi * i / 5)])
+        along, across = z @ out, z @ np.array([-out[1], out[0]])
+        assert along.mean() == pytest.approx(1.4, abs=0.02) and across.mean() == pytest.approx(0, abs=0.004)
+        assert along.std() == pytest.approx(0.5, rel=0.03) and across.std() == pytest.approx(0.1, rel=0.03)
+
+
+def test_the_roll_lies_on_its_spiral_each_class_on_its_tenth():
+    labels = jnp.repeat(jnp.arange(10), 500)
+    z = np.asarray(aae.swiss_roll(jax.random.key(0), labels, 2))
+    radius = np.linalg.norm(z, axis=1)
+    np.testing.assert_allclose(
+        z, radius[:, None] * np.stack([np.cos(4 * np.pi * radius), np.sin(4 * np.pi * radius)], 1), atol=1e-5
+    )
+    assert np.abs(10 * radius**2 - labels - 0.5).max() < 0.5 + 1e-4
+    assert stats.kstest(radius**2, "uniform").pvalue > 0.01
+
+
+def test_the_prior_is_scaled_and_any_sampler_can_be_added(monkeypatch):
+    z = aae.draw_prior(aae.PAPER, jnp.full(10_000, 10), jax.random.key(0))
+    assert z.shape == (10_000, 8) and float(z.std()) == pytest.approx(5, rel=0.02)
+    monkeypatch.setitem(aae.PRIORS, "labels", lambda key, labels, latents: jnp.stack([labels, labels], 1) + 0.0)
+    config = altered(prior="labels", prior_scale=2.0)
+    np.testing.assert_array_equal(aae.draw_prior(config, jnp.arange(10), jax.random.key(0))[:, 0], 2.0 * np.arange(10))
+    anything = aae.draw_prior(config, jnp.full(2000, 10), jax.random.key(0))[:, 1]
+    assert set(np.asarray(anything)) == set(2.0 * np.arange(10))  # the full mixture
+    with pytest.raises(UserError, match="set as many"):
+        aae.draw_prior(altered(prior="labels", latents=3), jnp.arange(10), jax.random.key(0))
+    with pytest.raises(UserError, match="PRIORS"):
+        altered(prior="banana")
+
+
+def test_the_same_fifth_of_the_labels_is_known():
+    config = altered(label_to="discriminator")
+    many = {name: jnp.asarray(a) for name, a in data().train.items()}
+    shown = np.asarray(aae.known_label(config, many))
+    known = shown < 10
+    assert known.mean() == pytest.approx(0.2, abs=0.05)
+    np.testing.assert_array_equal(shown[known], many["label"][known])
+    backwards = {name: a[::-1] for name, a in many.items()}
+    np.testing.assert_array_equal(aae.known_label(config, backwards)[::-1], shown)
+    assert (np.asarray(aae.known_label(altered(known=1), many)) == 10).all()  # nobody is told
+
+
+class Known:
+    """A game whose optimum is known: codes x of one dimension, and the discriminator log N(z; 0, 1) / N(z; 1, 1)."""
+
+    config = altered(latents=1, prior_scale=1)
+
+    def encoder(self, x):
+        return x
+
+    def decoder(self, z):
+        return z + 3
+
+    def discriminator(self, z):
+        return 0.5 - z
+
+
+def test_at_the_best_discriminator_the_loss_is_log_4_less_twice_the_divergence():
+    """For p(z) = N(0, 1) and q(z) = N(1, 1), by quadrature."""
+    n = 100_000
+    x = 1 + jax.random.normal(jax.random.key(1), (n, 1))
+    given = {"x": x, "label": jnp.zeros(n, jnp.uint8), "image": jnp.zeros((n, 1, 1, 1), jnp.uint8)}
+    z, width = np.linspace(-8, 9, 20_001, retstep=True)
+    p, q = stats.norm.pdf(z), stats.norm.pdf(z, 1)
+    expected = -width * (p * np.log(p / (p + q)) + q * np.log(q / (p + q))).sum()
+    loss, metrics = aae.discrimination(Known(), given, jax.random.key(0))
+    assert float(loss) == pytest.approx(expected, abs=0.01)
+    assert float(metrics["accuracy"]) == pytest.approx(stats.norm.cdf(0.5), abs=0.005)
+    loss, _ = aae.generation(Known(), given, jax.random.key(0))
+    assert float(loss) == pytest.approx(-width * (q * np.log(p / (p + q))).sum(), abs=0.01)
+    assert float(aae.reconstruction(Known(), given, jax.random.key(0))[0]) == pytest.approx(9)
+
+
+def test_a_gaussian_encoder_draws_and_a_universal_one_sees_noise():
+    x, keys = batch()["x"], jax.random.split(jax.random.key(5))
+    for kind, outputs, inputs in (("deterministic", 2, 64), ("gaussian", 4, 64), ("universal", 2, 66)):
+        config = altered(encoder=kind)
+        _, state, _ = played(config)
+        shapes = {leaf.shape for leaf in jax.tree.leaves(state.params["encoder"])}
+        assert (16, outputs) in shapes and (inputs, 16) in shapes
+        model = game.trained(aae.model(config), state)
+        one, two = (np.asarray(model(aae.encode, x, key)) for key in keys)
+        assert one.shape == (32, 2) and (kind == "deterministic") == bool((one == two).all())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"encoder": "gaussian"},
+        {"encoder": "universal"},
+        {"prior": "mixture"},
+        {"prior": "swiss_roll"},
+        {"prior_scale": 1.0},
+        {"label_to": "discriminator", "prior": "mixture"},
+        {"label_to": "decoder"},
+    ],
+)
+def test_each_switch_changes_the_update_and_moves_every_weight(values):
+    config = altered(**values)
+    first, state, metrics = played(config)
+    assert metrics[game.FINITE] == 1
+    assert any(float(metrics[name]) != float(value) for name, value in played(TINY)[2].items())
+    same = jax.tree.map(lambda a, b: bool((a == b).all()), first.params, state.params)
+    assert not any(jax.tree.leaves(same)), same
+
+
+def test_what_the_labels_reach():
+    """Other labels change the discriminator's loss only where it is told, and the decoder's only where it is."""
+    wrong = {**batch(), "label": (batch()["label"] + 1) % 10}
+    for label_to, changed in (("nobody", ()), ("discriminator", ("discriminator",)), ("decoder", ("reconstruction",))):
+        config = altered(label_to=label_to, known=1, prior="mixture")
+        first, _, right = played(config)
+        _, other = aae.game(config).step(first, wrong)
+        for player in ("reconstruction", "discriminator"):
+            differs = float(right[f"{player}/loss"]) != float(other[f"{player}/loss"])
+            assert differs == (player in changed or (label_to == "decoder")), (label_to, player)
+
+
+def test_a_labelled_prior_is_measured_by_the_labels_of_its_draws():
+    config = altered(label_to="discriminator", prior="mixture")
+    model = game.trained(aae.model(config), played(config)[1])
+    numbers = aae.evaluate(config, model, data(), jax.random.key(0))
+    assert 0 <= numbers["test/label_accuracy"] <= 1 and "test/parzen" not in numbers
+    assert numbers["test/two_sample_accuracy"] > 0.7 and numbers["test/mmd"] > 0.05  # not trained: far from the prior
+
+
+def test_the_supervised_grid_has_one_style_to_each_row():
+    config = altered(label_to="decoder")
+    model = game.trained(aae.model(config), played(config)[1])
+    drawn = aae.sample(config, model, data(), jax.random.key(0))
+    z = aae.draw_prior(config, jnp.tile(jnp.arange(10), 10), jax.random.split(jax.random.key(0))[0])[:1]
+    row = np.asarray(model(aae.decode, jnp.repeat(z, 10, 0), jnp.arange(10))).reshape(10, 8, 8)
+    cells = drawn["samples"][2:10, 2:, 0].reshape(8, 10, 10)[:, :, :8].swapaxes(0, 1)  # the first row of the grid
+    np.testing.assert_array_equal(cells, np.rint(row * 255))
