@@ -80,6 +80,12 @@ def test_every_third_step_and_rest_is_nan():
     assert np.all(metrics[game.FINITE] == 1)
 
 
+def test_odd_and_even_steps():
+    _, metrics = play(4, players=players(first={"every": 2}, second={"every": 2, "at": 1}))
+    played = [~np.isnan(metrics[f"{name}/loss"]) for name in ("first", "second")]
+    np.testing.assert_array_equal(played, [[True, False, True, False], [False, True, False, True]])
+
+
 def test_a_network_that_the_player_does_not_move_keeps_its_variables():
     one = game.make(MODEL, {"first": players()["first"]})
     state, _ = one.step(one.init(jax.random.key(0), {}), {})
