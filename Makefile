@@ -9,9 +9,6 @@ run: $(VENV)/run
 test: $(VENV)/run
 	$(PY) -m pytest
 
-test-long: $(VENV)/run
-	$(PY) -m pytest -m long
-
 check: $(VENV)/dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -30,4 +27,4 @@ $(VENV)/dev: $(VENV)/run requirements-dev.txt
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: run test test-long check clean
+.PHONY: run test check clean
