@@ -59,7 +59,7 @@ class Config(Checked):
 
 
 PRESETS = {
-    "paper": ("100 epochs; about 10 minutes on 2 cores", Config()),
+    "paper": ("100 epochs; about 12 minutes on 2 cores", Config()),
     "quick": ("15 epochs; 3 minutes on 2 cores", Config(steps=9_000)),
     "tiny": (
         "8x8 digits; seconds, for tests",
