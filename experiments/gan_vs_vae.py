@@ -33,10 +33,10 @@ from gen_jax.config import Checked, Count, Fraction, Positive, Run
 from gen_jax.data import pipeline, worlds
 from gen_jax.data.pipeline import Data, Source
 from gen_jax.data.sources import SOURCES
-from gen_jax.distributions import Gaussian, standard_normal
+from gen_jax.distributions import Gaussian
 from gen_jax.evaluation import classify, frechet, likelihood, mixtures, observation
 from gen_jax.game import Game, Player, Trained
-from gen_jax.objectives import evidence_lower_bound
+from gen_jax.objectives import evidence_lower_bound, log_weights
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -219,13 +219,8 @@ def draws(model: Any, z: Array, key: Key) -> dict[str, Array]:
 def log_density(samples: int) -> Any:
     """(model, x [b, d], key) -> the VAE's log q(x), importance weighted by draws from its encoder: [b]."""
 
-    def log_weights(model: Any, x: Array, key: Key, count: int) -> Array:
-        q = model.encoder(x)
-        z, q = q.sample(key, count), jax.tree.map(lambda leaf: leaf[None], q)  # [count, b, k]
-        return model.likelihood(z).log_prob(x[None]) + standard_normal(z) - q.log_prob(z)
-
     def estimate(model: Any, x: Array, key: Key) -> Array:
-        weights = functools.partial(log_weights, model, x)
+        weights = functools.partial(log_weights, model.encoder, model.likelihood, x)
         return likelihood.importance_weighted(weights, key, samples=samples, chunk=10)
 
     return estimate

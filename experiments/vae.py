@@ -34,10 +34,9 @@ from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Posit
 from gen_jax.data import pipeline
 from gen_jax.data.pipeline import Data, Source
 from gen_jax.data.sources import SOURCES
-from gen_jax.distributions import standard_normal
 from gen_jax.evaluation import likelihood
 from gen_jax.game import Game, Player, Trained
-from gen_jax.objectives import evidence_lower_bound
+from gen_jax.objectives import evidence_lower_bound, log_weights
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -181,14 +180,6 @@ def source(config: Config) -> Source:
 # Objectives -----------------------------------------------------------------------------------------------------------
 
 
-def log_weights(model: Any, x: Array, key: Key, samples: int) -> Array:
-    """log p(x, z) - log q(z|x) of draws from q: [k, b]."""
-    q = model.encoder(x)
-    z = q.sample(key, samples)  # [k, b, N_z]
-    q = jax.tree.map(lambda leaf: leaf[None], q)
-    return model.decoder(z).log_prob(x[None]) + standard_normal(z) - q.log_prob(z)
-
-
 def negative_elbo(model: Any, batch: Batch, key: Key, *, samples: int) -> tuple[Array, Metrics]:
     """Minus equation 10, averaged over the batch: prior fitting - reconstruction."""
     terms = evidence_lower_bound(model.encoder, model.decoder, batch["x"], key, samples)
@@ -198,7 +189,7 @@ def negative_elbo(model: Any, batch: Batch, key: Key, *, samples: int) -> tuple[
 
 def negative_iwae(model: Any, batch: Batch, key: Key, *, samples: int) -> tuple[Array, Metrics]:
     """Minus E log 1/k sum_i p(x, z_i) / q(z_i|x) (Burda et al. 2015, equation 8)."""
-    weights = log_weights(model, batch["x"], key, samples)  # [k, b]
+    weights = log_weights(model.encoder, model.decoder, batch["x"], key, samples)  # [k, b]
     return -(jax.nn.logsumexp(weights, axis=0) - jnp.log(samples)).mean(), {"elbo": weights.mean()}
 
 
@@ -247,7 +238,7 @@ def log_evidence(samples: int) -> Callable[[Any, Array, Key], Array]:
     chunk = max(m for m in range(1, 51) if samples % m == 0)
 
     def estimate(model: Any, x: Array, key: Key) -> Array:
-        weights = functools.partial(log_weights, model, x)
+        weights = functools.partial(log_weights, model.encoder, model.decoder, x)
         return likelihood.importance_weighted(weights, key, samples=samples, chunk=chunk)
 
     return estimate

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gen_jax import files
 from gen_jax.directory import next_attempt
 from gen_jax.errors import DataError
 
@@ -45,9 +46,7 @@ class Journal:
         """Drop the lines that a restored run will write again; the line of `step` itself, if it was written."""
         lines = read_lines(self.path)
         kept = [line for line in lines if line["step"] <= step]
-        temporary = self.path.with_name(".metrics.jsonl")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        temporary.replace(self.path)
+        files.replace(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         self.restart(step)
         return kept[-1] if kept and kept[-1]["step"] == step else None
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
-from gen_jax.distributions import Bernoulli, Gaussian
+import jax
+
+from gen_jax.distributions import Bernoulli, Gaussian, standard_normal
 from gen_jax.types import Array, Key
 
 Encoder = Callable[[Array], Gaussian]  # x [b, d] -> q(z|x)
@@ -17,3 +19,11 @@ def evidence_lower_bound(encoder: Encoder, decoder: Decoder, x: Array, key: Key,
     q = encoder(x)
     z = q.sample(key, samples)  # [L, b, k]
     return decoder(z).log_prob(x[None]).mean(0), q.kl()
+
+
+def log_weights(encoder: Encoder, decoder: Decoder, x: Array, key: Key, samples: int) -> Array:
+    """log p(x, z) - log q(z|x) of `samples` draws from q(z|x): [samples, b]."""
+    q = encoder(x)
+    z = q.sample(key, samples)  # [samples, b, k]
+    q = jax.tree.map(lambda leaf: leaf[None], q)
+    return decoder(z).log_prob(x[None]) + standard_normal(z) - q.log_prob(z)

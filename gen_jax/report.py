@@ -13,7 +13,6 @@ import io
 import json
 import math
 import re
-import statistics
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from gen_jax import files
 from gen_jax.config import NOT_LEARNT, flatten
 from gen_jax.curves import HUES, average, draw, is_logarithmic
 from gen_jax.errors import DataError, UserError
+from gen_jax.evaluation import likelihood
 from gen_jax.runs import Run, content, read
 from gen_jax.types import Claim
 
@@ -87,10 +87,7 @@ def compare(directories: Sequence[Path], path: Path) -> Path:
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
     """The mean and its 95 % interval by Student's t with n - 1 degrees of freedom; n is 2 at least."""
-    from scipy import stats  # slow to import, and a training run imports this file
-
-    mean = statistics.fmean(values)
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    mean, half = likelihood.interval(values)
     return mean, mean - half, mean + half
 
 

@@ -53,7 +53,8 @@ EVIDENCE = stats.norm(0, np.sqrt(2)).logpdf(X[:, 0])
 
 
 def test_with_the_exact_posterior_every_weight_is_the_evidence():
-    weights = vae.log_weights(Known(exact=True), X, jax.random.key(0), 7)
+    known = Known(exact=True)
+    weights = vae.log_weights(known.encoder, known.decoder, X, jax.random.key(0), 7)
     np.testing.assert_allclose(weights, np.tile(EVIDENCE, (7, 1)), atol=1e-5)
     loss, _ = vae.negative_iwae(Known(exact=True), {"x": X}, jax.random.key(0), samples=7)
     assert float(loss) == pytest.approx(-EVIDENCE.mean(), abs=1e-5)
