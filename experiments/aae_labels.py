@@ -132,7 +132,7 @@ class Affine(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         x = nn.Dense(self.features, use_bias=not self.norm, kernel_init=nn.initializers.normal(self.std))(x)
-        return nn.BatchNorm(not self.is_mutable_collection("batch_stats"), momentum=0.9)(x) if self.norm else x
+        return layers.BatchNorm()(x) if self.norm else x
 
 
 class AAE(nn.Module):

@@ -74,15 +74,8 @@ class Conv(nn.Module):
         return _layer(self, conv, x)
 
 
-class ConvTranspose(nn.Module):
-    """flax.linen.ConvTranspose of images: the same parameters and numbers."""
-
-    features: int
-    kernel_size: Pair
-    strides: Pair = (1, 1)
-    padding: Padding = "SAME"
-    use_bias: bool = True
-    kernel_init: Initializer = nn.initializers.lecun_normal()
+class ConvTranspose(Conv):
+    """flax.linen.ConvTranspose of images: the same parameters and numbers, and the fields of Conv."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
