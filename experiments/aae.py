@@ -121,13 +121,9 @@ PRESETS = {
     "tiny": ("8x8 digits; seconds, for tests", dataclasses.replace(TINY, validation=100, draws=100)),
 }
 
-PARZEN = "Parzen window of 10 000 draws, its width chosen on validation images, on the test images"
-CLAIMS = {"test/parzen": Claim(340, 2, "Table 1", "unverified", better="higher", protocol=PARZEN)}
-WIDTHS = [float(width) for width in np.logspace(-1, 0, 10)]  # as Goodfellow et al. 2014 have them
+CLAIMS = {"test/parzen": Claim(340, 2, "Table 1", "unverified", better="higher", protocol=likelihood.PARZEN)}
 UNITS = {
-    "test/parzen": "nats per image",
-    "test/parzen_standard_error": "nats per image",
-    "validation/parzen_width": "of pixels in [0, 1]",
+    **likelihood.PARZEN_UNITS,
     "test/reconstruction": "squared error per image",
     "test/mmd": "squared, codes of test images against the prior; Gaussian kernel of the median distance",
     "test/two_sample_accuracy": "of telling codes (with labels, if the prior has them) from the prior; 0.5 is equal",
@@ -272,14 +268,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
         return {**measures, "test/label_accuracy": float((told == np.asarray(labels)).mean())}
     kept = sources.load(config.data, f"train[{pipeline.size(data.train)}:]", config.run.data)["image"]
     kept = kept.reshape(len(kept), -1).astype(np.float32) / 255
-    width = likelihood.parzen_width(drawn, kept, WIDTHS)
-    per_image = likelihood.parzen(drawn, test["x"], width)  # [n]
-    return {
-        **measures,
-        "validation/parzen_width": width,
-        "test/parzen": float(per_image.mean()),
-        "test/parzen_standard_error": float(per_image.std() / math.sqrt(len(per_image))),
-    }
+    return {**measures, **likelihood.parzen_estimate(drawn, kept, test["x"])}
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
@@ -292,7 +281,18 @@ def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np
     (batch, noise), *_ = pipeline.batches(data.test, data.prepare, key_test, batch_size=50, count=50)
     pairs = jnp.stack([batch["x"], model(seen, batch, noise)[1]], 1)  # original, reconstruction, ...
     vectors = {"samples": model(decode, z, labels), "reconstructions": pairs}
-    return {name: images.grid(x.reshape(-1, *shape), columns=10) for name, x in vectors.items()}
+    grids = {name: images.grid(x.reshape(-1, *shape), columns=10) for name, x in vectors.items()}
+    return grids if config.latents != 2 else {**grids, "codes": plane(config, model, data, key)}
+
+
+def plane(config: Config, model: Trained, data: Data, key: Key) -> np.ndarray:
+    """Figure 2: the codes of test images, and as many draws of the prior, in the colours of their labels."""
+    key_test, key_codes, key_prior = jax.random.split(key, 3)
+    test = data.prepare({name: jnp.asarray(array[:COMPARED]) for name, array in data.test.items()}, key_test)
+    prior = np.asarray(draw_prior(config, test["label"].astype(jnp.int32), key_prior))
+    both = model(seen, test, key_codes)[0], prior
+    reach = 1.2 * float(np.abs(prior).max())
+    return np.concatenate([images.scatter(points, test["label"], reach=reach) for points in both], 1)
 
 
 if __name__ == "__main__":

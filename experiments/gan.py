@@ -106,14 +106,8 @@ PRESETS = {
     "tiny": ("8x8 digits; seconds, for tests", TINY),
 }
 
-PARZEN = "Parzen window of 10 000 samples, width from 10 values by the first 1000 validation images, 10 000 test images"
-CLAIMS = {"test/parzen": Claim(225, 2, "Table 1", "unverified", better="higher", protocol=PARZEN)}
-WIDTHS = [float(width) for width in np.logspace(-1, 0, 10)]  # parzen_ll.py
-UNITS = {
-    "test/parzen": "nats per image",
-    "test/parzen_standard_error": "nats per image",
-    "validation/parzen_width": "of pixels in [0, 1]",
-}
+CLAIMS = {"test/parzen": Claim(225, 2, "Table 1", "read", better="higher", protocol=likelihood.PARZEN)}
+UNITS = likelihood.PARZEN_UNITS
 
 # Networks -------------------------------------------------------------------------------------------------------------
 
@@ -244,14 +238,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     count = SOURCES[config.data].sizes["train"] * 5 // 6
     kept = sources.load(config.data, f"train[{count}:]", config.run.data)
     validation, test = (vectors(arrays) for arrays in (kept, data.test))
-    samples = model(drawn(config.draws), key)
-    width = likelihood.parzen_width(samples, validation[: config.validation], WIDTHS)
-    log_p = likelihood.parzen(samples, test, width)
-    return {
-        "test/parzen": float(log_p.mean()),
-        "test/parzen_standard_error": float(log_p.std() / math.sqrt(len(log_p))),
-        "validation/parzen_width": width,
-    }
+    return likelihood.parzen_estimate(model(drawn(config.draws), key), validation[: config.validation], test)
 
 
 def vectors(arrays: Arrays) -> np.ndarray:

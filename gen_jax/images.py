@@ -12,6 +12,12 @@ from PIL import Image
 from gen_jax import files
 from gen_jax.errors import DataError, UserError
 
+PALETTE = np.array(
+    [(31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189)]
+    + [(140, 86, 75), (227, 119, 194), (127, 127, 127), (188, 189, 34), (23, 190, 207)],
+    np.uint8,
+)  # of ten labels
+
 
 class PictureError(UserError, ValueError):
     """An array that is no picture: its shape, type or values."""
@@ -49,6 +55,25 @@ def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.nda
     page = cells.reshape(rows, columns, h + padding, w + padding, 3).swapaxes(1, 2)  # [rows, h, columns, w, 3]
     page = page.reshape(rows * (h + padding), columns * (w + padding), 3)
     return np.pad(page, ((0, padding), (0, padding), (0, 0)))
+
+
+def scatter(points: Any, labels: Any, *, reach: float, side: int = 400) -> np.ndarray:
+    """The plane from -reach to reach, a dot of its label's colour for each point: [n, 2], [n] -> uint8 [h, w, 3].
+
+    The labels are 0..9. A later point covers an earlier one; points beyond the reach are left out.
+    """
+    points, labels = np.asarray(points, np.float64), np.asarray(labels)
+    if points.ndim != 2 or points.shape[1] != 2 or labels.shape != points.shape[:1] or not reach > 0:
+        raise PictureError(
+            f"The points are {list(points.shape)}, their labels {list(labels.shape)}, the reach {reach}, but a scatter "
+            "needs [n, 2], [n] and a positive number."
+        )
+    inside = (np.abs(points) <= reach).all(1)
+    left, up = np.rint((points[inside].T / reach + 1) / 2 * (side - 3)).astype(int)
+    page = np.full((side, side, 3), 255, np.uint8)
+    for i, j in np.ndindex(3, 3):  # of a dot
+        page[side - 3 - up + i, left + j] = PALETTE[labels[inside] % len(PALETTE)]
+    return page
 
 
 def save(path: Path, image: Any) -> None:

@@ -177,6 +177,9 @@ def test_a_labelled_prior_is_measured_by_the_labels_of_its_draws():
     numbers = aae.evaluate(config, model, data(), jax.random.key(0))
     assert 0 <= numbers["test/label_accuracy"] <= 1 and "test/parzen" not in numbers
     assert numbers["test/two_sample_accuracy"] > 0.7 and numbers["test/mmd"] > 0.05  # not trained: far from the prior
+    codes = aae.sample(config, model, data(), jax.random.key(0))["codes"]  # beside the prior's draws
+    spread = [(half != 255).any(-1).mean() for half in np.split(codes, 2, 1)]
+    assert 10 * spread[0] < spread[1]
 
 
 def test_the_supervised_grid_has_one_style_to_each_row():

@@ -18,6 +18,7 @@ from tests import golden
 
 TINY = aae_labels.TINY
 CLUSTERS = dataclasses.replace(TINY, categories=12, labels=0, batch_norm=True, noise=0, dropout=0.2)
+PLANE = dataclasses.replace(TINY, separation=3.0)
 
 
 @functools.cache
@@ -120,7 +121,7 @@ def test_the_rate_falls_tenfold_after_the_given_epochs():
     assert -float(rule.update(jnp.float32(1), once, w)[0]) == pytest.approx(0.1 * 1.1, rel=1e-5)  # momentum 0.1
 
 
-@pytest.mark.parametrize("config", [TINY, CLUSTERS], ids=["labels", "clusters"])
+@pytest.mark.parametrize("config", [TINY, CLUSTERS, PLANE], ids=["labels", "clusters", "plane"])
 def test_every_weight_moves_and_only_labels_bring_a_classifier(config):
     first, last, metrics = played(config)
     assert metrics[game.FINITE] == 1
@@ -132,7 +133,9 @@ def test_every_weight_moves_and_only_labels_bring_a_classifier(config):
         assert all(jax.tree.leaves(moved)), moved
 
 
-@pytest.mark.parametrize("values", [{"noise": 0}, {"dropout": 0.2}, {"batch_norm": True}, {"labels": 20}])
+@pytest.mark.parametrize(
+    "values", [{"noise": 0}, {"dropout": 0.2}, {"batch_norm": True}, {"labels": 20}, {"separation": 3}]
+)
 def test_each_switch_changes_the_update(values):
     ours, other = (played(config)[2] for config in (TINY, dataclasses.replace(TINY, **values)))
     assert any(float(ours[name]) != float(other[name]) for name in ours)
@@ -150,3 +153,33 @@ def test_clusters_are_judged_and_drawn():
     assert 0 < numbers["test/mean_entropy"] <= numbers["test/category_entropy"] + 1e-5  # concave
     assert numbers["test/category_entropy"] <= np.log(12) + 1e-5
     assert aae_labels.sample(CLUSTERS, model, data(CLUSTERS), jax.random.key(0))["samples"].shape == (102, 122, 3)
+
+
+def test_heads_that_are_too_near_are_pushed_apart_and_others_left_alone():
+    """In a plane at 0, 1 and 5 on a line: 3 - 1 is missing between two of them, and both have slope 1."""
+    config = dataclasses.replace(CLUSTERS, categories=3, separation=3.0)
+
+    class Heads:
+        def __init__(self, kernel):
+            self.config, self.heads = config, lambda y: y @ kernel
+
+    def lacking(kernel):
+        return aae_labels.nearness(Heads(kernel), {}, jax.random.key(0))[0]
+
+    kernel = jnp.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]])
+    assert float(lacking(kernel)) == pytest.approx(2, rel=1e-5)
+    np.testing.assert_allclose(jax.grad(lacking)(kernel), [[1, 0], [-1, 0], [0, 0]], atol=1e-5)
+    assert float(lacking(3 * kernel)) == 0
+    assert np.isfinite(jax.grad(lacking)(0 * kernel)).all()  # heads in one place
+
+
+def test_the_code_of_a_reduction_is_the_head_and_the_style_and_is_judged_by_neighbours():
+    model = game.trained(aae_labels.model(PLANE), played(PLANE)[1])
+    x = aae_labels.vectors(data(PLANE).test)
+    y, z, code, again = model(aae_labels.seen, x)
+    heads = model.variables["params"]["heads"]["kernel"]
+    assert heads.shape == (10, 2)
+    np.testing.assert_allclose(code, y @ heads + z, atol=1e-5)
+    np.testing.assert_allclose(model(aae_labels.decode, y, z), again, atol=1e-6)
+    assert 0 < aae_labels.evaluate(PLANE, model, data(PLANE), jax.random.key(0))["test/nearest_neighbour_error"] < 100
+    assert aae_labels.sample(PLANE, model, data(PLANE), jax.random.key(0))["codes"].shape == (600, 600, 3)

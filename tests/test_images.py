@@ -56,6 +56,18 @@ def test_grid_refuses_other_shapes(shape):
         images.grid(np.zeros((1, 2, 2, 1)), columns=0)
 
 
+def test_scattered_points_are_dots_of_their_label_s_colour_where_they_are():
+    points = [[-1, 1], [1, -1], [0, 0], [1.2, 0], [0, np.nan]]
+    page = images.scatter(points, [0, 1, 2, 3, 3], reach=1, side=21)
+    colours = page.reshape(-1, 3)[(page != 255).any(-1).ravel()]
+    assert page.shape == (21, 21, 3) and len(colours) == 27  # three dots of nine
+    for label, (top, left) in enumerate([(0, 0), (18, 18), (9, 9)]):
+        assert (page[top : top + 3, left : left + 3] == images.PALETTE[label]).all()
+    for bad in ({"reach": 0}, {"labels": [0, 1]}, {"points": np.zeros((5, 3))}):
+        with pytest.raises(UserError, match="scatter"):
+            images.scatter(**{"points": points, "labels": np.zeros(5, int), "reach": 1, **bad})
+
+
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3)])
 def test_saved_pictures_come_back(tmp_path, shape):
     image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
