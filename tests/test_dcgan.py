@@ -204,5 +204,28 @@ def test_features_of_an_untrained_discriminator_already_tell_digits_better_than_
     batch, module = batch_of(PLAIN), dcgan.model(PLAIN)
     variables = jax.jit(lambda key: module.init(key, batch["x"], batch["y"], method=dcgan.features))(jax.random.key(0))
     measured = dcgan.evaluate(PLAIN, games.Trained(module, variables), few(PLAIN), jax.random.key(3))
-    assert set(measured) == {"test/svm_accuracy"} < set(dcgan.UNITS)
-    assert 30 < measured["test/svm_accuracy"] <= 100
+    assert set(measured) == {"test/svm_accuracy_12", "test/svm_accuracy_12_untrained"} < set(dcgan.UNITS)
+    assert all(30 < value <= 100 for value in measured.values())
+    assert len(set(measured.values())) == 2  # not one discriminator twice
+
+
+class Ink(nn.Module):
+    """A generator whose image is its z and its label, as ink: at 8x8 of one grey each."""
+
+    @nn.compact
+    def __call__(self, z, y):
+        grey = 0.5 + 0.2 * z[:, :1] + 0.01 * y.argmax(-1)[:, None] + self.param("none", nn.initializers.zeros, ())
+        return jnp.broadcast_to(grey[:, None, None], (len(z), 8, 8, 1))
+
+
+def test_arithmetic_carries_thickness_to_the_next_label():
+    """Where ink is z_0 and the label's own, thick i - thin i + thin j is as thick as thick j."""
+    config, module = dataclasses.replace(TINY, latents=3), dcgan.DCGAN(Ink(), dcgan.model(TINY).discriminator)
+    rows = dcgan.arithmetic(config, games.Trained(module, {"params": {"generator": {"none": 0.0}}}), jax.random.key(0))
+    assert rows.shape == (10, 5, 8, 8, 1)
+    ink = np.asarray(rows[:, :, 0, 0, 0])
+    np.testing.assert_allclose(ink[:, 3], ink[:, 4], atol=1e-6)
+    assert (ink[:, 0] - ink[:, 1] > 0.35).all()  # of 0.4, from the least z_0 to the most
+    np.testing.assert_allclose(ink[:9, 2] - ink[:9, 1], 0.01, atol=1e-6)
+    assert dcgan.thickness(rows) == pytest.approx(1, abs=1e-5)
+    assert dcgan.thickness(rows.at[:, 3].set(rows[:, 2])) == 0
