@@ -93,7 +93,7 @@ OFFICIAL = Config(
     network="torch", width=64, noise="normal", running=True, order="together", batch_size=64, steps=19_525
 )
 FEATURES = Config(network="features", latents=256, steps=11_700)
-NARROW = dataclasses.replace(FEATURES, width=32, latents=100, steps=1950, run=Run(sample_every=390))
+NARROW = dataclasses.replace(FEATURES, width=32, latents=100, steps=780, run=Run(sample_every=390))
 DECAYING = Optimizer(l2=2.5e-5, falls=True)
 MNIST = Config(data="mnist", network="conditional", width=64, order="alternate", steps=78_000, optimizer=DECAYING)
 QUICK = dataclasses.replace(MNIST, width=32, hidden=512, steps=6000, run=Run(sample_every=1000))
@@ -107,7 +107,7 @@ PRESETS = {
     "theano": ("64x64, the Theano code: batches for D and G alternate, L2; 25 epochs; for a GPU", THEANO),
     "official": ("64x64, the Torch code: 4x4 kernels, normal noise; 25 epochs; for a GPU", OFFICIAL),
     "features": ("32x32, section 5.1's discriminator; 30 epochs; for a GPU", FEATURES),
-    "features_quick": ("the same, a quarter as wide, 5 epochs; on a CPU", NARROW),
+    "features_quick": ("the same, a quarter as wide, 2 epochs; 15 minutes on one core", NARROW),
     "mnist": ("section 8.1, the Theano code: 200 epochs; about 27 hours on 2 busy cores", MNIST),
     "quick": ("the same, half as wide, 15 epochs; 20 minutes on one core", QUICK),
     "tiny": ("8x8 digits; seconds, for tests", TINY),

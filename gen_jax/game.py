@@ -84,9 +84,8 @@ def make(
     decays = dict(average or {})
 
     def init(key: Key, batch: Batch) -> State:
-        def meet(
-            model: nn.Module, batch: Batch, key: Key
-        ) -> None:  # networks are born from what the objectives show them
+        def meet(model: nn.Module, batch: Batch, key: Key) -> None:
+            """Networks are born from what the objectives show them."""
             for player in players.values():
                 player.objective(model, batch, key)
 
@@ -98,9 +97,8 @@ def make(
                 kind, known = type(model).__name__, sorted(params)
                 raise ValueError(f"'{name}' is moved or averaged but is no network of {kind}, which has {known}")
         optimizers = {name: player.optimizer.init(_own(params, player)) for name, player in players.items()}
-        copies = jax.tree.map(
-            jnp.copy, {name: params[name] for name in decays}
-        )  # a shared buffer cannot be donated twice
+        # A shared buffer cannot be donated twice.
+        copies = jax.tree.map(jnp.copy, {name: params[name] for name in decays})
         return State(jnp.zeros((), jnp.int32), lives, params, variables, optimizers, copies)
 
     def turn(name: str, state: State, batch: Batch, key: Key, at: State) -> tuple[State, Metrics]:
