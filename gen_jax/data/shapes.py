@@ -1,0 +1,175 @@
+"""A world of drawn shapes whose truth is known: factors, captions, key patches, and a way back from images to factors.
+
+The plane is [-1, 1] x [-1, 1], x to the right and y up, drawn anti-aliased at any resolution.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.errors import DataError
+from gen_jax.types import Array, Key
+
+SHAPES = ("circle", "triangle", "square", "cross", "ring")
+COLOURS = ("red", "green", "blue", "yellow", "magenta", "cyan")
+GROUNDS = ("black", "grey", "white")
+SIZES = ("small", "large")
+ROWS, COLUMNS = ("lower", "middle", "upper"), ("left", "centre", "right")
+PALETTE = np.array(
+    [(0.9, 0.1, 0.1), (0.1, 0.7, 0.1), (0.15, 0.25, 0.95), (0.95, 0.85, 0.1), (0.9, 0.1, 0.85), (0.1, 0.85, 0.9)]
+)
+GREYS = np.array([0.0, 0.5, 1.0])
+RADII = (0.2, 0.5)  # of the circle around a shape; small ones are below the middle
+REACH = 0.45  # of the centre, in x and y: a third of it divides left from centre from right
+TURNS = np.array([1, 3, 4, 4, 1])  # a shape is itself again after 1 / TURNS of a full turn
+POINTS = np.array([[[np.cos(a), np.sin(a)] for a in np.pi / 2 + 2 * np.pi * np.arange(3) / n] for n in (3, 3, 4, 4, 3)])
+AREAS = np.array([np.pi, 0.75 * np.sqrt(3), 2, 4 * (0.95 * 0.6 - 0.3**2), 0.75 * np.pi])  # of shapes of radius 1
+
+
+class Scene(NamedTuple):
+    """The factors of n images."""
+
+    shape: Array  # [n] of SHAPES
+    colour: Array  # [n] of COLOURS
+    ground: Array  # [n] of GROUNDS
+    radius: Array  # [n]
+    angle: Array  # [n] radians, anti-clockwise
+    centre: Array  # [n, 2]
+
+
+def draw(key: Key, n: int) -> Scene:
+    """Independent uniform factors."""
+    keys = jax.random.split(key, 6)
+    shape, colour, ground = (
+        jax.random.randint(one, (n,), 0, len(of)) for one, of in zip(keys[:3], (SHAPES, COLOURS, GROUNDS), strict=True)
+    )
+    radius = jax.random.uniform(keys[3], (n,), minval=RADII[0], maxval=RADII[1])
+    angle = jax.random.uniform(keys[4], (n,), maxval=2 * np.pi)
+    return Scene(shape, colour, ground, radius, angle, jax.random.uniform(keys[5], (n, 2), minval=-REACH, maxval=REACH))
+
+
+def distances(p: Array) -> Array:
+    """How far p, in the frame of a shape of radius 1, lies outside each shape: [..., 2] -> [..., shapes].
+
+    Below 0 inside. Outside a corner a bound, which moves no edge.
+    """
+    x, y = jnp.abs(p[..., 0]), jnp.abs(p[..., 1])
+    radius = jnp.sqrt((p**2).sum(-1) + 1e-12)
+    sides = [
+        p @ np.array([np.cos(a), np.sin(a)], np.float32) - 0.5 for a in np.pi / 2 + np.pi * np.array([1, 3, 5]) / 3
+    ]
+    bars = jnp.minimum(jnp.maximum(x / 0.95, y / 0.3), jnp.maximum(y / 0.95, x / 0.3))
+    return jnp.stack(
+        [
+            radius - 1,
+            functools.reduce(jnp.maximum, sides),
+            (x + y - 1) / np.sqrt(2),
+            0.3 * (bars - 1),
+            jnp.abs(radius - 0.75) - 0.25,
+        ],
+        -1,
+    )
+
+
+def coverage(scene: Scene, side: int) -> Array:
+    """The share of each pixel that the shape covers, nearly: [n, side, side] in [0, 1]."""
+    line = (2 * jnp.arange(side) + 1) / side - 1
+    p = jnp.stack(jnp.meshgrid(line, -line), -1)[None] - scene.centre[:, None, None]  # [n, side, side, 2]
+    cos, sin = (f(scene.angle)[:, None, None] for f in (jnp.cos, jnp.sin))
+    turned = jnp.stack([cos * p[..., 0] + sin * p[..., 1], cos * p[..., 1] - sin * p[..., 0]], -1)
+    radius = scene.radius[:, None, None]
+    outside = distances(turned / radius[..., None])
+    kind = jnp.broadcast_to(scene.shape[:, None, None, None], (*outside.shape[:-1], 1))
+    distance = jnp.take_along_axis(outside, kind, -1)[..., 0] * radius
+    return jnp.clip(0.5 - distance * side / 2, 0, 1)
+
+
+def render(scene: Scene, side: int) -> Array:
+    """[n, side, side, 3] in [0, 1]."""
+    cover = coverage(scene, side)[..., None]
+    front, behind = (jnp.asarray(of, jnp.float32) for of in (PALETTE, np.repeat(GREYS[:, None], 3, 1)))
+    return cover * front[scene.colour][:, None, None] + (1 - cover) * behind[scene.ground][:, None, None]
+
+
+def corners(scene: Scene) -> Array:
+    """Three points around each shape, at its radius; corners where it has any: [n, 3, 2]."""
+    own = jnp.asarray(POINTS, jnp.float32)[scene.shape]  # [n, 3, 2] in the frame of the shape
+    cos, sin = (f(scene.angle)[:, None] for f in (jnp.cos, jnp.sin))
+    turned = jnp.stack([cos * own[..., 0] - sin * own[..., 1], sin * own[..., 0] + cos * own[..., 1]], -1)
+    return scene.radius[:, None, None] * turned + scene.centre[:, None]
+
+
+def words(scene: Scene) -> np.ndarray:
+    """What a caption says, by number: size, colour, shape, row, column, ground: int [n, 6]."""
+    large = np.asarray(scene.radius) >= sum(RADII) / 2
+    column, row = np.clip((np.asarray(scene.centre).T / REACH + 1) * 1.5, 0, 2).astype(int)
+    colour, shape, ground = (np.asarray(kind) for kind in (scene.colour, scene.shape, scene.ground))
+    return np.stack([large, colour, shape, row, column, ground], 1).astype(int)
+
+
+VOCABULARY = (SIZES, COLOURS, SHAPES, ROWS, COLUMNS, GROUNDS)  # of the words, in their order
+
+
+def captions(said: np.ndarray) -> list[str]:
+    """Sentences: int [n, 6] -> "a large red ring at the upper left on white"."""
+    said = np.asarray(said)
+    if (
+        said.ndim != 2
+        or said.shape[1] != len(VOCABULARY)
+        or (said < 0).any()
+        or (said >= [*map(len, VOCABULARY)]).any()
+    ):
+        raise DataError(f"The words have shape {list(said.shape)}; give numbers of VOCABULARY, [n, {len(VOCABULARY)}].")
+    pattern = "a {} {} {} at the {} {} on {}"
+    return [pattern.format(*(of[i] for of, i in zip(VOCABULARY, line, strict=True))) for line in said]
+
+
+def parse(caption: str) -> np.ndarray:
+    """The words of a caption, by number: int [6]."""
+    parts = caption.split()
+    kept = [parts[i] for i in (1, 2, 3, 6, 7, 9)] if len(parts) == 10 else []
+    if not kept or any(word not in of for word, of in zip(kept, VOCABULARY, strict=True)):
+        raise DataError(f"{caption!r} is no caption of this world; one is {captions(np.zeros((1, 6), int))[0]!r}.")
+    return np.array([of.index(word) for word, of in zip(kept, VOCABULARY, strict=True)])
+
+
+@functools.partial(jax.jit, static_argnames="turns")
+def read(images: Array, *, turns: int = 24) -> Scene:
+    """The factors of images [n, side, side, 3] in [0, 1], without learning: the inverse of `render`.
+
+    The ground is the nearest to the border's median; the colour, centre and size follow from the pixels that differ;
+    shape and angle are those, of `turns` angles for each shape, whose drawing is nearest. Any image gets some scene.
+    """
+    side = images.shape[1]
+    border = jnp.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1)  # [n, 4 side, 3]
+    greys, palette = (jnp.asarray(of, jnp.float32) for of in (GREYS, PALETTE))
+    behind = jnp.median(border, 1)
+    ground = jnp.abs(behind.mean(-1)[:, None] - greys[None]).argmin(1)
+    different = jnp.abs(images - behind[:, None, None]).sum(-1)  # [n, side, side]
+    weight = jnp.where(different > 0.5 * different.max((1, 2), keepdims=True), different, 0) + 1e-6
+    weight = weight / weight.sum((1, 2), keepdims=True)
+    mean = jnp.einsum("nij,nijc->nc", weight, images)
+    colour = ((mean[:, None] - palette[None]) ** 2).sum(-1).argmin(1)
+    full = jnp.abs(palette[colour] - behind).sum(-1)[:, None, None] + 1e-6
+    cover = jnp.clip(different / full, 0, 1)
+    area = cover.mean((1, 2)) * 4
+    line = (2 * jnp.arange(side) + 1) / side - 1
+    total = cover.sum((1, 2)) + 1e-6
+    centre = (
+        jnp.stack([(cover * line[None, None]).sum((1, 2)), (cover * -line[None, :, None]).sum((1, 2))], 1)
+        / total[:, None]
+    )
+
+    def drawn(shape: Array, share: Array) -> tuple[Scene, Array]:
+        angle = jnp.full(len(images), 1.0) * share * 2 * np.pi / jnp.asarray(TURNS)[shape]
+        radius = jnp.clip(jnp.sqrt(area / jnp.asarray(AREAS, jnp.float32)[shape]), 0.05, 1)
+        scene = Scene(jnp.full(len(images), shape), colour, ground, radius, angle, centre)
+        return scene, ((coverage(scene, side) - cover) ** 2).mean((1, 2))
+
+    kinds, shares = jnp.meshgrid(jnp.arange(len(SHAPES)), jnp.arange(turns) / turns)
+    scenes, errors = jax.lax.map(lambda pair: drawn(*pair), (kinds.ravel(), shares.ravel()))  # [k, n, ...]
+    best = errors.argmin(0)
+    return jax.tree.map(lambda leaf: leaf[best, jnp.arange(len(images))], scenes)
