@@ -87,6 +87,7 @@ def coverage(scene: Scene, side: int) -> Array:
     return jnp.clip(0.5 - distance * side / 2, 0, 1)
 
 
+@functools.partial(jax.jit, static_argnames="side")
 def render(scene: Scene, side: int) -> Array:
     """[n, side, side, 3] in [0, 1]."""
     cover = coverage(scene, side)[..., None]
