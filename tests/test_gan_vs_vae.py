@@ -153,3 +153,12 @@ def test_a_source_of_points_is_always_the_same_and_split():
     assert train["x"].shape == (50_000, 2) and test["x"].shape == (10_000, 2) and train["x"].dtype == np.float32
     np.testing.assert_array_equal(train["x"], worlds.points("grid")[0]["x"])
     assert not np.isin(test["x"][:, 0], train["x"][:, 0]).all()
+
+
+def test_the_discriminator_leaves_units_out_where_it_is_told_to():
+    x, keys = jnp.ones((3, 4)), jax.random.split(jax.random.key(0))
+    for share in (0.0, 0.5):
+        judge = gan_vs_vae.Discriminator((16, 16), share)
+        variables = judge.init(keys[0], x, keys[0])
+        one, two = (judge.apply(variables, x, key) for key in keys)
+        assert one.shape == (3,) and bool((one == two).all()) == (share == 0)

@@ -15,7 +15,7 @@ from gen_jax.evaluation import annealing
 from gen_jax.game import Trained
 from gen_jax.types import Array, Key
 
-SIGMAS = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3)  # of pixels in [0, 1]
+SIGMAS = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4)  # of pixels in [0, 1]
 
 
 class Likelihood(NamedTuple):
