@@ -7,7 +7,7 @@ run: $(VENV)/run
 	$(PY) -m experiments.vae quick
 
 test: $(VENV)/run
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --dist loadgroup
 
 check: $(VENV)/dev
 	$(PY) -m ruff check .

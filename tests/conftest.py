@@ -14,6 +14,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")  # catches [b] against [b
 cache.compiled_programs()
 
 
+def pytest_collection_modifyitems(items):
+    """Among several processes (pytest -n), the tests of a file stay together, and in test_experiments a paper's."""
+    for item in items:
+        values = item.callspec.params if hasattr(item, "callspec") else {}
+        paper = values.get("name", values.get("played")) if item.path.stem == "test_experiments" else None
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{paper}"))
+
+
 @pytest.fixture
 def key_reuse():
     """Any use of a key twice is an error."""
