@@ -37,7 +37,7 @@ def bare(experiment: Any, config: Any) -> tuple[float, float]:
     """Seconds of a step: jitted alone with its raw batch at hand, and inside a chunk with its batch gathered."""
     one, data, key = experiment.game(config), pipeline.load(experiment.source(config)), jax.random.key(0)
     raw = sharding.replicate(dict(data.train), sharding.mesh(1))
-    batch_of = pipeline.resident(data.train, data.prepare, batch_size=config.batch_size)
+    batch_of = pipeline.resident(data.train, data.prepare, batch_size=config.batch_size, apart=data.apart)
     batch = {name: array[: config.batch_size] for name, array in raw.items()}
     state = jax.jit(lambda key: one.init(key, data.prepare(batch, key)))(key)
 

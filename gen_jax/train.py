@@ -173,15 +173,16 @@ def _chunks(step: int, steps: int, length: int) -> Iterator[tuple[int, int]]:
 def _advance(loop: Loop, step: int) -> Callable[[State], tuple[State, Any]]:
     """The function that plays the next chunk; its program is compiled once for each length of chunk."""
     train, batch_size, mesh, key = loop.data.train, loop.config.batch_size, loop.mesh, loop.order
+    apart = loop.data.apart
     chunks = list(_chunks(step, loop.config.steps, loop.run.log_every))
     fits = pipeline.megabytes(train) <= loop.run.resident_megabytes
     if fits:
         raw = sharding.replicate(dict(train), mesh)
-        batch_of = pipeline.resident(train, loop.data.prepare, batch_size=batch_size)
+        batch_of = pipeline.resident(train, loop.data.prepare, batch_size=batch_size, apart=apart)
         inputs: Iterator[Any] = (raw for _ in chunks)
     else:
         batch_of = pipeline.streamed(loop.data.prepare)
-        inputs = pipeline.stream(train, key, iter(chunks), batch_size=batch_size)
+        inputs = pipeline.stream(train, key, iter(chunks), batch_size=batch_size, apart=apart)
     place = (lambda raw: raw) if fits else (lambda raw: jax.device_put(raw, sharding.split(mesh, 1)))
 
     def play(state: State, raw: Any, first: Any, key: Key, count: int) -> tuple[State, Any]:

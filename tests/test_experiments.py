@@ -51,7 +51,8 @@ def born(one, data, config):
 
 def program(one, data, config, mesh, count):
     """(state, arrays) -> `count` steps, and how often it was traced."""
-    batch_of, traces = pipeline.resident(data.train, data.prepare, batch_size=config.batch_size), []
+    batch_of = pipeline.resident(data.train, data.prepare, batch_size=config.batch_size, apart=data.apart)
+    traces = []
 
     def play(state, arrays):
         traces.append(1)

