@@ -60,3 +60,58 @@ class BatchNorm(nn.Module):
 
     def __call__(self, x: Array) -> Array:
         return self.norm(x, use_running_average=not self.is_mutable_collection("batch_stats"))
+
+
+class InstanceNorm(nn.Module):
+    """Each map of each image to mean 0 and variance 1 (Ulyanov et al. 2016): [b, h, w, c] -> the same."""
+
+    affine: bool  # a gain and a bias are learnt for each map
+    eps: float = 1e-5
+    scale_init: Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        centred = x - x.mean((1, 2), keepdims=True)
+        x = centred * jax.lax.rsqrt((centred**2).mean((1, 2), keepdims=True) + self.eps)
+        if not self.affine:
+            return x
+        scale = self.param("scale", self.scale_init, (x.shape[-1],))
+        return x * scale[None, None, None] + self.param("bias", nn.initializers.zeros, (x.shape[-1],))[None, None, None]
+
+
+def reflected(x: Array, width: int) -> Array:
+    """The image continued by its mirror image, the edge not repeated: [b, h, w, c] -> [b, h + 2 width, ..., c]."""
+    return jnp.pad(x, ((0, 0), (width, width), (width, width), (0, 0)), mode="reflect")
+
+
+class ImagePool(nn.Module):
+    """The last images that a generator made, for its discriminator to learn from (Shrivastava et al. 2017).
+
+    While it fills, an image is kept and given back. Then, with probability 1/2, it takes the place of a stored one,
+    which is given back instead. Where the collection "pool" is not mutable, images pass.
+    """
+
+    size: int
+
+    @nn.compact
+    def __call__(self, images: Array, key: Key) -> Array:
+        if not self.size:
+            return images
+        stored = self.variable("pool", "images", jnp.zeros, (self.size, *images.shape[1:]), images.dtype)
+        count = self.variable("pool", "count", jnp.zeros, (), jnp.int32)
+        if self.is_initializing() or not self.is_mutable_collection("pool"):
+            return images
+
+        def offer(held: tuple[Array, Array], new: tuple[Array, Key]) -> tuple[tuple[Array, Array], Array]:
+            (kept, n), (image, key) = held, new
+            which, coin = jax.random.split(key)
+            full = n == self.size
+            swap = full & jax.random.bernoulli(coin)
+            slot = jnp.where(full, jax.random.randint(which, (), 0, self.size), n)
+            old = kept[slot]
+            kept = kept.at[slot].set(jnp.where(full & ~swap, old, image))
+            return (kept, jnp.minimum(n + 1, self.size)), jnp.where(swap, old, image)
+
+        keys = jax.random.split(key, len(images))
+        (stored.value, count.value), given = jax.lax.scan(offer, (stored.value, count.value), (images, keys))
+        return given

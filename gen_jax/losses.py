@@ -1,4 +1,4 @@
-"""Formulas on arrays: each takes logits of a discriminator, log D - log(1 - D), of any shape, and gives a mean: []."""
+"""Formulas on arrays of any shape, each a mean: []. Logits of a discriminator are log D - log(1 - D)."""
 
 import jax
 import jax.numpy as jnp
@@ -24,3 +24,13 @@ def minimax(logits: Array) -> Array:
 def accuracy(logits_real: Array, logits_fake: Array) -> Array:
     """The share of images that the discriminator tells right: []."""
     return 0.5 * ((logits_real > 0).mean() + (logits_fake < 0).mean(dtype=jnp.float32))
+
+
+def least_squares(scores: Array, target: float) -> Array:
+    """(D(x) - target)^2: 1 for real images and 0 for fakes (Mao et al. 2017, equation 9)."""
+    return ((scores - target) ** 2).mean()
+
+
+def absolute(a: Array, b: Array) -> Array:
+    """|a - b|, over all values."""
+    return jnp.abs(a - b).mean()
