@@ -5,6 +5,8 @@ follow the type of their arrays: float32 in training, float64 in tests (under `j
 """
 
 import functools
+import math
+from collections import Counter
 from typing import NamedTuple
 
 import jax
@@ -154,6 +156,60 @@ def points(name: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """50 000 points of a named mixture to train on and 10 000 to test, always the same: {"x": [n, 2]} each."""
     x = np.asarray(MIXTURES[name]().sample(jax.random.key(0), 60_000))
     return {"x": x[:50_000]}, {"x": x[50_000:]}
+
+
+class Atoms(NamedTuple):
+    """Points with masses in two domains; the k-th of one is the true partner of the k-th of the other."""
+
+    x: np.ndarray  # [k, 2]
+    y: np.ndarray  # [k, 2]
+    masses: tuple[int, ...]  # [k]
+
+    def symmetries(self) -> int:
+        """How many bijections keep the masses: so many pairings are cycle-consistent and fit both domains."""
+        return math.prod(math.factorial(count) for count in Counter(self.masses).values())
+
+    def arrays(self, each: int = 100, std: float = 0.05) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """{"x", "y"}: to train on, `each` points a mass around each atom, not paired; to test, the atoms, paired."""
+        draws, counts = np.random.default_rng(0), each * np.array(self.masses)
+        around = {name: np.repeat(getattr(self, name), counts, axis=0) for name in ("x", "y")}
+        train = {name: (p + std * draws.normal(size=p.shape)).astype(np.float32) for name, p in around.items()}
+        return train, {"x": self.x, "y": self.y}
+
+    def judged(self, moved: Array) -> dict[str, float]:
+        """What a map of the first domain's atoms to places [k, 2] in the second is: the nearest atom is its choice."""
+        distances = np.linalg.norm(np.asarray(moved)[:, None] - self.y[None], axis=-1)  # [k, k]
+        chosen, masses = distances.argmin(1), np.array(self.masses)
+        fits = len({*chosen.tolist()}) == len(masses) and (masses[chosen] == masses).all()
+        return {
+            "fits": float(fits),
+            "true_pairing": float((chosen == np.arange(len(masses))).all()),
+            "chance": 1 / self.symmetries(),
+            "distance": float(distances.min(1).mean()),
+        }
+
+
+def atoms(masses: tuple[int, ...], seed: int) -> Atoms:
+    """Atoms of these masses, evenly on a circle in the plane in either domain, in an order drawn for each."""
+    draws, angles = np.random.default_rng(seed), 2 * np.pi * np.arange(len(masses)) / len(masses)
+    circle = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+    return Atoms(draws.permutation(circle), draws.permutation(circle), masses)
+
+
+def discs(side: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """One coloured disc on a dark ground ("photo"), and the same in other colours ("map"): 256 and 64 pairs, uint8.
+
+    The true translation turns the colours round and inverts them: (r, g, b) -> (255 - g, 255 - b, 255 - r).
+    """
+    draws, count = np.random.default_rng(0), 256 + 64
+    centre, radius = draws.uniform(0.3, 0.7, (count, 2)), draws.uniform(0.15, 0.3, count)
+    colour, line = draws.uniform(100, 255, (count, 1, 1, 3)), (np.arange(side) + 0.5) / side
+    squares = (line[None] - centre[:, :1]) ** 2, (line[None] - centre[:, 1:]) ** 2  # [n, side] each
+    distance = np.sqrt(squares[0][:, :, None] + squares[1][:, None])
+    cover = np.clip((radius[:, None, None] - distance) * side + 0.5, 0, 1)[..., None]  # of a pixel, by the disc
+    photo = np.rint(cover * colour + (1 - cover) * 30).astype(np.uint8)
+    pairs = {"photo": photo, "map": 255 - photo[..., [1, 2, 0]]}
+    return {name: a[:256] for name, a in pairs.items()}, {name: a[256:] for name, a in pairs.items()}
 
 
 def principal_components(x: Array, k: int) -> LinearGaussian:

@@ -51,6 +51,21 @@ def partner_ranks(a: Any, b: Any) -> np.ndarray:
     return (distances < own).sum(1) + 0.5 * ((distances == own).sum(1) - 1)
 
 
+def to_partners(a: Any, b: Any, *, span: float) -> dict[str, float]:
+    """Of a to its partner in b the mean "l1" and "ssim"; "top_1", "top_5": the % whose partner is among the nearest.
+
+    [n, h, w, c] x 2, values of this span.
+    """
+    a, b = _checked(a, b)
+    ranks = partner_ranks(a, b)
+    return {
+        "l1": float(np.abs(a - b).mean()),
+        "ssim": float(structural(a, b, span=span).mean()),
+        "top_1": 100 * float((ranks < 1).mean()),
+        "top_5": 100 * float((ranks < 5).mean()),
+    }
+
+
 def _checked(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape or a.ndim != 4 or 0 in a.shape:

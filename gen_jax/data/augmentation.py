@@ -1,0 +1,29 @@
+"""Augmentation of images inside the step, each a function of the batch and a key."""
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.types import Array, Key
+
+
+def resized(image: Array, side: int) -> Array:
+    """uint8 [b, s, s, c] -> [b, side, side, c] in [-1, 1], by cubic interpolation where s is another side."""
+    x = image.astype(jnp.float32) / 127.5 - 1
+    shape = (len(x), side, side, x.shape[-1])
+    return x if x.shape == shape else jnp.clip(jax.image.resize(x, shape, "cubic"), -1, 1)
+
+
+def cropped(x: Array, key: Key, side: int) -> Array:
+    """Of each image a random part: [b, s, s, c] -> [b, side, side, c]."""
+
+    def part(x: Array, key: Key) -> Array:
+        corner = jax.random.randint(key, (2,), 0, x.shape[0] - side + 1)
+        return jax.lax.dynamic_slice(x, (*corner, 0), (side, side, x.shape[-1]))
+
+    return jax.vmap(part)(x, jax.random.split(key, len(x)))
+
+
+def mirrored(x: Array, key: Key) -> Array:
+    """Left and right exchanged in half of the images: [b, h, w, c] -> the same."""
+    coins = jax.random.bernoulli(key, shape=(len(x), 1, 1, 1))
+    return jnp.where(coins, x[:, :, ::-1], x)
