@@ -103,28 +103,21 @@ EVERYWHERE = Weights(identity=5)
 OFFICIAL = Config(weights=EVERYWHERE, order="each", biases=False, halved=False)
 PYTORCH = Config(weights=EVERYWHERE, load=286, side=256, blocks=9, affine=False)
 QUICK = Config(load=75, side=64, width=16, blocks=3, steps=4675, run=Run(sample_every=935))
-TINY = dataclasses.replace(
-    QUICK,
-    data="discs",
-    load=18,
-    side=16,
-    width=4,
-    blocks=1,
-    halvings=1,
-    pool=12,
-    batch_size=8,
-    steps=40,
-    run=Run(log_every=10, checkpoint_every=20, sample_every=20),
+DISCS = dataclasses.replace(
+    QUICK, data="discs", load=18, side=16, width=8, blocks=1, halvings=1, batch_size=8, steps=2000, run=Run()
 )
 ATOMS = Config(data="atoms", batch_size=64, steps=10_000, learning_rate=1e-3, run=Run(log_every=500))
+OFTEN = Run(log_every=10, checkpoint_every=20, sample_every=20)
+TINY = dataclasses.replace(ATOMS, width=8, batch_size=8, pool=12, steps=40, run=OFTEN)
 
 PRESETS = {
     "paper": ("128x128, 6 blocks; 200 epochs; for a GPU", Config()),
     "official": ("the Torch code: players in turn, identity, gains, no biases; for a GPU", OFFICIAL),
     "pytorch": ("the PyTorch code: 256x256, 9 blocks, identity, no gains; for a GPU", PYTORCH),
     "quick": ("64x64, a quarter as wide, 3 blocks, 5 epochs", QUICK),
+    "discs": ("16x16 discs in two colours, which need no download; 2000 steps", DISCS),
     "atoms": ("4 atoms of equal mass, of which 24 pairings are cycle-consistent; MINUTES", ATOMS),
-    "tiny": ("16x16 discs, 40 steps; seconds, for tests", TINY),
+    "tiny": ("the same, 40 steps; seconds, for tests", TINY),
 }
 
 PAIRS, BATCH, ROWS = (("photo", "map"), ("map", "photo")), 32, 8

@@ -20,7 +20,7 @@ from gen_jax.evaluation import similarity
 from gen_jax.layers import ImagePool
 from tests import golden
 
-TINY = cyclegan.PRESETS["tiny"][1]
+DISCS = dataclasses.replace(cyclegan.PRESETS["discs"][1], width=4, pool=12, batch_size=2)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def played(config, steps=1, optimizer=None):
     return {name: float(leaf["w"]) for name, leaf in state.params.items()}, state.variables.get("pool"), metrics
 
 
-PLAIN, SGD = dataclasses.replace(TINY, pool=0, weights=cyclegan.Weights(identity=5)), optax.sgd(1e-3)
+PLAIN, SGD = dataclasses.replace(DISCS, pool=0, weights=cyclegan.Weights(identity=5)), optax.sgd(1e-3)
 
 
 def test_both_orders_are_turns_and_the_codes_differ_in_what_the_second_generator_sees():
@@ -195,7 +195,7 @@ def test_momentum_and_rate_are_those_of_the_protocol():
 
 def test_rates_are_constant_for_half_of_the_steps_and_fall_to_zero():
     """Adam's update under equal gradients is the rate itself."""
-    adam = cyclegan.players(dataclasses.replace(TINY, steps=8))["generators"].optimizer
+    adam = cyclegan.players(dataclasses.replace(DISCS, steps=8))["generators"].optimizer
     params = {"w": jnp.zeros(())}
     state, rates = adam.init(params), []
     for _ in range(9):
@@ -225,7 +225,7 @@ def test_the_torch_code_holds_the_biases_of_convolutions_alone():
 
 
 def test_domains_are_cut_alike_and_drawn_apart():
-    source = cyclegan.source(TINY)
+    source = cyclegan.source(DISCS)
     data = pipeline.load(source)
     batch_of = pipeline.resident(data.train, data.prepare, batch_size=64, apart=data.apart)
     raw = {name: jnp.asarray(array) for name, array in data.train.items()}
@@ -235,7 +235,20 @@ def test_domains_are_cut_alike_and_drawn_apart():
     colours = np.asarray(batch["x"][:, 8, 8]), -np.asarray(batch["y"][:, 8, 8])[:, [2, 0, 1]]  # of the discs, if paired
     assert (np.abs(colours[0] - colours[1]).max(1) < 0.02).mean() < 0.1
     with pytest.raises(UserError, match="a side of at most 18"):
-        cyclegan.source(dataclasses.replace(TINY, side=19))
+        cyclegan.source(dataclasses.replace(DISCS, side=19))
+
+
+def test_each_weight_of_the_networks_of_images_is_moved_by_its_player_alone():
+    """The six questions of every paper are asked of perceptrons."""
+    data, one = pipeline.load(cyclegan.source(DISCS)), cyclegan.game(DISCS)
+    batch = data.prepare({name: jnp.asarray(array[:2]) for name, array in data.train.items()}, jax.random.key(0))
+    first = jax.jit(one.init)(jax.random.key(1), batch)
+    last, metrics = jax.jit(one.step)(first, batch)
+    assert metrics[games.FINITE] == 1 and {*first.params} == {"to_x", "to_y", "d_x", "d_y"}
+    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), first.params, last.params)))
+    fakes = last.variables["pool"]["pool_x"]
+    assert fakes["images"].shape == (12, 16, 16, 3) and int(fakes["count"]) == 2
+    assert all(image.any() for image in fakes["images"][:2]) and not fakes["images"][2:].any()
 
 
 def test_discs_are_one_scene_in_other_colours():
@@ -264,8 +277,8 @@ def test_the_true_translation_has_no_error_and_finds_its_partner():
     def measured(off):
         networks = Oracle((1, 2, 0), off), Oracle((2, 0, 1)), Oracle((0, 1, 2)), Oracle((0, 1, 2))
         module = cyclegan.CycleGAN(*networks, Swap(), Swap())
-        data = pipeline.load(cyclegan.source(TINY))
-        return cyclegan.evaluate(TINY, games.Trained(module, {}), data, jax.random.key(0)), data.test
+        data = pipeline.load(cyclegan.source(DISCS))
+        return cyclegan.evaluate(DISCS, games.Trained(module, {}), data, jax.random.key(0)), data.test
 
     metrics, test = measured(0.0)
     assert {*metrics} < {*cyclegan.UNITS}
@@ -282,6 +295,19 @@ def test_the_true_translation_has_no_error_and_finds_its_partner():
         shifted["test/l1_map"] == pytest.approx(12.75, rel=1e-3) == pytest.approx(shifted["test/cycle_photo"], rel=1e-3)
     )
     assert shifted["test/l1_photo"] < 1e-3 and shifted["test/ssim_map"] < 1
+
+
+def test_samples_are_rows_of_image_translation_return_and_truth():
+    networks = Oracle((1, 2, 0)), Oracle((2, 0, 1)), Oracle((0, 1, 2)), Oracle((0, 1, 2))
+    module, data = cyclegan.CycleGAN(*networks, Swap(), Swap()), pipeline.load(cyclegan.source(DISCS))
+    pictures = cyclegan.sample(DISCS, games.Trained(module, {}), data, jax.random.key(0))
+    assert {*pictures} == {"samples_of_photos", "samples_of_maps"}
+    for name, other in cyclegan.PAIRS:
+        page = pictures[f"samples_of_{name}s"]
+        assert page.shape == (8 * 18 + 2, 4 * 18 + 2, 3)
+        cells = [page[2:18, 18 * i + 2 : 18 * i + 18] for i in range(4)]
+        for cell, true in zip(cells, (name, other, name, other), strict=True):
+            np.testing.assert_array_equal(cell, data.test[true][0, 1:17, 1:17])
 
 
 def test_partners_among_the_nearest():
