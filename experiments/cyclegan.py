@@ -41,6 +41,7 @@ from gen_jax.evaluation import similarity
 from gen_jax.game import Game, Player, Trained
 from gen_jax.layers import ImagePool
 from gen_jax.networks import MLP
+from gen_jax.schedules import falling
 from gen_jax.translation import PatchDiscriminator, Translator
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
@@ -122,24 +123,23 @@ PRESETS = {
 
 PAIRS, BATCH, ROWS = (("photo", "map"), ("map", "photo")), 32, 8
 CLAIMS: dict[str, Claim] = {}  # none can be measured on these data: see above
-AGAINST = {"": "of the translation", "_untranslated": "of the other domain's image, untranslated"}
+NEAREST = "% of the places whose true image is the nearest"
+ERROR = "mean absolute error, of 255"
+KINDS = {"l1": ERROR, "ssim": "structural similarity", "top_1": NEAREST, "top_5": NEAREST + " 5"}
+FROM = {"": "of the {0} made from the {1}", "_untranslated": "of the {1} as it is, beside the {0}"}
 UNITS = {
-    f"test/{metric}_{name}{which}": f"{unit}, {whose}, to the true {name}"
-    for name in ("map", "photo")
-    for which, whose in AGAINST.items()
-    for metric, unit in {
-        "l1": "mean absolute error, of 255",
-        "ssim": "structural similarity",
-        "top_1": "% whose true partner is the nearest of all by absolute error",
-        "top_5": "% whose true partner is among the nearest five",
-    }.items()
-} | {
-    "test/cycle_photo": "mean absolute error, of 255, of photo -> map -> photo",
-    "test/cycle_map": "mean absolute error, of 255, of map -> photo -> map",
-    "test/places": "images of either domain: of a guess, the nearest is the partner for one in so many",
+    **{
+        f"test/{kind}_{name}{which}": f"{unit}; {whose.format(name, other)}"
+        for other, name in PAIRS
+        for which, whose in FROM.items()
+        for kind, unit in KINDS.items()
+    },
+    **{f"test/cycle_{name}": f"{ERROR}; {name} to {other} and back" for name, other in PAIRS},
+    "test/places": "images of either domain",
     "test/fits": "1 if the atoms go one to one to atoms of their mass",
     "test/true_pairing": "1 if each atom goes to its partner",
     "test/chance": "of the true pairing, if all that fit were equally likely",
+    "test/distance": "of the atoms, moved, to the nearest atoms; the circle has radius 1",
 }
 
 # Networks -------------------------------------------------------------------------------------------------------------
@@ -230,34 +230,34 @@ def telling(model: Any, batch: Batch, key: Key, *, domains: str, factor: float) 
 
 def held(params: Any) -> Any:
     """Which weights the Torch code holds at 0: the biases of convolutions."""
-    names = jax.tree_util.tree_map_with_path(lambda path, _: [entry.key for entry in path[-2:]], params)
-    return jax.tree.map(
-        lambda name: name[0].startswith("Conv") and name[1] == "bias", names, is_leaf=lambda x: isinstance(x, list)
-    )
+
+    def of_convolution(path: Any, _: Array) -> bool:
+        return path[-1].key == "bias" and path[-2].key.startswith("Conv")
+
+    return jax.tree_util.tree_map_with_path(of_convolution, params)
 
 
 def players(config: Config) -> dict[str, Player]:
     """In either code's order, each with its own Adam."""
-    half = max(config.steps // 2, 1)
-    rate = optax.schedules.join_schedules(
-        [optax.constant_schedule(config.learning_rate), optax.linear_schedule(config.learning_rate, 0, half)], [half]
-    )
-    adam = optax.adam(rate, b1=config.b1)
+    if not any(dataclasses.astuple(config.weights)):
+        raise UserError("all weights are 0; give the generators at least one above 0.")
+    adam = optax.adam(falling(config.learning_rate, config.steps), b1=config.b1)
     descent = adam if config.biases else optax.chain(adam, optax.masked(optax.set_to_zero(), held))
     generator = functools.partial(translating, weights=config.weights)
-    judge = functools.partial(telling, factor=0.5 if config.halved else 1.0)
+    of_x, of_y, of_both = (
+        functools.partial(telling, domains=domains, factor=0.5 if config.halved else 1.0)
+        for domains in ("x", "y", "xy")
+    )
     if config.order == "both":
         return {
             "generators": Player(("to_y", "to_x"), generator, descent),
-            "discriminators": Player(
-                ("d_x", "d_y", "pool_x", "pool_y"), functools.partial(judge, domains="xy"), descent
-            ),
+            "discriminators": Player(("d_x", "d_y", "pool_x", "pool_y"), of_both, descent),
         }
     return {
         "to_y": Player(("to_y",), generator, descent),
-        "d_y": Player(("d_y", "pool_y"), functools.partial(judge, domains="y"), descent),
+        "d_y": Player(("d_y", "pool_y"), of_y, descent),
         "to_x": Player(("to_x",), generator, descent),
-        "d_x": Player(("d_x", "pool_x"), functools.partial(judge, domains="x"), descent),
+        "d_x": Player(("d_x", "pool_x"), of_x, descent),
     }
 
 
@@ -305,7 +305,7 @@ def to_y(model: Any, x: Array) -> Array:
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """Unseen places in rows: the image, its translation, the way back, and the truth. Atoms, moved, and their aims."""
+    """Unseen places in rows: the image, its translation, the way back, and the truth. Of atoms, where they go."""
     if config.data == "atoms":
         x, k = world(config).arrays()[0]["x"], np.repeat(np.arange(len(config.masses)), 100 * np.array(config.masses))
         return {"samples": images.scatter(model(to_y, x), k, reach=1.5)}

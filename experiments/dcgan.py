@@ -38,6 +38,7 @@ from gen_jax.data.pipeline import Arrays, Data, Source
 from gen_jax.data.sources import SOURCES
 from gen_jax.evaluation import classify, probes
 from gen_jax.game import Game, Player, Trained
+from gen_jax.schedules import falling
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -213,11 +214,8 @@ def fooling(model: Any, batch: Batch, key: Key, *, config: Config) -> tuple[Arra
 def players(config: Config) -> dict[str, Player]:
     """D and G, each with its own Adam."""
     o, every = config.optimizer, 2 if config.order == "alternate" else 1
-    half = max(config.steps // every // 2, 1)  # a player's own updates
-    falling = optax.schedules.join_schedules(
-        [optax.constant_schedule(o.learning_rate), optax.linear_schedule(o.learning_rate, 0, half)], [half]
-    )
-    adam = optax.adam(falling if o.falls else o.learning_rate, b1=o.b1)
+    rate = falling(o.learning_rate, config.steps // every) if o.falls else o.learning_rate
+    adam = optax.adam(rate, b1=o.b1)
     descent = optax.chain(optax.add_decayed_weights(o.l2), adam)
     return {
         "discriminator": Player(("discriminator",), partial(telling, config=config), descent, every, every - 1),
