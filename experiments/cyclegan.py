@@ -194,6 +194,9 @@ def source(config: Config) -> Source:
         return Source("atoms", arrays=lambda: world(config).arrays(), apart=("x", "y"))
     if config.side > config.load:
         raise UserError(f"side is {config.side} and load is {config.load}; give a side of at most {config.load}.")
+    if config.side % 4 or config.side < 3 * 2**config.halvings:
+        least = 3 * 2**config.halvings
+        raise UserError(f"side is {config.side}; {config.halvings} halvings need a multiple of 4, {least} or above.")
     computed = functools.partial(worlds.discs, 18) if config.data == "discs" else None
     return Source(config.data, prepare, arrays=computed, apart=("photo", "map"))
 

@@ -241,6 +241,9 @@ def test_domains_are_cut_alike_and_drawn_apart():
     assert (np.abs(colours[0] - colours[1]).max(1) < 0.02).mean() < 0.1
     with pytest.raises(UserError, match="a side of at most 18"):
         cyclegan.source(dataclasses.replace(DISCS, side=19))
+    for change in ({"side": 14}, {"side": 8, "halvings": 2}):
+        with pytest.raises(UserError, match=r"multiple of 4, (6|12) or above"):
+            cyclegan.source(dataclasses.replace(DISCS, **change))
 
 
 def test_each_weight_of_the_networks_of_images_is_moved_by_its_player_alone():

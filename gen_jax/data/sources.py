@@ -198,7 +198,7 @@ DSPRITES = Source(
 
 EARTH = Source(
     name="earth",
-    description="The earth from above, 150 x 150, 10 degrees a side: `photo` (Blue Marble, with snow, sea floor) and "
+    description="The earth from above, 150 x 150, 10 degrees a side: `photo` (Blue Marble, sea floor drawn in) and "
     "`map` (relief coloured by height, ETOPO1) of the same places, pixel by pixel, between 80 N and 60 S. Tiles whose "
     "photo has a standard deviation of grey values below 10 of 255, open ocean for the most part, are left out: 69 of "
     "84 remain for testing (80-60 W, 20-40 E, 100-120 E), and 935 of 1512, half overlapping, elsewhere for training.",
