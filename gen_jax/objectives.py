@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 
 from gen_jax.distributions import Bernoulli, Gaussian, standard_normal
 from gen_jax.types import Array, Key
 
 Encoder = Callable[[Array], Gaussian]  # x [b, d] -> q(z|x)
 Decoder = Callable[[Array], Bernoulli | Gaussian]  # z [..., k] -> p(x|z)
+Critic = Callable[[Array], Array]  # x [b, ...] -> scores [b, ...]
 
 
 def evidence_lower_bound(encoder: Encoder, decoder: Decoder, x: Array, key: Key, samples: int) -> tuple[Array, Array]:
@@ -27,3 +29,16 @@ def log_weights(encoder: Encoder, decoder: Decoder, x: Array, key: Key, samples:
     z = q.sample(key, samples)  # [samples, b, k]
     q = jax.tree.map(lambda leaf: leaf[None], q)
     return decoder(z).log_prob(x[None]) + standard_normal(z) - q.log_prob(z)
+
+
+def gradient_penalty(critic: Critic, real: Array, fake: Array, key: Key, *, target: float = 1) -> Array:
+    """E(||grad C(x)||_2 - target)^2 at a random point between each image and its fake: [b, ...], [b, ...] -> [].
+
+    Gulrajani et al. 2017, Algorithm 1. Where the critic scores patches, C(x) is the sum of those of x. Each score must
+    be of its own image alone: no batch norm.
+    """
+    share = jax.random.uniform(key, (len(real), *(1,) * (real.ndim - 1)))
+    between = share * real + (1 - share) * fake
+    gradients = jax.grad(lambda x: critic(x).sum())(between).reshape(len(real), -1)
+    norms = jnp.sqrt((gradients**2).sum(-1) + 1e-12)  # the root has no derivative at 0
+    return ((norms - target) ** 2).mean()

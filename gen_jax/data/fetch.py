@@ -48,7 +48,7 @@ class Way:
     """One way to the files of a set."""
 
     client: Literal["url", "pip", "npm", "apt", "bundled", "hand"]
-    what: str  # what the client is asked for
+    what: str  # what the client is asked for: a package, or several with spaces between
     files: Mapping[str, str]  # name -> SHA-256; all are needed
     read: Read
     members: tuple[str, ...] = ()  # if the file is an archive: what is read from it
@@ -113,21 +113,22 @@ def _download(way: Way, folder: Path) -> None:
 
 
 def _ask(way: Way, folder: Path) -> None:
-    """The one archive of the way, through the registry's client."""
-    (file, expected), command = next(iter(way.files.items())), (*CLIENTS[way.client], way.what)
+    """The archives of the way, one for each package, through the registry's client."""
+    command = (*CLIENTS[way.client], *way.what.split())
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False)
     except FileNotFoundError:
         raise DataError(f"{command[0]} is not installed") from None
     except subprocess.TimeoutExpired:
         raise DataError(f"no end after {LIMIT} s") from None
-    if done.returncode or not (folder / file).is_file():
+    if done.returncode or not all((folder / file).is_file() for file in way.files):
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         telling = [line for line in lines if re.match(r"ERROR|npm (error|ERR)|E:|.*No module", line)] or lines
         hint = "; `apt-get update` may be needed first" if way.client == "apt" else ""
         raise DataError(f"{telling[0] if telling else f'exit code {done.returncode}'}{hint}")
-    if (digest := sha256(folder / file)) != expected:
-        raise DataError(f"{file} has SHA-256 {digest}, expected {expected}")
+    for file, expected in way.files.items():
+        if (digest := sha256(folder / file)) != expected:
+            raise DataError(f"{file} has SHA-256 {digest}, expected {expected}")
 
 
 def _unpacked(way: Way, folder: Path, work: Path) -> Path:

@@ -46,11 +46,6 @@ class Source:
     ways: tuple[fetch.Way, ...]  # tried in this order
     version: str = "1.0.0"  # of the recipe
 
-    @property
-    def sha256(self) -> Mapping[str, str]:
-        """Split -> hash of the pixels, in order."""
-        return self.fields["image"].sha256
-
 
 def labelled(shape: tuple[int, ...], *sha256: str) -> dict[str, Field]:
     """Images of ten classes; the hashes are those of the training images, their labels, the test images, theirs."""

@@ -10,7 +10,7 @@ import math
 import os
 from pathlib import Path
 
-from gen_jax.data import arrays, formats, prepare
+from gen_jax.data import arrays, emoji, formats, prepare
 from gen_jax.data.arrays import Block, default_directory
 from gen_jax.data.fetch import Way
 from gen_jax.data.prepare import Field, Source, labelled
@@ -247,7 +247,66 @@ EARTH = Source(
     ),
 )
 
-SOURCES = {source.name: source for source in (DIGITS, MNIST, FASHION_MNIST, CIFAR10, DSPRITES, EARTH)}
+EMOJI = Source(
+    name="emoji",
+    description="Emoji, 64 x 64, colour: an example is a symbol as Google, Twitter and Microsoft (Fluent 3-D) draw it, "
+    "and its name, in UTF-8. No symbol for testing is for training in another skin tone, gender or hair.",
+    origin="https://github.com/googlefonts/noto-emoji, https://github.com/twitter/twemoji and "
+    "https://github.com/microsoft/fluentui-emoji; names of https://cldr.unicode.org",
+    licence="Google: Apache-2.0; Twitter: CC BY 4.0; Fluent: MIT; names: Unicode-3.0, and MIT (emoji-data)",
+    citation="Google Noto Emoji; Twitter, Twemoji; Microsoft, Fluent Emoji; Unicode CLDR 48; iamcal, emoji-data 16.",
+    sizes={"train": 2979, "test": 358},
+    fields={
+        "google": Field(
+            (64, 64, 3),
+            {
+                "train": "e529359f3f6d770e1670da2ec9c7939254cbbbc482cf97754cff8d2eaaa3caba",
+                "test": "4a905a370e546f1243baa1a8887c46245b9c8fdaf14d949acb56471893169ecb",
+            },
+        ),
+        "twitter": Field(
+            (64, 64, 3),
+            {
+                "train": "e06aea8b6a46363c6fcf5fa7e7ed4bc1f81733eaff2a3ec14d5f5c6b34b42fd8",
+                "test": "474f00c26ef9872717fac719ad31f63ec804d8ac01e71aa5c54dbb11e44fe628",
+            },
+        ),
+        "fluent": Field(
+            (64, 64, 3),
+            {
+                "train": "99e01e0f7c4d4ba01820b600e5fd6cf69b50cafc7a9405d982b23c2261a85d6e",
+                "test": "b2fb7af4e60ffa8d73d1ffcb4852672e75d68981d71736d8a293fddac7a63925",
+            },
+        ),
+        "caption": Field(
+            (emoji.WIDTH,),
+            {
+                "train": "6f02583872e6c0039ee7a65ba2a6d8f351e8fb62b5a9db12a701856dd97faebc",
+                "test": "a2846996afe02fa03257a0b57dfd08205dc47caeae3af9f636cfd68fbcf06550",
+            },
+        ),
+    },
+    ways=(
+        Way(
+            "npm",
+            "emoji-datasource-google@16.0.0 emoji-datasource-twitter@16.0.0 @lobehub/fluent-emoji-3d@1.1.0 "
+            "cldr-annotations-full@48.2.0",
+            {
+                "emoji-datasource-google-16.0.0.tgz": (
+                    "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438"
+                ),
+                "emoji-datasource-twitter-16.0.0.tgz": (
+                    "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877"
+                ),
+                "lobehub-fluent-emoji-3d-1.1.0.tgz": "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58",
+                "cldr-annotations-full-48.2.0.tgz": "28576e51225deb51e3ddd734b0f824a0079682cb5d8c27faa9f68149317a14d1",
+            },
+            emoji.read,
+        ),
+    ),
+)
+
+SOURCES = {source.name: source for source in (DIGITS, MNIST, FASHION_MNIST, CIFAR10, DSPRITES, EARTH, EMOJI)}
 
 
 def find(name: str) -> Source:

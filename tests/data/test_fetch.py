@@ -139,6 +139,21 @@ def test_when_nothing_is_left_one_sentence_says_all(base, client, how, said):
         assert part in message
 
 
+def test_a_client_is_asked_for_several_packages_at_once_and_each_is_checked(base, monkeypatch):
+    program = "import sys, pathlib; [pathlib.Path(name).write_bytes(name.encode()) for name in sys.argv[1:]]"
+    monkeypatch.setitem(fetch.CLIENTS, "npm", (sys.executable, "-c", program))
+    files = {name: sha256(name.encode()) for name in ("a.bin", "b.bin")}
+    _, where, how = obtain(base, Way("npm", "a.bin b.bin", files, read))
+    assert how == "npm a.bin b.bin" and (where / "b.bin").read_bytes() == b"b.bin"
+    for what, bad, said in (
+        ("a.bin b.bin", {"b.bin": "0"}, f"b.bin has SHA-256 {sha256(b'b.bin')}, expected 0"),
+        ("a.bin", {}, "exit code 0"),
+    ):
+        shutil.rmtree(base / "work" / "npm")
+        with pytest.raises(DataError, match=said):
+            obtain(base, Way("npm", what, {**files, **bad}, read))
+
+
 def test_a_client_that_is_missing_or_hangs(base, monkeypatch):
     monkeypatch.setitem(fetch.CLIENTS, "npm", ("no-such-program",))
     monkeypatch.setitem(fetch.CLIENTS, "apt", (sys.executable, "-c", "import time; time.sleep(60)"))

@@ -69,12 +69,12 @@ def toy(directory, monkeypatch):
 def test_every_set_says_what_it_is(source):
     assert all((source.name, source.description, source.origin, source.licence, source.citation))
     pictures = [field for field in source.fields.values() if len(field.shape) == 3]
-    assert pictures and all(field.dtype == "uint8" for field in pictures)
+    assert pictures and all(field.dtype == "uint8" and field.range == (0, 255) for field in pictures)
     for field in source.fields.values():
         assert set(field.sha256) == set(source.sizes)
     for hashes in [*(field.sha256 for field in source.fields.values()), *(way.files for way in source.ways)]:
         assert all(re.fullmatch("[0-9a-f]{64}", value) for value in hashes.values())
-    hostless = ("digits", "earth")  # nobody but a package has these files
+    hostless = ("digits", "earth", "emoji")  # nobody but a package has these files
     assert source.name in hostless or {way.client for way in source.ways} > {"url"}
     assert not any(file.endswith(".pkl") or "python" in file for way in source.ways for file in way.files)
 
