@@ -90,7 +90,7 @@ def test_each_player_moves_its_own_networks_and_nothing_else(played):
         jax.random.key(2),
     )
     for name, player in players.items():
-        alone = game.make(played.module.model(played.config), {name: player})
+        alone = game.make(played.module.model(played.config), {name: player._replace(every=1, at=0)})
         before = played.last.replace(optimizers={name: played.last.optimizers[name]}, average={}, step=jnp.int32(0))
         after, _ = jax.jit(alone.step)(before, batch)
         for network, params in before.params.items():
