@@ -10,8 +10,8 @@ emoji, so that the true translation is known: that of a symbol unseen in any dom
 Not replicated: CelebA and RaFD, which no package carries, so neither training on both at once with a mask vector nor
 the votes of people. Discriminator biases start at 0, not as in PyTorch.
 
-Cost: `quick` takes 0.07 seconds of one CPU core a step, estimated 5 minutes for 4000; half an hour on 2 cores that did
-much else. The 128x128 presets are for a GPU and have not been timed.
+Cost: `quick` takes 0.07 seconds of one CPU core a step, estimated 5 minutes for 4000; 20 minutes on one that did much
+else. The 128x128 presets are for a GPU and have not been timed.
 
 Run: python -m experiments.stargan quick
 """
