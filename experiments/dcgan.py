@@ -11,8 +11,8 @@ Not replicated: LSUN, faces and ImageNet-1k, whose images no package carries: th
 enlarged from 32x32 in `prepare`, and the features are of CIFAR-10 itself, with a generator of our choice. SVHN (22.48 %
 error by 1000 labels), which no package carries either, and 10 million samples are left out.
 
-Cost: estimated on 2 CPU cores that did other work too, `quick` plays 2.7 steps a second, 3000 in about 18 minutes, and
-`mnist` 0.8, 78 000 in about 27 hours. The 64x64 presets and `features` are for a GPU and have not been timed.
+Cost: `quick` plays 4 to 7 steps a second on one CPU core, 3900 in 10 to 16 minutes; `mnist` 2, so that its 78 000 take
+11 hours. The 64x64 presets and `features` are for a GPU and have not been timed.
 
 Run: python -m experiments.dcgan quick
 """
@@ -109,7 +109,7 @@ PRESETS = {
     "official": ("64x64, the Torch code: 4x4 kernels, normal noise; 25 epochs; for a GPU", OFFICIAL),
     "features": ("32x32, section 5.1's discriminator; 30 epochs; for a GPU", FEATURES),
     "features_quick": ("the same, a quarter as wide, 2 epochs; 15 minutes on one core", NARROW),
-    "mnist": ("section 8.1, the Theano code: 200 epochs; about 27 hours on 2 busy cores", MNIST),
+    "mnist": ("section 8.1, the Theano code: 200 epochs; about 11 hours on one core", MNIST),
     "quick": ("the same, half as wide, 10 epochs; 12 minutes on one core", QUICK),
     "tiny": ("8x8 digits; seconds, for tests", TINY),
 }

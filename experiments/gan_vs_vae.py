@@ -10,7 +10,8 @@ N(G(z), sigma^2 I), by annealed importance sampling, with its bidirectional chec
 
 Not replicated: the paper's networks, its GMMN, and its decoders of 10 latents; sigma is chosen from a few values.
 
-Cost: `quick` takes about 2 minutes on 2 busy CPU cores, at 120 to 150 steps a second; `mnist` has not been timed.
+Cost: `quick` takes 90 seconds on one CPU core, at 120 to 150 steps a second; `mnist_quick` plays 10 to 25 a second, and
+then its likelihoods take as long again.
 
 Run: python -m experiments.gan_vs_vae quick
 """
@@ -104,7 +105,7 @@ PRESETS = {
     "mnist": ("100 epochs of MNIST, then both likelihoods", MNIST),
     "mnist_quick": ("33 epochs of MNIST, and shorter chains; 20 minutes on one core", SHORT),
     "quick": (
-        "a ring of 8 Gaussians, 6000 steps; 2 minutes on 2 cores",
+        "a ring of 8 Gaussians, 6000 steps; 90 seconds on one core",
         dataclasses.replace(MIXTURE, steps=6000),
     ),
     "tiny": ("40 steps; seconds, for tests", TINY),

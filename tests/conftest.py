@@ -10,6 +10,7 @@ import pytest
 from gen_jax import cache
 
 jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_disable_most_optimizations", True)  # compiling is most of the time that tests take
 jax.config.update("jax_numpy_rank_promotion", "raise")  # catches [b] against [b, 1]
 cache.compiled_programs()
 

@@ -65,7 +65,7 @@ def toy(directory, monkeypatch):
     return directory
 
 
-@pytest.mark.parametrize("source", sources.SOURCES.values(), ids=str)
+@pytest.mark.parametrize("source", sources.SOURCES.values(), ids=lambda source: source.name)
 def test_every_set_says_what_it_is(source):
     assert all((source.name, source.description, source.origin, source.licence, source.citation))
     pictures = [field for field in source.fields.values() if len(field.shape) == 3]
