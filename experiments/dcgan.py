@@ -108,7 +108,7 @@ PRESETS = {
     "theano": ("64x64, the Theano code: batches for D and G alternate, L2; 25 epochs; for a GPU", THEANO),
     "official": ("64x64, the Torch code: 4x4 kernels, normal noise; 25 epochs; for a GPU", OFFICIAL),
     "features": ("32x32, section 5.1's discriminator; 30 epochs; for a GPU", FEATURES),
-    "features_quick": ("the same, a quarter as wide, 2 epochs; 15 minutes on one core", NARROW),
+    "features_quick": ("the same, a quarter as wide, 2 epochs; over a second a step on one core", NARROW),
     "mnist": ("section 8.1, the Theano code: 200 epochs; about 11 hours on one core", MNIST),
     "quick": ("the same, half as wide, 10 epochs; 12 minutes on one core", QUICK),
     "tiny": ("8x8 digits; seconds, for tests", TINY),
