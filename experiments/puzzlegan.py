@@ -106,14 +106,11 @@ def source(config: Config) -> Source:
 
 
 def arrays(config: Config) -> tuple[Arrays, Arrays]:
-    """`count` images to train on and 1000 to test, always the same: "image", and "point" [n, 3, 2] in [-1, 1]."""
+    """The factors of `count` images to train on and of 1000 to test, always the same."""
 
     def drawn(n: int, key: Key) -> Arrays:
         scene = shapes.draw(key, n)._replace(centre=jnp.zeros((n, 2)), radius=jnp.full(n, RADIUS))
-        parts = (jax.tree.map(lambda factor, i=i: factor[i : i + 1000], scene) for i in range(0, n, 1000))
-        image = np.concatenate([images.to_uint8(shapes.render(part, config.side)) for part in parts])
-        known = {"shape": scene.shape, "colour": scene.colour, "point": shapes.corners(scene)}
-        return {"image": image, **{name: np.asarray(value) for name, value in known.items()}}
+        return {name: np.asarray(factor) for name, factor in scene._asdict().items()}
 
     first, second = jax.random.split(jax.random.key(0))
     return drawn(config.count, first), drawn(1000, second)
@@ -124,7 +121,8 @@ def prepare(config: Config, batch: Batch, key: Key) -> Batch:
 
     The whole batch is mirrored, or it is not.
     """
-    x, point = batch["image"].astype(jnp.float32) / 127.5 - 1, batch["point"]
+    scene = shapes.Scene(*(batch[name] for name in shapes.Scene._fields))
+    x, point = 2 * shapes.render(scene, config.side) - 1, shapes.corners(scene)
     mirrored = jax.random.bernoulli(key)
     x = jnp.where(mirrored, x[:, :, ::-1], x)
     point = jnp.where(mirrored, point * jnp.array([[[-1.0, 1.0]]]), point)

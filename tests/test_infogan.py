@@ -20,7 +20,7 @@ BATCH = infogan.source(infogan.TINY).prepare(DATA, jax.random.key(0))
 KEY = jax.random.key(7)
 
 
-@pytest.mark.parametrize("preset", ["paper", "official", "passive", "quick"])
+@pytest.mark.parametrize("preset", ["paper", "official", "passive"])
 def test_parameter_counts(preset):
     """[C] in the papers' specification."""
     sizes = {"generator": 0, "trunk": 0, "discriminator_head": 0, "q_head": 0}
