@@ -34,6 +34,7 @@ from gen_jax.config import Checked, Count, Fraction, NonNegative, Positive, Run
 from gen_jax.convolutional import joined
 from gen_jax.convolutions import Conv, ConvTranspose
 from gen_jax.data import emoji, pipeline
+from gen_jax.data.augmentation import mirrored
 from gen_jax.data.pipeline import Arrays, Data, Source
 from gen_jax.errors import UserError
 from gen_jax.evaluation import classify
@@ -206,8 +207,7 @@ def source(config: Config) -> Source:
         every = 2 * jnp.einsum("dk,bkhwc->bdhwc", labels, views(config, batch)) - 1  # inks add up
         domain = jax.random.randint(number, (len(every),), 0, len(labels))
         x = every[jnp.arange(len(every)), domain]
-        flipped = config.flip & jax.random.bernoulli(mirror, shape=(len(x), 1, 1, 1))
-        return {"x": jnp.where(flipped, x[:, :, ::-1], x), "c": labels[domain], "all": every}
+        return {"x": mirrored(x, mirror) if config.flip else x, "c": labels[domain], "all": every}
 
     return Source(config.data, prepare)
 

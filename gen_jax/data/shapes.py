@@ -74,14 +74,18 @@ def distances(p: Array) -> Array:
     )
 
 
+def turned(p: Array, angle: Array) -> Array:
+    """Anti-clockwise around the origin: [..., 2], [...] -> [..., 2]."""
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    return jnp.stack([cos * p[..., 0] - sin * p[..., 1], sin * p[..., 0] + cos * p[..., 1]], -1)
+
+
 def coverage(scene: Scene, side: int) -> Array:
     """The share of each pixel that the shape covers, nearly: [n, side, side] in [0, 1]."""
     line = (2 * jnp.arange(side) + 1) / side - 1
     p = jnp.stack(jnp.meshgrid(line, -line), -1)[None] - scene.centre[:, None, None]  # [n, side, side, 2]
-    cos, sin = (f(scene.angle)[:, None, None] for f in (jnp.cos, jnp.sin))
-    turned = jnp.stack([cos * p[..., 0] + sin * p[..., 1], cos * p[..., 1] - sin * p[..., 0]], -1)
     radius = scene.radius[:, None, None]
-    outside = distances(turned / radius[..., None])
+    outside = distances(turned(p, -scene.angle[:, None, None]) / radius[..., None])
     kind = jnp.broadcast_to(scene.shape[:, None, None, None], (*outside.shape[:-1], 1))
     distance = jnp.take_along_axis(outside, kind, -1)[..., 0] * radius
     return jnp.clip(0.5 - distance * side / 2, 0, 1)
@@ -98,9 +102,7 @@ def render(scene: Scene, side: int) -> Array:
 def corners(scene: Scene) -> Array:
     """Three points around each shape, at its radius; corners where it has any: [n, 3, 2]."""
     own = jnp.asarray(POINTS, jnp.float32)[scene.shape]  # [n, 3, 2] in the frame of the shape
-    cos, sin = (f(scene.angle)[:, None] for f in (jnp.cos, jnp.sin))
-    turned = jnp.stack([cos * own[..., 0] - sin * own[..., 1], sin * own[..., 0] + cos * own[..., 1]], -1)
-    return scene.radius[:, None, None] * turned + scene.centre[:, None]
+    return scene.radius[:, None, None] * turned(own, scene.angle[:, None]) + scene.centre[:, None]
 
 
 def words(scene: Scene) -> np.ndarray:
