@@ -10,7 +10,7 @@ and style are in aae.py.
 Not replicated: SVHN. There is no official code, and the paper's text was not at hand: all follows secondary sources,
 and of section 7 the distance of the heads, and how they begin, are ours.
 
-Cost: `paper` makes 9 steps a second on one CPU core: `quick`, 10 of 5000 epochs, takes 11 minutes.
+Cost: `paper` makes 8 to 10 steps a second on one CPU core; beside other work `quick` took 19 minutes.
 
 Run: python -m experiments.aae_labels quick
 """
@@ -107,9 +107,9 @@ PRESETS = {
     "clustering": ("section 6: 30 clusters, 3000 units; 1500 epochs", CLUSTERING),
     "clustering16": ("section 6: 16 clusters", dataclasses.replace(CLUSTERING, categories=16)),
     "reduction": ("section 7: a plane, 100 labels; 5000 epochs", REDUCTION),
-    "quick": ("as paper, 10 epochs; 11 minutes on one core", dataclasses.replace(PAPER, steps=10 * 590, run=Run())),
-    "clustering_quick": ("30 clusters, a third as wide, 10 epochs; 12 minutes on one core", SHORT),
-    "reduction_quick": ("as reduction, 10 epochs; 11 minutes on one core", PLANE),
+    "quick": ("as paper, 10 epochs; 19 minutes on a busy core", dataclasses.replace(PAPER, steps=10 * 590, run=Run())),
+    "clustering_quick": ("30 clusters, a third as wide, 10 epochs; 17 minutes on a busy core", SHORT),
+    "reduction_quick": ("as reduction, 10 epochs; not timed", PLANE),
     "tiny": ("8x8 digits; seconds, for tests", TINY),
 }
 

@@ -11,8 +11,8 @@ Not replicated: LSUN, faces and ImageNet-1k, whose images no package carries: th
 enlarged from 32x32 in `prepare`, and the features are of CIFAR-10 itself, with a generator of our choice. SVHN (22.48 %
 error by 1000 labels), which no package carries either, and 10 million samples are left out.
 
-Cost: `quick` plays 4 to 7 steps a second on one CPU core, 3900 in 10 to 16 minutes; `mnist` 2, so that its 78 000 take
-11 hours. The 64x64 presets and `features` are for a GPU and have not been timed.
+Cost: `quick` plays 3 to 4 steps a second on one busy CPU core, 3900 in 17 to 25 minutes; `mnist` 2, so that its 78 000
+take 11 hours. The 64x64 presets and `features` are for a GPU and have not been timed.
 
 Run: python -m experiments.dcgan quick
 """
@@ -110,7 +110,7 @@ PRESETS = {
     "features": ("32x32, section 5.1's discriminator; 30 epochs; for a GPU", FEATURES),
     "features_quick": ("the same, a quarter as wide, 2 epochs; over a second a step on one core", NARROW),
     "mnist": ("section 8.1, the Theano code: 200 epochs; about 11 hours on one core", MNIST),
-    "quick": ("the same, half as wide, 10 epochs; 12 minutes on one core", QUICK),
+    "quick": ("the same, half as wide, 10 epochs; 17 to 25 minutes on a busy core", QUICK),
     "tiny": ("8x8 digits; seconds, for tests", TINY),
 }
 

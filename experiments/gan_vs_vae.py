@@ -103,7 +103,7 @@ TINY = Config(
 PRESETS = {
     "mixture": ("a ring of 8 Gaussians, 30 000 steps", MIXTURE),
     "mnist": ("100 epochs of MNIST, then both likelihoods", MNIST),
-    "mnist_quick": ("33 epochs of MNIST, and shorter chains; 20 minutes on one core", SHORT),
+    "mnist_quick": ("33 epochs of MNIST, and shorter chains; half an hour on a busy core", SHORT),
     "quick": (
         "a ring of 8 Gaussians, 6000 steps; 90 seconds on one core",
         dataclasses.replace(MIXTURE, steps=6000),

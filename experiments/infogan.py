@@ -79,7 +79,7 @@ PRESETS = {
     "paper": ("appendix C.1: learned sigma, leak 0.1; about an hour on one core", Config()),
     "official": ("the official code: sigma 1, leak 0.01; about an hour on one core", OFFICIAL),
     "passive": ("a plain GAN, which Q only watches (figure 1); about an hour on one core", Config(passive=True)),
-    "quick": ("the official code, all of its 5000 updates, a quarter as wide; 5 minutes on one core", QUICK),
+    "quick": ("the official code, all of its 5000 updates, a quarter as wide; 7 minutes on one core", QUICK),
     "tiny": ("8x8 digits; seconds, for tests", TINY),
 }
 

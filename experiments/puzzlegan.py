@@ -10,7 +10,7 @@ Not replicated: faces, cars and the other photographs with their proposals: no p
 drawn shapes in the middle of the image, whose patches are corners: what is right is known to the pixel. The paper has
 no table that could be read: there is no claim. All patches go through one batch norm, in the code each through its own.
 
-Cost: see the presets.
+Cost: only `tiny` has been played, most of it compiling; the others have not been timed.
 
 Run: python -m experiments.puzzlegan quick
 """
@@ -81,7 +81,7 @@ TINY = Config(side=16, width=4, latents=8, count=100, batch_size=16, epochs=4, s
 PRESETS = {
     "paper": ("64x64, all mixes are negatives; 25 epochs; for a GPU", Config(negatives="all")),
     "official": ("64x64, the released code's negatives; 25 epochs; for a GPU", Config()),
-    "quick": ("32x32, a quarter as wide, 10 epochs; minutes on a CPU", QUICK),
+    "quick": ("32x32, a quarter as wide, 10 epochs; for a CPU", QUICK),
     "tiny": ("16x16; seconds, for tests", TINY),
 }
 CLAIMS: dict[str, Claim] = {}
