@@ -4,9 +4,7 @@ It stands in for networks that cannot be had: a number seen through it is never 
 """
 
 import dataclasses
-import hashlib
 import json
-import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -20,11 +18,10 @@ from flax import linen as nn
 from flax import traverse_util
 from safetensors import numpy as safetensors
 
-from gen_jax import cache, files
-from gen_jax.errors import DataError, DirectoryError
+from gen_jax import cache
+from gen_jax.errors import DataError
 from gen_jax.types import Array, Key
 
-log = logging.getLogger("gen_jax.evaluation")
 CHUNK = 500  # images seen at once
 
 
@@ -95,21 +92,26 @@ def classifier(
     labels, test_labels = _labels(labels, images), _labels(test[1], test_images)
     settings: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch": batch, "rate": rate, "shift": shift}
     made_of = {
-        "data": _digest(*(part for a in (images, labels, test_images, test_labels) for part in (repr(a.shape), a))),
-        "code": _digest(Path(__file__).read_bytes()),  # whatever changes here makes another classifier
+        "data": cache.digest(
+            *(part for a in (images, labels, test_images, test_labels) for part in (repr(a.shape), a))
+        ),
+        "code": cache.digest(Path(__file__).read_bytes()),  # whatever changes here makes another classifier
         **settings,
     }
     network, shape = Network(int(labels.max()) + 1), images.shape[1:]
-    path = cache.folder("classifiers") / f"{name}-cnn-s{seed}-{_digest(json.dumps(made_of))[:16]}.safetensors"
-    kept = _load(path, made_of)
-    if kept is None:
+    path = cache.folder("classifiers") / f"{name}-cnn-s{seed}-{cache.digest(json.dumps(made_of))[:16]}.safetensors"
+    kept = cache.load(path, made_of)
+    if kept:
+        content, accuracy = kept[0], float(kept[1]["accuracy"])
+    else:
         params = _train(network, images, labels, **settings)
         correct = _see(network, params, test_images)[0].argmax(axis=1) == test_labels
-        kept = safetensors.save(traverse_util.flatten_dict(params, sep="/")), float(correct.mean())
-        _keep(path, made_of, *kept)
-    content, accuracy = kept
+        content, accuracy = safetensors.save(traverse_util.flatten_dict(params, sep="/")), float(correct.mean())
+        cache.store(path, made_of, content, accuracy=accuracy)
     params = traverse_util.unflatten_dict(safetensors.load(content), sep="/")
-    return Classifier(f"{name}-cnn-s{seed}-{_digest(content)[:8]}", accuracy, network, shape, jax.device_put(params))
+    return Classifier(
+        f"{name}-cnn-s{seed}-{cache.digest(content)[:8]}", accuracy, network, shape, jax.device_put(params)
+    )
 
 
 def _train(
@@ -171,39 +173,6 @@ def _see(network: Network, params: Any, images: np.ndarray) -> tuple[np.ndarray,
     seen = [_forward(network, params, filled[i : i + CHUNK]) for i in range(0, len(filled), CHUNK)]
     logits, features = (np.concatenate(parts)[: len(images)] for parts in zip(*seen, strict=True))
     return logits, features
-
-
-def _load(path: Path, made_of: dict[str, Any]) -> tuple[bytes, float] | None:
-    """The stored weights and their accuracy, if there and whole; a line in the log says why they are not used."""
-    try:
-        if not path.exists():
-            return None
-        content, record = path.read_bytes(), json.loads(path.with_suffix(".json").read_text("utf-8"))
-        if record["made_of"] == made_of and record["sha256"] == _digest(content):
-            return content, float(record["accuracy"])
-        why = "its bytes are not those that were recorded"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        why = f"its record cannot be read: {error!r}"
-    log.warning("The classifier %s is damaged (%s); it is trained again.", path, why)
-    return None
-
-
-def _keep(path: Path, made_of: dict[str, Any], content: bytes, accuracy: float) -> None:
-    """Store the weights, then their record: after a crash in between they count as damaged."""
-    record = {"sha256": _digest(content), "accuracy": accuracy, "made_of": made_of}
-    try:
-        files.replace(path, content)
-        files.replace(path.with_suffix(".json"), json.dumps(record, indent=1).encode())
-    except DirectoryError as error:
-        log.warning("The classifier is used but not kept: %s", error)
-
-
-def _digest(*parts: Any) -> str:
-    """SHA-256, in hex, of bytes, texts and arrays."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else part)
-    return digest.hexdigest()
 
 
 def _images(images: Any) -> np.ndarray:
