@@ -68,6 +68,7 @@ class Conv(nn.Module):
     padding: Padding = "SAME"
     use_bias: bool = True
     kernel_init: Initializer = nn.initializers.lecun_normal()
+    bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -87,7 +88,7 @@ def _layer(layer: Any, operation: Callable[..., Array], x: Array) -> Array:
     y = operation(x, kernel, strides=layer.strides, padding=layer.padding)  # [b, h', w', features]
     if not layer.use_bias:
         return y
-    return y + layer.param("bias", nn.initializers.zeros, (layer.features,))[None, None, None]
+    return y + layer.param("bias", layer.bias_init, (layer.features,))[None, None, None]
 
 
 # The trilinear form: sum over b, m, k, i, o of x[b, m s + k - before, i] w[k, i, o] y[b, m, o] -----------------------

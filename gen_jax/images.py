@@ -2,12 +2,13 @@
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from gen_jax import files
 from gen_jax.errors import DataError, UserError
@@ -55,6 +56,30 @@ def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.nda
     page = cells.reshape(rows, columns, h + padding, w + padding, 3).swapaxes(1, 2)  # [rows, h, columns, w, 3]
     page = page.reshape(rows * (h + padding), columns * (w + padding), 3)
     return np.pad(page, ((0, padding), (0, padding), (0, 0)))
+
+
+def captioned(rows: Any, captions: Sequence[str], *, least: int = 32) -> np.ndarray:
+    """Rows of images with what each row is called to their left, on white: [n, k, h, w, 3], n texts -> uint8 [h, w, 3].
+
+    Images of fewer than `least` pixels a side are enlarged by whole numbers, so that the text can be read.
+    """
+    rows = to_uint8(rows)
+    if rows.ndim != 5 or rows.shape[-1] != 3 or 0 in rows.shape or len(rows) != len(captions):
+        raise PictureError(
+            f"The images have shape {list(rows.shape)} and there are {len(captions)} captions, but rows need "
+            "[n, k, h, w, 3], none empty, and a caption each."
+        )
+    times = -(-least // rows.shape[2])
+    rows = rows.repeat(times, 2).repeat(times, 3)
+    cells = grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
+    font = ImageFont.load_default(12)
+    lines = [textwrap.wrap(caption, 24) for caption in captions]
+    width = int(max((font.getlength(line) for some in lines for line in some), default=0)) + 8
+    page = Image.new("RGB", (width, len(cells)), "white")
+    draw, step = ImageDraw.Draw(page), rows.shape[2] + 2
+    for i, some in enumerate(lines):
+        draw.text((4, i * step + step // 2), "\n".join(some), "black", font, anchor="lm")
+    return np.concatenate([np.asarray(page), cells], 1)
 
 
 def scatter(points: Any, labels: Any, *, reach: float, side: int = 400) -> np.ndarray:

@@ -34,3 +34,10 @@ def least_squares(scores: Array, target: float) -> Array:
 def absolute(a: Array, b: Array) -> Array:
     """|a - b|, over all values."""
     return jnp.abs(a - b).mean()
+
+
+def joint_embedding(scores: Array) -> Array:
+    """max(0, 1 + s_ij - s_ii), j != i, over all pairs [b, b]: the right one must win by 1 (Reed et al. 2016, CVPR)."""
+    right = jnp.diagonal(scores)[:, None]
+    wrong = 1 - jnp.eye(len(scores))
+    return (wrong * jax.nn.relu(1 + scores - right)).mean()
