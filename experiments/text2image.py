@@ -250,7 +250,10 @@ def source(config: Config) -> Source:
         text = jnp.take_along_axis(batch["text"], chosen, 1).mean(1)
         return {**batch, "x": x, "text": text, "wrong": x[others(batch["class"])]}
 
-    return Source(config.data, prepare, arrays=lambda: (arrays(config, "train"), arrays(config, "test")))
+    features = 384 if config.encoder == "minilm" else config.embedding.features
+    fields = {"image": ((config.load, config.load, 3), "uint8"), "text": ((1, features), "float32")}
+    fields |= {"class": ((), "int32"), "style": ((), "int32")}
+    return Source(config.data, prepare, arrays=lambda: (arrays(config, "train"), arrays(config, "test")), fields=fields)
 
 
 def others(label: Array) -> Array:

@@ -121,3 +121,15 @@ def test_animations_that_cannot_be_are_refused(tmp_path):
         with pytest.raises(UserError):
             images.animation(tmp_path / name, frames)
     assert not list(tmp_path.iterdir())
+
+
+def test_captions_stand_beside_their_rows():
+    rows = np.full((2, 3, 8, 8, 3), 200, np.uint8)
+    rows[1] = 90
+    page = images.captioned(rows, ["", "a caption"], least=16)
+    cells = images.grid(rows.repeat(2, 2).repeat(2, 3).reshape(6, 16, 16, 3), columns=3)
+    assert (page[:, -cells.shape[1] :] == cells).all()
+    left = page[:, : -cells.shape[1]]
+    assert (left[:18] == 255).all() and left[18:].min() < 100  # the first has none, the second is written in black
+    with pytest.raises(images.PictureError, match="2 captions"):
+        images.captioned(rows[:1], ["one", "two"])

@@ -52,6 +52,7 @@ class Source(NamedTuple):
     birth: Callable[[Arrays], Batch] = nothing  # what the first state may know of the whole training set
     arrays: Callable[[], tuple[Arrays, Arrays]] | None = None  # both splits where they are computed, not kept by name
     apart: tuple[str, ...] = ()  # fields that are drawn independently in training: domains without pairs
+    fields: Mapping[str, tuple[tuple[int, ...], str]] | None = None  # of an example, where computing arrays is long
 
 
 class Data(NamedTuple):

@@ -39,6 +39,8 @@ def blank(source):
     """Two black examples in the shape of a source's data, without opening it."""
     from gen_jax.data import sources
 
+    if source.fields:
+        return {name: jnp.zeros((2, *shape), dtype) for name, (shape, dtype) in source.fields.items()}
     if source.arrays:
         return {name: jnp.zeros((2, *array.shape[1:]), array.dtype) for name, array in source.arrays()[0].items()}
     shapes = sources.SOURCES[source.name].fields

@@ -1,0 +1,54 @@
+"""Shapes and emoji with captions: the splits hold what they say, and images show their captions."""
+
+import numpy as np
+
+from gen_jax.data import captioned, shapes
+
+MADE = captioned.shapes(300, 48)
+
+
+def test_no_pair_of_shape_and_colour_is_in_both_splits():
+    pairs = {}
+    for split, given in MADE.items():
+        said = np.stack([shapes.parse(f"{caption} on black") for caption in given.caption])
+        pairs[split] = {tuple(pair) for pair in said[:, 1:3]}
+        assert {shape for _, shape in pairs[split]} == set(range(5))  # each shape and each colour is in either
+        assert {colour for colour, _ in pairs[split]} == set(range(6))
+    assert not pairs["train"] & pairs["test"] and len(pairs["train"]) == 24 and len(pairs["test"]) == 6
+
+
+def test_captions_do_not_tell_the_style_and_labels_are_theirs():
+    given = MADE["train"]
+    assert given.image.shape == (300, 48, 48, 3) and given.image.dtype == np.uint8
+    assert all(" on " not in caption for caption in given.caption)
+    assert (captioned.seen(given.image)[:, -1] == given.style).all() and set(given.style) == {0, 1, 2}
+    by_label = {
+        label: {c for c, i in zip(given.caption, given.label, strict=True) if i == label} for label in given.label
+    }
+    assert all(len(names) == 1 for names in by_label.values()) and len(by_label) == len(set(given.caption))
+
+
+def test_images_match_their_own_captions_and_not_others():
+    given = MADE["test"]
+    right = captioned.matches(given.image, given.caption)
+    assert right.shape == (1000, 5) and right.mean() > 0.98
+    wrong = captioned.matches(given.image[:50], ["a small red circle at the upper left"] * 50)
+    said = captioned.seen(given.image[:50])[:, :5]
+    np.testing.assert_array_equal(wrong, said == np.array([0, 0, 0, 2, 0]))
+
+
+def test_symbols_are_drawn_by_each_vendor():
+    n, text = 5, "grinning face"
+    arrays = {
+        vendor: np.full((n, 64, 64, 3), 50 * (i + 1), np.uint8) for i, vendor in enumerate(captioned.symbols.VENDORS)
+    }
+    names = [f"{text} {i}".encode().ljust(80, b"\0") for i in range(n)]
+    given = captioned._drawn({**arrays, "caption": np.stack([np.frombuffer(name, np.uint8) for name in names])}, 32)
+    assert given.image.shape == (3 * n, 32, 32, 3) and given.caption[n + 2] == "grinning face 2"
+    assert (given.image[:, 0, 0, 0] == 50 * (given.style + 1)).all()
+    assert (given.label[:n] == given.label[n : 2 * n]).all() and len(set(given.label)) == n
+
+
+def test_the_middle():
+    image = np.arange(36).reshape(1, 6, 6, 1)
+    assert captioned.middle(image, 2)[0, :, :, 0].tolist() == [[14, 15], [20, 21]]
