@@ -26,10 +26,10 @@ class Captioned(NamedTuple):
 
 
 def shapes(count: int, side: int) -> dict[str, Captioned]:
-    """Shapes with sentences that do not tell the ground. One pair of shape and colour in five is for testing alone."""
+    """Upright shapes; sentences do not tell the ground. One pair of shape and colour in five is for testing alone."""
 
     def rendered(key: jax.Array, n: int, kept: Callable[[world.Scene], np.ndarray]) -> Captioned:
-        scene = world.draw(key, 8 * n)
+        scene = world.draw(key, 8 * n)._replace(angle=jnp.zeros(8 * n))
         scene = jax.tree.map(lambda factor: factor[np.flatnonzero(kept(scene))[:n]], scene)
         said = world.words(scene)
         render = jax.jit(lambda scene: jnp.rint(255 * world.render(scene, side)).astype(jnp.uint8))
