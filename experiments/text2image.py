@@ -280,15 +280,24 @@ def judge(config: Config) -> descriptions.Described:
 
 
 def arrays(config: Config, split: str) -> Arrays:
-    """ "image" [n, load, load, 3], "text" [n, 1, d], "class" [n], "style" [n]"""
-    given = captioned_of(config)[split]
+    """ "image" [n, load, load, 3], "text" [n, 1, d], "class" [n], "style" [n]
+
+    Text of the training set has mean 0 and, by one factor for all features, variance 1, as z has.
+    """
+    known, given = embedded(config, "train"), captioned_of(config)[split]
+    text = (embedded(config, split) - known.mean(0)) / known.std(0).mean()
+    return {"image": given.image, "text": text[:, None], "class": given.label, "style": given.style}
+
+
+@functools.lru_cache(maxsize=4)
+def embedded(config: Config, split: str) -> np.ndarray:
+    """[n, d]"""
+    captions = captioned_of(config)[split].caption
     if config.encoder == "minilm":
         from gen_jax.pretrained import minilm
 
-        text = minilm.embed(given.caption)
-    else:
-        text = judge(config).text(given.caption)
-    return {"image": given.image, "text": text[:, None], "class": given.label, "style": given.style}
+        return minilm.embed(captions)
+    return judge(config).text(captions)
 
 
 # Objectives -----------------------------------------------------------------------------------------------------------

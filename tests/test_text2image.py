@@ -168,18 +168,21 @@ def test_sentences_of_the_frozen_encoder_are_another_text(monkeypatch):
 
     def embed(sentences):
         asked.append(len(sentences))
-        return np.ones((len(sentences), 384), np.float32)
+        return np.tile(np.arange(len(sentences), dtype=np.float32)[:, None], (1, 384))
 
     minilm = pytest.importorskip("gen_jax.pretrained.minilm")
     monkeypatch.setattr(minilm, "embed", embed)
     made = text2image.arrays(tiny(encoder="minilm", count=50), "test")
-    assert asked == [1000] and made["text"].shape == (1000, 1, 384)
+    assert sorted(asked) == [50, 1000] and made["text"].shape == (1000, 1, 384)
+    np.testing.assert_allclose(made["text"][:, 0, 7], (np.arange(1000) - 24.5) / np.arange(50).std(), rtol=1e-5)
 
 
 def test_the_arrays_are_as_the_source_says():
     source = text2image.source(tiny(count=50))
     for arrays in source.arrays():
         assert {name: (array.shape[1:], str(array.dtype)) for name, array in arrays.items()} == source.fields
+    text = source.arrays()[0]["text"]
+    assert np.abs(text.mean((0, 1))).max() < 1e-4 and text.std((0, 1)).mean() == pytest.approx(1, rel=1e-4)
 
 
 def test_the_judge_is_trained_on_what_the_player_learns_from(monkeypatch):
