@@ -12,7 +12,7 @@ import pytest
 from experiments import text2image
 from experiments.text2image import Config
 from gen_jax import descriptions
-from gen_jax.data import captioned
+from gen_jax.data import pipeline
 from gen_jax.errors import UserError
 
 KEY = jax.random.key(0)
@@ -57,7 +57,7 @@ TEXT = np.array([0.1, -0.3, 0.2, 0.4])
 @pytest.mark.parametrize("wrong", [0.0, 0.25, 0.5])
 def test_the_discriminator_sees_wrong_images_and_fakes_by_their_weights(wrong):
     batch = {**BATCH, "text": jnp.asarray(TEXT)[:, None]}
-    loss, _ = text2image.telling(model_of_logits(), batch, KEY, wrong=wrong)
+    loss, _ = text2image.telling(model_of_logits(), batch, KEY, wrong=wrong, noise=0)
     right, mismatched, fake = np.asarray(batch["x"]) + TEXT, np.asarray(batch["wrong"]) + TEXT, 11 * TEXT
     expected = softplus(-right).mean() + wrong * softplus(mismatched).mean() + (1 - wrong) * softplus(fake).mean()
     assert float(loss) == pytest.approx(expected, rel=1e-6)
@@ -66,11 +66,19 @@ def test_the_discriminator_sees_wrong_images_and_fakes_by_their_weights(wrong):
 @pytest.mark.parametrize("between", [0.0, 0.5, 1.0])
 def test_the_generator_is_judged_on_texts_between_too(between):
     batch = {"text": jnp.asarray(TEXT)[:, None]}
-    loss, _ = text2image.fooling(model_of_logits(), batch, KEY, between=between, beyond=False)
+    loss, _ = text2image.fooling(model_of_logits(), batch, KEY, between=between, beyond=False, noise=0)
     amid = np.array([(0.1 + 0.2) / 2, (-0.3 + 0.4) / 2])
     own, mixed = softplus(-11 * TEXT).sum(), softplus(-11 * amid).sum()
     expected = (own + between * mixed) / 6 if between else own / 4
     assert float(loss) == pytest.approx(expected, rel=1e-6)
+
+
+def test_noise_is_added_to_all_that_the_discriminator_sees():
+    seen = []
+    model = SimpleNamespace(discriminator=lambda x, text: seen.append(x), generator=None)
+    text2image.judged(model, jnp.zeros((2000, 1)), None, KEY, 0.3)
+    text2image.judged(model, jnp.ones(3), None, KEY, 0.0)
+    assert float(seen[0].std()) == pytest.approx(0.3, rel=0.1) and (seen[1] == 1).all()
 
 
 def test_texts_beyond_lie_on_the_line_of_both():
@@ -151,15 +159,27 @@ def test_a_side_above_the_loaded_one_is_refused():
         text2image.source(tiny(side=32))
 
 
-def test_what_pictures_show_is_counted_word_by_word():
-    given = captioned.shapes(100, 48)["test"]
-    shown, captions = given.image[:60], given.caption[:60]
-    all_of_it = text2image.matched("test/match", shown, captions, "_of_real")
-    assert set(all_of_it) <= set(text2image.UNITS) and min(all_of_it.values()) > 90
-    said = captioned.seen(shown)
-    other = text2image.matched("test/match", shown, captions[1:] + captions[:1])
-    colours = 100 * (said[:, 1] == np.roll(said[:, 1], -1)).mean()
-    assert other["test/match_colour"] == pytest.approx(colours, abs=4) and other["test/match"] < 20
+def test_a_generator_that_draws_what_is_said_is_told_so(monkeypatch):
+    """One that draws the test images themselves has their scores, and one that draws other ones does not."""
+    config = tiny(count=150, load=32, side=32)
+    data = pipeline.load(text2image.source(config))
+    given = text2image.captioned_of(config)
+    monkeypatch.setattr(text2image, "style_of", lambda config, data, pictures: data.test["style"])
+
+    def measured(shift):
+        def made(config, model, z, text):
+            return np.roll(given["test" if len(text) == 1000 else "train"].image[: len(text)], shift, 0)
+
+        monkeypatch.setattr(text2image, "made", made)
+        return text2image.evaluate(config, lambda function, x: x[:, 0, 0], data, KEY)
+
+    right, wrong = measured(0), measured(1)
+    assert set(right) <= set(text2image.UNITS)
+    for name in right:
+        if name.endswith("_of_real"):
+            fake = name.removesuffix("_of_real")
+            assert right[fake] == right[name] and ("test/match" not in name or wrong[fake] < wrong[name])
+    assert right["test/match"] > 85 and wrong["test/match"] < 20 and right["test/style_kept"] == 100
 
 
 def test_sentences_of_the_frozen_encoder_are_another_text(monkeypatch):
