@@ -12,6 +12,7 @@ from gen_jax.data import emoji as symbols
 from gen_jax.data import shapes as world
 from gen_jax.data import sources
 from gen_jax.data.augmentation import resized
+from gen_jax.types import Array
 
 TESTED = 1000  # shapes
 
@@ -26,10 +27,15 @@ class Captioned(NamedTuple):
 
 
 def shapes(count: int, side: int) -> dict[str, Captioned]:
-    """Upright shapes; sentences do not tell the ground. One pair of shape and colour in five is for testing alone."""
+    """Upright shapes of two sizes in nine places, so that a sentence leaves open the ground and nothing else.
+
+    One pair of shape and colour in five is for testing alone.
+    """
 
     def rendered(key: jax.Array, n: int, kept: Callable[[world.Scene], np.ndarray]) -> Captioned:
         scene = world.draw(key, 8 * n)._replace(angle=jnp.zeros(8 * n))
+        scene = scene._replace(radius=middles(scene.radius, *world.RADII, 2))
+        scene = scene._replace(centre=middles(scene.centre, -world.REACH, world.REACH, 3))
         scene = jax.tree.map(lambda factor: factor[np.flatnonzero(kept(scene))[:n]], scene)
         said = world.words(scene)
         render = jax.jit(lambda scene: jnp.rint(255 * world.render(scene, side)).astype(jnp.uint8))
@@ -43,6 +49,12 @@ def shapes(count: int, side: int) -> dict[str, Captioned]:
         "train": rendered(first, count, lambda scene: ~held_out(scene)),
         "test": rendered(second, TESTED, held_out),
     }
+
+
+def middles(x: Array, low: float, high: float, parts: int) -> Array:
+    """Each number as the middle of its part of [low, high]: any shape -> the same."""
+    width = (high - low) / parts
+    return low + width * (jnp.clip(jnp.floor((x - low) / width), 0, parts - 1) + 0.5)
 
 
 def held_out(scene: world.Scene) -> np.ndarray:

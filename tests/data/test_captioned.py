@@ -1,5 +1,6 @@
 """Shapes and emoji with captions: the splits hold what they say, and images show their captions."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.data import captioned, shapes
@@ -26,6 +27,17 @@ def test_captions_do_not_tell_the_style_and_labels_are_theirs():
         label: {c for c, i in zip(given.caption, given.label, strict=True) if i == label} for label in given.label
     }
     assert all(len(names) == 1 for names in by_label.values()) and len(by_label) == len(set(given.caption))
+
+
+def test_a_caption_and_a_ground_are_one_image():
+    given = MADE["test"]
+    seen = {}
+    for image, caption, style in zip(given.image, given.caption, given.style, strict=True):
+        assert (seen.setdefault((caption, style), image) == image).all()
+    assert 200 < len(seen) <= 6 * 2 * 9 * 3
+    np.testing.assert_allclose(
+        captioned.middles(jnp.array([-0.45, -0.2, 0.0, 0.45]), -0.45, 0.45, 3), [-0.3, -0.3, 0, 0.3], atol=1e-6
+    )
 
 
 def test_images_match_their_own_captions_and_not_others():
