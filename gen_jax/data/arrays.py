@@ -38,7 +38,7 @@ def write(
     `fields` maps a name to the shape and dtype of one example. Plain writes, not a writable map: a full disk is then an
     error that names itself, not a SIGBUS.
     """
-    home.mkdir(parents=True)
+    home.mkdir(parents=True, exist_ok=True)  # domains of different sizes are written one by one
     files, values, streams = {}, {}, {}
     try:
         for name, (shape, dtype) in fields.items():
@@ -145,7 +145,7 @@ def parse(split: str) -> tuple[str, slice]:
 
 def cut(fields: Block, part: slice, split: str) -> Block:
     """Views of a part of every field; bounds outside the split and empty parts are refused."""
-    size = len(next(iter(fields.values())))
+    size = min(len(array) for array in fields.values())  # domains may differ in size
     bounds = [bound for bound in (part.start, part.stop) if bound is not None]
     if any(not -size <= bound <= size for bound in bounds) or not range(size)[part]:
         raise DataError(f"split {split!r} asks for examples that are not there: it holds {size}, counted from 0.")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import read_only_builder
 
 from gen_jax.data.arrays import Block
 from gen_jax.errors import DataError
@@ -71,18 +72,20 @@ def build(
     return {split: builder.as_data_source(split) for split in sizes}
 
 
-def blocks(source: Sequence[Any], fields: Mapping[str, tuple[tuple[int, ...], str]]) -> Iterator[Block]:
+def blocks(source: Any, fields: Mapping[str, tuple[tuple[int, ...], str]]) -> Iterator[Block]:
     """A data source from its first example to its last, in blocks of the dtypes asked for."""
     for start in range(0, len(source), BLOCK):
         numbers = range(start, min(start + BLOCK, len(source)))
-        examples = [dict(_leaves(example)) for example in source.__getitems__(numbers)]  # type: ignore[attr-defined]
+        examples = [dict(leaves(example)) for example in source.__getitems__(numbers)]
         block = {}
         for field, (shape, dtype) in fields.items():
             if odd := [value.shape for example in examples if (value := np.asarray(example[field])).shape != shape]:
-                raise DataError(f"field {field!r} has examples of shape {list(odd[0])} beside others of {list(shape)}.")
-            given = np.stack([example[field] for example in examples])
-            block[field] = given.astype(dtype)  # TFDS gives scalars as 64 bits
-            if given.dtype.kind in "iu" and not np.array_equal(block[field], given):
+                hint = ": name a side to resize them to, as in tfds:NAME@64" if field == "image" else ""
+                given = f"{list(odd[0])} beside others of {list(shape)}"
+                raise DataError(f"field {field!r} has examples of shape {given}{hint}.")
+            values = np.stack([example[field] for example in examples])
+            block[field] = values.astype(dtype)  # TFDS gives scalars as 64 bits
+            if values.dtype.kind in "iu" and not np.array_equal(block[field], values):
                 raise DataError(f"field {field!r} holds numbers that do not fit {dtype}.")
         yield block
 
@@ -101,12 +104,14 @@ def prepared(name: str, directories: Sequence[Path | None]) -> dict[str, Sequenc
     for directory in directories:
         place = str(directory or "TFDS's own directory ($TFDS_DATA_DIR, else ~/tensorflow_datasets)")
         with _failing(tried, place):
-            if opened := dict(tfds.data_source(address, data_dir=directory, download=False)):
+            # Not tfds.data_source: it runs the set's own builder, and COCO's cannot be had without TensorFlow.
+            if opened := dict(read_only_builder.builder_from_files(address, data_dir=directory).as_data_source()):
                 return opened
             raise FileNotFoundError(f"no files of {address}")
     raise DataError(
         f"tfds:{name} is not prepared as array_record: tried {'; '.join(tried)}; prepare it with "
-        f"tfds.builder({address!r}, file_format='array_record').download_and_prepare(), or name its directory."
+        f"tfds.builder({address!r}, file_format='array_record').download_and_prepare(), for which TFDS's own builders "
+        "may want tensorflow, or name its directory."
     )
 
 
@@ -119,29 +124,25 @@ def _failing(tried: list[str], place: str) -> Iterator[None]:
         tried.append(f"{place} ({type(error).__name__}: {reason})")
 
 
-def fields(source: Sequence[Any]) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and dtype of the numeric fields of an example; what has no fixed shape is left out, but not the image."""
+def fields(source: Any) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and dtype of the numeric fields of an example, an image among them."""
     if not len(source):
         raise DataError("a split without examples cannot be used.")
-    sizes = {name: feature.shape for name, feature in _leaves(source.dataset_info.features)}  # type: ignore[attr-defined]
-    example = {name: np.asarray(value) for name, value in _leaves(source[0])}
+    example = {name: np.asarray(value) for name, value in source.__getitems__([0])[0].items()}
     found = {
-        name: (value.shape, str(_plain(value.dtype)))
-        for name, value in example.items()
-        if value.dtype.kind in "biuf" and (name == "image" or None not in (sizes[name] or ()))
+        name: (value.shape, str(_plain(value.dtype))) for name, value in example.items() if value.dtype.kind in "biuf"
     }
-    shape, dtype = found.get("image", ((), ""))
-    if len(shape) != 3 or dtype != "uint8":
+    if not any(len(shape) == 3 and dtype == "uint8" for shape, dtype in found.values()):
         given = ", ".join(f"{name} {value.dtype} {list(value.shape)}" for name, value in example.items())
         raise DataError(f"there is no feature 'image' of uint8 [h, w, c], only {given}.")
     return found
 
 
-def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Nested features by joined names: attributes -> Male is attributes.Male."""
     for name, value in tree.items():
         if isinstance(value, (dict, tfds.features.FeaturesDict)):
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

@@ -71,12 +71,17 @@ def load(source: Source, directory: Path | None = None) -> Data:
         train, test = source.arrays()
     else:
         train, test = (sources.load(source.name, split, directory) for split in (source.train, source.test))
+    if len(lengths := {len(array) for field, array in train.items() if field not in source.apart}) > 1:
+        raise UserError(
+            f"{source.name} has fields of {min(lengths)} to {max(lengths)} examples; fields of different lengths are "
+            "domains without pairs: name them in `apart`."
+        )
     return Data(train, test, source.prepare, source.birth, source.apart)
 
 
 def size(arrays: Arrays) -> int:
-    """The number of examples."""
-    return len(next(iter(arrays.values())))
+    """The number of examples; of the smallest domain, where they differ."""
+    return min(len(array) for array in arrays.values())
 
 
 def megabytes(arrays: Arrays) -> float:
@@ -141,7 +146,8 @@ BatchOf = Callable[[Batch, Key, Array, Array], Batch]  # (raw arrays, key, step,
 def _chosen(arrays: Arrays, key: Key, step: Array, batch_size: int, apart: tuple[str, ...]) -> Batch:
     """The indices of each field in the batch of a step; a field that is drawn apart has an order of its own."""
     orders = {name: jax.random.fold_in(key, 2 + i) for i, name in enumerate(apart)}
-    together = indices(_order(key), step, count=size(arrays), batch_size=batch_size)
+    paired = {name: array for name, array in arrays.items() if name not in apart} or arrays
+    together = indices(_order(key), step, count=size(paired), batch_size=batch_size)
     alone = {n: indices(order, step, count=len(arrays[n]), batch_size=batch_size) for n, order in orders.items()}
     return {name: alone.get(name, together) for name in arrays}
 
@@ -190,7 +196,10 @@ def stream(
 def batches(
     arrays: Arrays, prepare: Callable[[Batch, Key], Batch], key: Key, *, batch_size: int, count: int = 0
 ) -> Iterator[tuple[Batch, Key]]:
-    """(prepared batch, key) in the order of the data, for evaluation: the first `count` examples, all for 0."""
+    """(prepared batch, key) in the order of the data, for evaluation: the first `count` examples, all for 0.
+
+    Of larger domains beside a smaller one only as many: give `arrays` of equal lengths to see all.
+    """
     count = count or size(arrays)
     for first in range(0, count, batch_size):
         raw = {n: jnp.asarray(a[first : min(first + batch_size, count)]) for n, a in arrays.items()}

@@ -126,19 +126,28 @@ def known(source: Source, base: Path, *, again: bool = False) -> None:
 
 
 def foreign(name: str, base: Path, *, again: bool = False) -> None:
-    """Materialise a set that the user has prepared with TFDS."""
+    """Materialise a set that the user has prepared with TFDS: tfds:NAME, or tfds:NAME@SIDE."""
+    address, at, side = name.removeprefix("tfds:").rpartition("@")
+    if not at or not side.isdecimal():
+        address, side = name.removeprefix("tfds:"), ""
+    elif not int(side):
+        raise DataError(f"{name} asks for images without pixels: give a side of at least 1.")
     with _making(name, base, again) as work:
         if work is None:
             return
-        from gen_jax.data import builders
+        from gen_jax.data import builders, published
 
-        splits = {}
-        for split, opened in builders.prepared(name.removeprefix("tfds:"), (None, base / "tfds")).items():
-            fields = builders.fields(opened)
-            if odd := [word for word in (split, *fields) if not re.fullmatch(r"\w[\w.-]*", word)]:
-                raise DataError(f"{name} has a split or field {odd[0]!r}, which cannot name a file.")
-            blocks = builders.blocks(opened, fields)
-            splits[split], _ = arrays.write(work / "arrays" / split, len(opened), fields, blocks)
+        published.check(address)
+        opened = builders.prepared(address, (None, base / "tfds"))
+        splits: dict[str, dict[str, arrays.Entry]] = {}
+        for split, views in published.views(opened, int(side or 0)).items():
+            splits[split] = {}
+            for view in views:
+                fields = builders.fields(view)
+                if odd := [word for word in (split, *fields) if not re.fullmatch(r"\w[\w.-]*", word)]:
+                    raise DataError(f"{name} has a split or field {odd[0]!r}, which cannot name a file.")
+                blocks = builders.blocks(view, fields)
+                splits[split] |= arrays.write(work / "arrays" / split, len(view), fields, blocks)[0]
         arrays.seal(work / "arrays", name=name, version="prepared by TFDS", way="tfds", splits=splits)
 
 

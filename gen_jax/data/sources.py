@@ -322,7 +322,9 @@ def load(name: str, split: str = "train", directory: Path | None = None) -> Bloc
     """{"image": uint8 [n, h, w, c], "label": [n], ...} as read-only memory maps; prepares the set on first use.
 
     `split` is a name or a slice of one, "train[:50000]"; slices are views. `directory` is `default_directory()` if not
-    given. A set is one of `SOURCES`, or one that TFDS has prepared: tfds:NAME, tfds:NAME:CONFIG or tfds:/DIRECTORY.
+    given. A set is one of `SOURCES`, or one that TFDS has prepared: tfds:NAME, tfds:NAME:CONFIG or tfds:/DIRECTORY,
+    and @SIDE after it if images are to be resized (`published` says how): tfds:celeb_a@128. Unpaired domains, as those
+    of tfds:cycle_gan:horse2zebra, are the fields "x" and "y", of different lengths.
     """
     known, part = arrays.parse(split)
     name, source = _resolve(name)

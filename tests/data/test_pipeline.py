@@ -74,10 +74,43 @@ def test_fields_apart_have_orders_of_their_own_and_the_same_resident_and_streame
     epochs = {name: raw[name].reshape(-1, len(arrays[name])) for name in arrays}
     for name, rows in epochs.items():
         assert all((np.sort(row) == np.arange(len(arrays[name]))).all() for row in rows)
-    alone = pipeline.resident(arrays, pipeline.as_it_is, batch_size=10)(whole, KEY, jnp.int32(0), jnp.int32(0))
+    pairs = {name: whole[name] for name in ("label", "photo")}
+    alone = pipeline.resident(pairs, pipeline.as_it_is, batch_size=10)(pairs, KEY, jnp.int32(0), jnp.int32(0))
     np.testing.assert_array_equal(alone["photo"], alone["label"])  # together where nobody asks
     np.testing.assert_array_equal(alone["label"], steps[0]["label"])
     assert (epochs["photo"] == epochs["label"]).mean() < 0.3 > (epochs["photo"].ravel() == raw["map"].ravel()).mean()
+
+
+def unpaired(**lengths):
+    arrays = {name: np.arange(size, dtype=np.int32) for name, size in lengths.items()}
+    return pipeline.Source("zoo", arrays=lambda: (arrays, arrays), apart=("x", "y"))
+
+
+def test_domains_of_different_lengths_are_all_seen_and_nothing_beyond_them():
+    """Twelve horses and thirty zebras, in whatever order the fields are named."""
+    for data in (pipeline.load(unpaired(x=12, y=30)), pipeline.load(unpaired(y=30, x=12))):
+        assert pipeline.size(data.train) == 12
+        with pytest.raises(UserError, match="batch-size is 13; the data have 12 examples"):
+            pipeline.check_batch(data.train, 13)
+        stay = pipeline.resident(data.train, data.prepare, batch_size=6, apart=data.apart)
+        (raw,) = pipeline.stream(data.train, KEY, iter([(0, 10)]), batch_size=6, apart=data.apart)
+        whole = {name: jnp.asarray(array) for name, array in data.train.items()}
+        for name in whole:
+            same = [stay(whole, KEY, jnp.int32(step), jnp.int32(0))[name] for step in range(10)]
+            np.testing.assert_array_equal(raw[name], same)
+            epochs = raw[name].reshape(-1, len(whole[name]))  # of the horses five, of the zebras two
+            np.testing.assert_array_equal(np.sort(epochs), [range(len(whole[name]))] * len(epochs))
+        seen = [batch for batch, _ in pipeline.batches(data.test, data.prepare, KEY, batch_size=8)]
+        assert [{name: len(array) for name, array in batch.items()} for batch in seen] == [
+            dict.fromkeys(data.test, 8),
+            dict.fromkeys(data.test, 4),
+        ]
+
+
+def test_fields_of_different_lengths_must_be_domains():
+    with pytest.raises(UserError, match=r"zoo has fields of 30 to 31 examples; .* name them in `apart`"):
+        pipeline.load(unpaired(x=12, y=30, label=30, size=31))
+    assert len(pipeline.load(unpaired(x=12, y=30, label=30)).train["label"]) == 30
 
 
 def test_streaming_gathers_only_one_chunk_ahead():
