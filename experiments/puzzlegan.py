@@ -4,11 +4,12 @@ Donghoon Lee, Sangdoo Yun, Sungjoon Choi, Hwiyeon Yoo, Ming-Hsuan Yang, Songhwai
 
 Replicated: an image from three key patches without their places: the part encoder, whose features of all patches are
 summed; the mask that says where they go; the doubled U-net that draws the image; the discriminator with the hard
-negatives of the released code, and with those mixes too that it leaves out; weights that fall over training.
+negatives of the released code, and with those mixes too that it leaves out; weights that fall over training. Patches of
+real images are EdgeBoxes, those three that score best among the ones of middling size and shape, or the authors' file.
 
-Not replicated: faces, cars and the other photographs with their proposals: no package carries them. Ours is a world of
-drawn shapes in the middle of the image, whose patches are corners: what is right is known to the pixel. The paper has
-no table that could be read: there is no claim. All patches go through one batch norm, in the code each through its own.
+Not replicated: cars and other photographs, which no package carries; which sizes and shapes the authors leave out.
+Of drawn shapes, whose patches are corners, what is right is known to the pixel. The paper has no table that could be
+read: there is no claim. All patches go through one batch norm, in the code each through its own.
 
 Cost: only `tiny` has been played, most of it compiling; the others have not been timed.
 
@@ -18,6 +19,7 @@ Run: python -m experiments.puzzlegan quick
 import dataclasses
 import functools
 import sys
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -28,16 +30,17 @@ from flax import linen as nn
 
 from gen_jax import game as games
 from gen_jax import images, losses, train
-from gen_jax.config import Checked, Count, Fraction, Positive, Run
-from gen_jax.convolutions import Conv, ConvTranspose
-from gen_jax.data import pipeline, shapes
+from gen_jax.config import Checked, Count, Fraction, Natural, Positive, Run
+from gen_jax.data import boxes, pipeline, shapes
+from gen_jax.data.augmentation import cut, resized
 from gen_jax.data.pipeline import Arrays, Data, Source
 from gen_jax.errors import UserError
+from gen_jax.evaluation import masks
 from gen_jax.game import Game, Player, Trained
-from gen_jax.layers import BatchNorm
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
+from gen_jax.unet import Doubling, Halving
 
-PATCHES = 3  # of an image
+TEST = 1000  # images, at most
 RADIUS, BOX = 0.6, 0.35  # of a shape, and half of a patch's side, in a plane of side 2
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -45,6 +48,14 @@ RADIUS, BOX = 0.6, 0.35  # of a shape, and half of a patch's side, in a plane of
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
+    data: str = "shapes"
+    """Drawn shapes, or a set of colour images by name: emoji, cifar10, tfds:celeb_a."""
+    crop: Natural = 0
+    """Pixels of an image's middle that are kept either way; 0: its largest square."""
+    boxes: Path | None = None
+    """A file of key patches, of the authors' format; without one they are proposed by the edges that they enclose."""
+    boxes_side: Positive = 128
+    """Of the image in whose pixels they are in that file; 1 if they are shares of it."""
     side: Literal[16, 32, 64, 128] = 64
     """Pixels of an image, and of a patch once it is enlarged."""
     width: Count = 64
@@ -66,7 +77,7 @@ class Config(Checked):
     batch_size: Count = 64
     """Images in a batch."""
     count: Count = 50_000
-    """Images in the training set."""
+    """Images in the training set, at most."""
     epochs: Count = 25
     """Over which the weights fall."""
     steps: Count = 19_525
@@ -74,6 +85,8 @@ class Config(Checked):
     run: Run = Run()
 
 
+FACES = Config(data="tfds:celeb_a", crop=108, count=162_770, steps=63_575, negatives="all")
+EMOJI = Config(data="emoji", side=32, width=16, count=2979, epochs=60, steps=2760, run=Run(sample_every=460))
 QUICK = Config(side=32, width=16, count=10_000, epochs=10, steps=1560, run=Run(sample_every=520))
 OFTEN = Run(log_every=10, checkpoint_every=20, sample_every=20)
 TINY = Config(side=16, width=4, latents=8, count=100, batch_size=16, epochs=4, steps=40, run=OFTEN)
@@ -81,7 +94,9 @@ TINY = Config(side=16, width=4, latents=8, count=100, batch_size=16, epochs=4, s
 PRESETS = {
     "paper": ("64x64, all mixes are negatives; 25 epochs; for a GPU", Config(negatives="all")),
     "official": ("64x64, the released code's negatives; 25 epochs; for a GPU", Config()),
+    "faces": ("CelebA, which TFDS must have prepared, 64x64; 25 epochs; for a GPU", FACES),
     "quick": ("32x32, a quarter as wide, 10 epochs; for a CPU", QUICK),
+    "emoji_quick": ("emoji, 32x32, a quarter as wide, 60 epochs; for a CPU", EMOJI),
     "tiny": ("16x16; seconds, for tests", TINY),
 }
 CLAIMS: dict[str, Claim] = {}
@@ -99,21 +114,28 @@ UNITS = {
 
 
 def source(config: Config) -> Source:
-    """Shapes in the middle, at any angle, with their three corners as patches."""
+    """Shapes in the middle, at any angle, with their three corners as patches; or real images with theirs."""
     if config.steps < config.epochs:
         raise UserError(f"steps is {config.steps}, epochs {config.epochs}; give at least a step to each epoch.")
-    return Source("shapes", functools.partial(prepare, config), arrays=functools.partial(arrays, config))
+    shown = {"image": ((config.side, config.side, 3), "uint8"), "box": ((boxes.COUNT, 4), "float32")}
+    fields, ready = {} if config.data == "shapes" else shown, functools.partial(prepare, config)
+    return Source(config.data, ready, arrays=functools.partial(arrays, config), fields=fields)
 
 
 def arrays(config: Config) -> tuple[Arrays, Arrays]:
-    """The factors of `count` images to train on and of 1000 to test, always the same."""
+    """What `count` images to train on and 1000 to test are made of, always the same."""
+    if config.data != "shapes":
+        found, most = boxes.images(config.data, config.crop, config.run.data), (config.count, TEST)
+        if config.boxes:
+            return boxes.given(found, config.boxes, config.boxes_side, most)
+        return boxes.proposed(found, most, config.run.data)
 
     def drawn(n: int, key: Key) -> Arrays:
         scene = shapes.draw(key, n)._replace(centre=jnp.zeros((n, 2)), radius=jnp.full(n, RADIUS))
         return {name: np.asarray(factor) for name, factor in scene._asdict().items()}
 
     first, second = jax.random.split(jax.random.key(0))
-    return drawn(config.count, first), drawn(1000, second)
+    return drawn(config.count, first), drawn(TEST, second)
 
 
 def prepare(config: Config, batch: Batch, key: Key) -> Batch:
@@ -121,24 +143,23 @@ def prepare(config: Config, batch: Batch, key: Key) -> Batch:
 
     The whole batch is mirrored, or it is not.
     """
-    scene = shapes.Scene(*(batch[name] for name in shapes.Scene._fields))
-    x, point = 2 * shapes.render(scene, config.side) - 1, shapes.corners(scene)
+    if config.data == "shapes":
+        scene = shapes.Scene(*(batch[name] for name in shapes.Scene._fields))
+        x, point = 2 * shapes.render(scene, config.side) - 1, shapes.corners(scene)
+        first = (point * jnp.array([[[1.0, -1.0]]]) - BOX + 1) / 2
+        box = jnp.concatenate([first, jnp.full_like(first, BOX)], -1)
+    else:
+        x, box = resized(batch["image"], config.side), batch["box"]
     mirrored = jax.random.bernoulli(key)
-    x = jnp.where(mirrored, x[:, :, ::-1], x)
-    point = jnp.where(mirrored, point * jnp.array([[[-1.0, 1.0]]]), point)
-    line = (2 * jnp.arange(config.side) + 1) / config.side - 1
-    across, down = (jnp.abs(line[None, None] - at[..., None]) < BOX for at in (point[..., 0], -point[..., 1]))
-    mask = (across[:, :, None, :] & down[:, :, :, None]).any(1)[..., None]  # [b, side, side, 1]
-    patch = jax.vmap(jax.vmap(cut, (None, 0)))(x, point)
-    return {**batch, "x": x, "patch": patch, "mask": mask.astype(jnp.float32)}
+    x, box = jnp.where(mirrored, x[:, :, ::-1], x), jnp.where(mirrored, boxes.mirrored(box), box)
+    patches = jax.vmap(jax.vmap(patch, (None, 0)))(x, box)
+    return {**batch, "x": x, "patch": patches, "mask": boxes.mask(box, config.side)}
 
 
-def cut(image: Array, point: Array) -> Array:
-    """The box around a point, enlarged to the image's size by cubic interpolation: [s, s, c], [2] -> [s, s, c]."""
-    side = image.shape[0]
-    first = ((point * jnp.array([1.0, -1.0]) - BOX + 1) / 2 * side)[::-1]  # row and column of the box's upper left
-    scale = jnp.full(2, 1 / BOX)
-    return jax.image.scale_and_translate(image, image.shape, (0, 1), scale, -first * scale, "cubic", antialias=False)
+def patch(image: Array, box: Array) -> Array:
+    """What is in a box (x, y, w, h), enlarged to the image's size: [s, s, c], [4] -> [s, s, c]."""
+    side = len(image)
+    return cut(image, side * box[1::-1], side * box[:1:-1], side)
 
 
 # Networks -------------------------------------------------------------------------------------------------------------
@@ -147,38 +168,6 @@ def cut(image: Array, point: Array) -> Array:
 def widths(config: Config) -> tuple[int, ...]:
     """Channels of each halving, the largest maps first."""
     return tuple(config.width * 2 ** min(3, i) for i in range(config.side.bit_length() - 3))
-
-
-class Halving(nn.Module):
-    """Convolutions of stride 2, then one of 4x4 that leaves one pixel: [b, side, side, c] -> maps of every size."""
-
-    widths: tuple[int, ...]
-    features: int
-
-    @nn.compact
-    def __call__(self, x: Array) -> list[Array]:
-        maps: list[Array] = []
-        for width in self.widths:
-            x = Conv(width, (5, 5), (2, 2), ((2, 2), (2, 2)))(x)
-            x = nn.leaky_relu(BatchNorm()(x) if maps else x, 0.2)
-            maps.append(x)
-        return [*maps, Conv(self.features, (4, 4), (1, 1), "VALID")(x)]
-
-
-class Doubling(nn.Module):
-    """The way back, beside maps of the same sizes: [b, 1, 1, d] -> the maps with what stood beside, and the last."""
-
-    widths: tuple[int, ...]
-    channels: int
-
-    @nn.compact
-    def __call__(self, x: Array, beside: list[Array]) -> tuple[list[Array], Array]:
-        both: list[Array] = []
-        x = ConvTranspose(self.widths[-1], (4, 4), (1, 1), ((3, 3), (3, 3)))(x)
-        for width, other in zip((*self.widths[-2::-1], self.channels), beside[::-1], strict=True):
-            both.insert(0, jnp.concatenate([nn.relu(BatchNorm()(x)), other], -1))
-            x = ConvTranspose(width, (5, 5), (2, 2), ((2, 3), (2, 3)))(both[0])
-        return both, x
 
 
 class PuzzleGAN(nn.Module):
@@ -253,8 +242,7 @@ def players(config: Config) -> dict[str, Player]:
         epoch = jnp.minimum(step * config.epochs // config.steps, config.epochs - 1)
         return jnp.exp(jnp.asarray(log_weights, jnp.float32))[epoch]
 
-    critic = functools.partial(telling, negatives=config.negatives)
-    artist = functools.partial(drawing, weight=weight)
+    critic, artist = functools.partial(telling, negatives=config.negatives), functools.partial(drawing, weight=weight)
     return {
         "discriminator": Player(("discriminator",), critic, adam),
         "generator": Player(("encoder", "mask", "generator"), artist, adam, config.every),
@@ -281,27 +269,21 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 
 @jax.jit
 def measures(batch: Batch, fake: Array, logits: Array, again: Array) -> dict[str, Array]:
-    """Of each image, by the names of UNITS: [b]."""
+    """Of each image, by the names of UNITS, those of its shape if it is drawn: [b]."""
     mask, placed = batch["mask"][..., 0], logits[..., 0] > 0
     error = jnp.abs(fake - batch["x"]).mean(-1) / 2
-    scene = shapes.read((fake + 1) / 2)
-    return {
-        "mask_iou": (placed & (mask > 0)).sum((1, 2)) / (placed | (mask > 0)).sum((1, 2)),
-        "centre_error": jnp.linalg.norm(middle(placed) - middle(mask), axis=-1),
+    found = {
+        "mask_iou": masks.overlap(placed, mask > 0),
+        "centre_error": masks.distance(placed, mask),
         "patch_error": (error * mask).sum((1, 2)) / mask.sum((1, 2)),
         "image_error": error.mean((1, 2)),
-        "shape_accuracy": 100.0 * (scene.shape == batch["shape"]),
-        "colour_accuracy": 100.0 * (scene.colour == batch["colour"]),
         "order_difference": jnp.abs(fake - again).max((1, 2, 3)) / 2,
     }
-
-
-def middle(mask: Array) -> Array:
-    """The mean row and column, those of the image's own where the mask is empty: [b, s, s] -> [b, 2]."""
-    line = jnp.arange(mask.shape[1], dtype=jnp.float32)
-    weight = jnp.where(mask.any((1, 2), keepdims=True), mask, 1).astype(jnp.float32)
-    total = weight.sum((1, 2))
-    return jnp.stack([jnp.einsum("bij,i->b", weight, line), jnp.einsum("bij,j->b", weight, line)], 1) / total[:, None]
+    if "shape" not in batch:
+        return found
+    scene = shapes.read((fake + 1) / 2)
+    right = {"shape": scene.shape == batch["shape"], "colour": scene.colour == batch["colour"]}
+    return {**found, **{f"{name}_accuracy": 100.0 * told for name, told in right.items()}}
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:

@@ -38,13 +38,58 @@ def test_the_networks_have_as_many_weights_as_the_code_s():
 
 
 def test_a_patch_is_its_box_enlarged():
-    """A box of a whole number of pixels of an image that grows evenly: cubic interpolation keeps planes as they are."""
+    """An image that grows evenly, a box of a whole number of pixels: cubic interpolation keeps planes as they are."""
     side = 40
     rows, columns = jnp.meshgrid(jnp.arange(side) + 0.5, jnp.arange(side) + 0.5, indexing="ij")
-    patch = puzzlegan.cut(jnp.stack([rows, columns], -1), jnp.array([0.1, 0.2]))  # x to the right, y up
-    along = (jnp.arange(side) + 0.5) / side * 14  # 0.35 of 40 pixels
-    np.testing.assert_allclose(patch[..., 0], jnp.broadcast_to((16 - 7 + along)[:, None], (side, side)), atol=0.02)
-    np.testing.assert_allclose(patch[..., 1], jnp.broadcast_to((22 - 7 + along)[None], (side, side)), atol=0.02)
+    image = jnp.stack([rows, columns], -1)
+    patch = puzzlegan.patch(image, jnp.array([0.375, 0.225, 0.35, 0.25]))  # 14 x 10 pixels from row 9, column 15
+    along = (jnp.arange(side) + 0.5) / side
+    np.testing.assert_allclose(patch[..., 0], jnp.broadcast_to((9 + 10 * along)[:, None], (side, side)), atol=0.02)
+    np.testing.assert_allclose(patch[..., 1], jnp.broadcast_to((15 + 14 * along)[None], (side, side)), atol=0.02)
+    np.testing.assert_allclose(puzzlegan.patch(image, jnp.array([0.0, 0.0, 1.0, 1.0])), image, atol=1e-4)
+
+
+from_images = jax.jit(functools.partial(puzzlegan.prepare, dataclasses.replace(TINY, data="zoo")))
+
+
+@functools.cache
+def real(key=0):
+    """A batch of 16 noisy images of 16 pixels as an experiment on real images prepares it: before, after."""
+    rng = np.random.default_rng(0)
+    corner = rng.integers(0, 8, (16, 3, 2)) / 16
+    box = np.concatenate([corner, rng.integers(2, 8, (16, 3, 2)) / 16], -1).astype(np.float32)
+    box[:, 0] = 0, 0, 1, 1
+    raw = {"image": jnp.asarray(rng.integers(0, 256, (16, 16, 16, 3), np.uint8)), "box": jnp.asarray(box)}
+    return raw, from_images(raw, jax.random.key(key))
+
+
+def test_real_images_are_cut_by_their_boxes_and_all_is_mirrored_together():
+    seen = {}
+    for key in range(8):
+        raw, batch = real(key)
+        x = raw["image"] / 127.5 - 1
+        mirrored = np.abs(batch["x"] - x).max() > 1e-5
+        seen[bool(mirrored)] = batch
+        np.testing.assert_allclose(batch["x"], x[:, :, ::-1] if mirrored else x, atol=1e-5)
+        np.testing.assert_allclose(batch["patch"][:, 0], batch["x"], atol=1e-4)  # the box of the whole image
+    assert set(seen) == {False, True}
+    np.testing.assert_allclose(seen[True]["patch"], seen[False]["patch"][:, :, :, ::-1], atol=1e-4)
+    assert np.abs(seen[True]["patch"] - seen[False]["patch"]).max() > 0.5
+    assert seen[True]["mask"].all()  # of the whole image
+    for i, (x, y, w, h) in enumerate((16 * np.asarray(raw["box"][:, 1])).astype(int)):
+        part = (raw["image"][i, y : y + h, x : x + w] / 127.5 - 1)[None]
+        large = jax.image.resize(part, (1, 16, 16, 3), "cubic")[0]
+        inner = slice(7, -7)  # beyond the box the image goes on, which resize does not see
+        if min(w, h) > 4:
+            np.testing.assert_allclose(seen[False]["patch"][i, 1][inner, inner], large[inner, inner], atol=1e-4)
+
+
+def test_of_real_images_no_shape_is_measured():
+    _, batch = real()
+    found = puzzlegan.measures(batch, batch["x"], 10 * batch["mask"] - 5, batch["x"])
+    names = {"mask_iou", "centre_error", "patch_error", "image_error", "order_difference"}
+    assert set(found) == names and {f"test/{name}" for name in names} < set(puzzlegan.UNITS)
+    assert (found["mask_iou"] == 1).all()
 
 
 def test_the_mask_is_where_the_patches_are_and_mirrors_with_the_image():

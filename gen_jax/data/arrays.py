@@ -105,8 +105,10 @@ def manifest(home: Path, *, name: str, version: str | None = None) -> dict[str, 
 
 def damaged(path: Path, why: str, name: str) -> DataError:
     """The one sentence about a prepared file that cannot be used."""
-    base = path.parent if path.name == MANIFEST else path.parent.parent
-    base = base.parent.parent  # DIRECTORY/arrays/NAME
+    home = path.parent if path.name == MANIFEST else path.parent.parent  # DIRECTORY/arrays/NAME
+    if name.startswith("boxes:"):
+        return DataError(f"{path} {why}: delete {home}, and it is made again.")
+    base = home.parent.parent
     place = "" if base == default_directory() else f" --directory {base}"
     return DataError(f"{path} {why}: run `python -m gen_jax.data {name} --again{place}` to prepare it again.")
 

@@ -13,6 +13,15 @@ def resized(image: Array, side: int) -> Array:
     return x if x.shape == shape else jnp.clip(jax.image.resize(x, shape, "cubic"), -1, 1)
 
 
+def cut(image: Array, first: Array, size: Array, side: int) -> Array:
+    """A box from a corner (row, column), of any height and width in pixels, resized by cubic interpolation.
+
+    [h, w, c], [2], [2] -> [side, side, c].
+    """
+    scale, shape = side / size, (side, side, image.shape[-1])
+    return jax.image.scale_and_translate(image, shape, (0, 1), scale, -first * scale, "cubic", antialias=False)
+
+
 def cropped(x: Array, key: Key, side: int) -> Array:
     """Of each image a random part: [b, s, s, c] -> [b, side, side, c]."""
 

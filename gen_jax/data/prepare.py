@@ -54,14 +54,14 @@ def labelled(shape: tuple[int, ...], *sha256: str) -> dict[str, Field]:
 
 
 def home(name: str, base: Path) -> Path:
-    """Where a set's arrays are; the names of sets that TFDS prepared may hold any character."""
-    if name.startswith("tfds:"):
+    """Where a set's arrays are; names of sets that TFDS prepared, or that are made of others, hold any character."""
+    if name.startswith(("tfds:", "boxes:")):
         name = re.sub(r"[^\w.]+", "-", name) + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
     return base / "arrays" / name
 
 
 @contextlib.contextmanager
-def _making(name: str, base: Path, again: bool) -> Iterator[Path | None]:
+def making(name: str, base: Path, again: bool = False) -> Iterator[Path | None]:
     """A private directory whose `arrays` becomes the set's; None if another process prepared it while we waited."""
     target, start = home(name, base), time.monotonic()
     beside = target.parent / f".{target.name}"
@@ -89,7 +89,7 @@ def _making(name: str, base: Path, again: bool) -> Iterator[Path | None]:
 
 def known(source: Source, base: Path, *, again: bool = False) -> None:
     """Prepare a set of ours."""
-    with _making(source.name, base, again) as work:
+    with making(source.name, base, again) as work:
         if work is None:
             return
         way, folder, how = fetch.obtain(source.name, source.ways, base, work)
@@ -132,7 +132,7 @@ def foreign(name: str, base: Path, *, again: bool = False) -> None:
         address, side = name.removeprefix("tfds:"), ""
     elif not int(side):
         raise DataError(f"{name} asks for images without pixels: give a side of at least 1.")
-    with _making(name, base, again) as work:
+    with making(name, base, again) as work:
         if work is None:
             return
         from gen_jax.data import builders, published
