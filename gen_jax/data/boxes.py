@@ -115,25 +115,31 @@ class Images(NamedTuple):
     name: str
     train: np.ndarray  # uint8 [n, s, s, 3]
     test: np.ndarray
+    rows: tuple[np.ndarray, np.ndarray]  # of a file that has boxes of all images: [n] of either split
+    total: int  # of its rows
 
 
 def images(name: str, crop: int, directory: Path | None) -> Images:
     """The middle of the images of a set; of emoji, those that Google draws."""
     field = "google" if name == "emoji" else "image"
-    train, test = (square(sources.load(name, split, directory)[field], crop) for split in ("train", "test"))
+    splits = [sources.load(name, split, directory) for split in ("train", "test")]
+    train, test = (square(split[field], crop) for split in splits)
     if train.shape[-1] != 3:
         raise DataError(f"{name} has images of shape {list(train.shape[1:])}; give a set in colour.")
-    return Images(f"{name}/{field}-{crop}", train, test)
+    if "file" in splits[0]:  # the numbers of the authors' files, from 1
+        rows, total = (splits[0]["file"] - 1, splits[1]["file"] - 1), int(splits[1]["file"].max())
+    else:
+        rows, total = (np.arange(len(train)), len(train) + np.arange(len(test))), len(train) + len(test)
+    return Images(f"{name}/{field}-{crop}", train, test, rows, total)
 
 
 def given(images: Images, path: Path, side: float, most: tuple[int, int]) -> tuple[Block, Block]:
-    """{"image", "box"} to train on and to test, at most so many; the file has those of all images, in that order."""
-    train, test = len(images.train), len(images.test)
+    """{"image", "box"} to train on and to test, at most so many, with the boxes of a file."""
     boxes = read(path, side)
-    if len(boxes) != train + test:
-        raise DataError(f"{path} has boxes of {len(boxes)} images, but {images.name} has {train} + {test}.")
-    parts = (images.train, boxes[:train], most[0]), (images.test, boxes[train:], most[1])
-    first, second = ({"image": image[:n], "box": box[:n]} for image, box, n in parts)
+    if len(boxes) != images.total:
+        raise DataError(f"{path} has boxes of {len(boxes)} images, but {images.name} has {images.total}.")
+    parts = zip((images.train, images.test), images.rows, most, strict=True)
+    first, second = ({"image": image[:n], "box": boxes[rows[:n]]} for image, rows, n in parts)
     return first, second
 
 

@@ -3,7 +3,7 @@
 Imported only while a set is prepared. Numbers of a fixed shape are taken as they are, under joined names
 (attributes.Male, image.id). Where a side is stated, an image is its middle square, resized with PIL's bicubic filter:
 the shorter side becomes that many pixels and of the longer one as much is cut off at both ends. Its own bounding boxes
-follow; other coordinates stay those of the original.
+follow; other coordinates stay those of the original. The authors' file of a face is told by its number, `file`.
 """
 
 import io
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
+from tensorflow_datasets.core import hashing
 
 from gen_jax.data.builders import leaves
 from gen_jax.errors import DataError
@@ -32,6 +33,7 @@ class Recipe(NamedTuple):
     width: int = 80  # [bytes] of a caption, filled up with zeros, cut at a whole character if it is longer
     domains: Mapping[str, Mapping[str, str]] | None = None  # split -> field -> TFDS's split, whose images it holds
     configs: tuple[str, ...] = ()  # one of these must be named
+    numbered: tuple[str, ...] = ()  # splits, of files that are numbered through, 000001.jpg and so on
 
 
 def species(features: Any, example: Example) -> list[bytes]:
@@ -55,7 +57,7 @@ PAIRS = (
 DOMAINS = {split: {"x": f"{split}A", "y": f"{split}B"} for split in ("train", "test")}
 SETS = {
     "cycle_gan": Recipe(side=256, domains=DOMAINS, configs=PAIRS),
-    "celeb_a": Recipe(),  # 218 x 178
+    "celeb_a": Recipe(numbered=("train", "validation", "test")),  # 218 x 178
     "caltech_birds2011": Recipe(side=76, captions=species),  # 76: of which Reed et al. 2016 take parts of 64
     "oxford_flowers102": Recipe(side=76, captions=flower),
     "coco_captions": Recipe(side=76, captions=sentences, per_image=5, width=256),
@@ -73,7 +75,8 @@ def views(splits: Mapping[str, Any], side: int | None = None) -> dict[str, list[
     recipe = SETS.get(next(iter(splits.values())).dataset_info.name, Recipe())
     recipe = recipe._replace(side=side or recipe.side)
     if not recipe.domains:
-        return {split: [View(source, recipe)] for split, source in splits.items()}
+        numbers = files(splits, recipe.numbered)
+        return {split: [View(source, recipe, numbers=numbers.get(split))] for split, source in splits.items()}
     if missing := {part for parts in recipe.domains.values() for part in parts.values()} - set(splits):
         raise DataError(f"the set has no split {min(missing)!r}, only {', '.join(splits)}.")
     return {
@@ -82,12 +85,25 @@ def views(splits: Mapping[str, Any], side: int | None = None) -> dict[str, list[
     }
 
 
+def files(splits: Mapping[str, Any], numbered: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The number of each example's file, by split: TFDS shuffles by a hash of the split and the file's name."""
+    found, first = {}, 1
+    for split in numbered if set(numbered) <= set(splits) else ():
+        those = np.arange(first, first + len(splits[split]), dtype=np.int32)
+        if not splits[split].dataset_info.disable_shuffling:
+            hashes = [hashing.Hasher(split).hash_key(f"{number:06}.jpg") for number in those]
+            those = those[sorted(range(len(those)), key=hashes.__getitem__)]
+        found[split], first = those, first + len(those)
+    return found
+
+
 class View:
     """A split of TFDS, its examples flat: names -> images and captions as uint8, and numbers."""
 
-    def __init__(self, source: Any, recipe: Recipe, alone: str = ""):
-        """Of a domain there is but the image, under the name `alone`."""
+    def __init__(self, source: Any, recipe: Recipe, alone: str = "", numbers: np.ndarray | None = None):
+        """Of a domain there is but the image, under the name `alone`; `numbers` are of the examples' files."""
         self.features, self.recipe, self.alone = source.dataset_info.features, recipe, alone
+        self.numbers = numbers
         self.leaves = dict(leaves(self.features))
         pictures = [name for name, feature in self.leaves.items() if isinstance(feature, tfds.features.Image)]
         self.coded = [name for name in pictures if self.leaves[name].np_dtype == np.uint8 and name in self.features]
@@ -98,7 +114,10 @@ class View:
         return len(self.source)
 
     def __getitems__(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        return [self.read(example) for example in self.source.__getitems__(numbers)]
+        examples = [self.read(example) for example in self.source.__getitems__(numbers)]
+        if self.numbers is None:
+            return examples
+        return [{**example, "file": self.numbers[i]} for i, example in zip(numbers, examples, strict=True)]
 
     def read(self, example: Example) -> dict[str, Any]:
         """One example, as TFDS gives it -> its fields."""

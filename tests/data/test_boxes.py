@@ -131,8 +131,22 @@ def test_boxes_from_a_file_are_those_of_all_images(zoo, tmp_path):
     np.testing.assert_allclose(test["box"], pixels[9:] / 128, rtol=1e-6)
     assert test["image"][:, 0, 0, 0].tolist() == [9, 10, 11, 12]
     io.savemat(path, {"allbbs": pixels[:12]})
-    with pytest.raises(DataError, match=r"has boxes of 12 images, but zoo/image-4 has 9 \+ 4"):
+    with pytest.raises(DataError, match="has boxes of 12 images, but zoo/image-4 has 13"):
         boxes.given(zoo, path, 128, (5, 5))
+
+
+def test_boxes_of_files_that_were_shuffled_go_where_the_files_are(monkeypatch, tmp_path):
+    pictures, numbers = np.zeros((7, 4, 4, 3), np.uint8), np.array([3, 1, 2, 4, 7, 6, 8], np.int32)  # 5: validation
+    parts = {
+        split: {"image": pictures[part], "file": numbers[part]}
+        for split, part in (("train", slice(4)), ("test", slice(4, 7)))
+    }
+    monkeypatch.setattr(sources, "load", lambda name, split, directory: parts[split])
+    pixels = np.ones((8, 3, 4)) * np.arange(1, 9)[:, None, None]
+    io.savemat(tmp_path / "boxes.mat", {"allbbs": pixels})
+    train, test = boxes.given(boxes.images("faces", 0, None), tmp_path / "boxes.mat", 64, (3, 9))
+    np.testing.assert_allclose(train["box"][:, 0, 0] * 64, [3, 1, 2])
+    np.testing.assert_allclose(test["box"][:, 2, 3] * 64, [7, 6, 8])
 
 
 def test_boxes_are_cut_at_the_borders_and_must_have_an_area(tmp_path):

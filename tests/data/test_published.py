@@ -30,8 +30,8 @@ def declared(name):
         coco.tf = real
 
 
-def write(directory, name, splits):
-    """Prepare a set under the name, version and features that TFDS declares; `splits` maps to lists of examples."""
+def write(directory, name, splits, shuffled=False):
+    """Prepare a set under the name, version and features that TFDS declares; `splits` maps to (keys and) examples."""
     stock = declared(name)
 
     class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -39,10 +39,10 @@ def write(directory, name, splits):
         BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=c.name, version=stock.version) for c in stock.BUILDER_CONFIGS]  # noqa: RUF012
 
         def _info(self):
-            return tfds.core.DatasetInfo(builder=self, features=stock.info.features, disable_shuffling=True)
+            return tfds.core.DatasetInfo(builder=self, features=stock.info.features, disable_shuffling=not shuffled)
 
         def _split_generators(self, manager):
-            return {split: enumerate(examples) for split, examples in splits.items()}
+            return {split: examples if shuffled else enumerate(examples) for split, examples in splits.items()}
 
         def _generate_examples(self):
             raise NotImplementedError
@@ -113,6 +113,7 @@ def test_faces_with_their_attributes(place):
     assert found.dtype == bool
     np.testing.assert_array_equal(found, attributes[:4])
     np.testing.assert_array_equal(np.stack([got[f"landmarks.{n}"] for n in faces["landmarks"]], 1), landmarks[:4])
+    assert got["file"].tolist() == [1, 2, 3, 4]
     assert got["identity.Identity_No"].tolist() == [10_000, 10_001, 10_002, 10_003]
     assert [len(sources.load("tfds:celeb_a", split, place)["image"]) for split in ("validation", "test")] == [2, 1]
     small = sources.load("tfds:celeb_a@32", "train[:2]", place)["image"]
@@ -120,6 +121,33 @@ def test_faces_with_their_attributes(place):
     alike = np.stack([np.asarray(one) for one in square])[:, 2:-2, 2:-2]  # the filter reaches beyond the square
     np.testing.assert_allclose(small[:, 2:-2, 2:-2].astype(int), alike, atol=1)
     assert "tensorflow" not in sys.modules
+
+
+def test_faces_are_traced_to_their_files_though_tfds_shuffles(place):
+    """Files are numbered through the splits, as in CelebA; here the identity says which a face is of."""
+    faces = declared("celeb_a").info.features
+    named = {
+        split: [
+            (
+                f"{number:06}.jpg",
+                {
+                    "image": coded(np.full((218, 178, 3), number, np.uint8)),
+                    "attributes": dict.fromkeys(faces["attributes"], False),
+                    "landmarks": dict.fromkeys(faces["landmarks"], 0),
+                    "identity": {"Identity_No": number},
+                },
+            )
+            for number in part
+        ]
+        for split, part in (("train", range(1, 41)), ("validation", range(41, 49)), ("test", range(49, 61)))
+    }
+    write(place / "theirs", "celeb_a", named, shuffled=True)
+    for split, part in named.items():
+        got = sources.load("tfds:celeb_a@2", split, place)
+        assert got["file"].dtype == np.int32 and len(got["file"]) == len(part)
+        np.testing.assert_array_equal(got["file"], got["identity.Identity_No"])
+        np.testing.assert_array_equal(got["file"], got["image"][:, 0, 0, 0])
+    assert (np.diff(sources.load("tfds:celeb_a@2", "train", place)["file"]) < 0).any()
 
 
 def test_unpaired_domains_of_different_sizes(place):
