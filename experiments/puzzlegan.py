@@ -86,7 +86,7 @@ class Config(Checked):
 
 
 FACES = Config(data="tfds:celeb_a", crop=108, count=162_770, steps=63_575, negatives="all")
-EMOJI = Config(data="emoji", side=32, width=16, count=2979, epochs=60, steps=2760, run=Run(sample_every=460))
+EMOJI = Config(data="emoji", side=32, width=16, count=2979, epochs=30, steps=1380, run=Run(sample_every=230))
 QUICK = Config(side=32, width=16, count=10_000, epochs=10, steps=1560, run=Run(sample_every=520))
 OFTEN = Run(log_every=10, checkpoint_every=20, sample_every=20)
 TINY = Config(side=16, width=4, latents=8, count=100, batch_size=16, epochs=4, steps=40, run=OFTEN)
@@ -96,7 +96,7 @@ PRESETS = {
     "official": ("64x64, the released code's negatives; 25 epochs; for a GPU", Config()),
     "faces": ("CelebA, which TFDS must have prepared, 64x64; 25 epochs; for a GPU", FACES),
     "quick": ("32x32, a quarter as wide, 10 epochs; for a CPU", QUICK),
-    "emoji_quick": ("emoji, 32x32, a quarter as wide, 60 epochs; for a CPU", EMOJI),
+    "emoji_quick": ("emoji, 32x32, a quarter as wide, 30 epochs; for a CPU", EMOJI),
     "tiny": ("16x16; seconds, for tests", TINY),
 }
 CLAIMS: dict[str, Claim] = {}

@@ -57,6 +57,10 @@ def _list(base: Path) -> None:
         print(f"  size     {', '.join(f'{split} {size}' for split, size in source.sizes.items())}")
         print(f"  licence  {source.licence}")
         print(f"  {'prepared ' + way + ', in ' + str(prepare.home(name, base)) if way else 'not prepared'}")
+    print(
+        "tfds:NAME, tfds:NAME:CONFIG, tfds:NAME@SIDE: any set of images that TFDS has prepared as array_record, such as"
+    )
+    print("  tfds:celeb_a, tfds:cycle_gan:horse2zebra, tfds:caltech_birds2011@128")
 
 
 if __name__ == "__main__":

@@ -214,7 +214,7 @@ def test_the_command(toy, capfd, tmp_path):
     place = ["--directory", str(toy)]
     assert command.main(place) == 0
     listed = capfd.readouterr().out
-    assert "mnist: Handwritten digits" in listed and "not prepared" in listed
+    assert "mnist: Handwritten digits" in listed and "not prepared" in listed and "tfds:celeb_a" in listed
     assert f"prepared bundled numbers, in {toy / 'arrays' / 'toy'}" in listed
     assert command.main(["verify", "toy", *place]) == 0
     assert "toy: 6 arrays are as they should be" in capfd.readouterr().out
