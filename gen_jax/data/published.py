@@ -121,9 +121,9 @@ class View:
 
     def read(self, example: Example) -> dict[str, Any]:
         """One example, as TFDS gives it -> its fields."""
-        found, box = dict(self._fixed(example)), None
-        if "image" in self.coded:
-            found["image"], box = picture(example["image"], self.leaves["image"].shape[-1], self.recipe.side)
+        found, box, side = dict(self._fixed(example)), None, self.recipe.side
+        if "image" in self.coded or (side and np.asarray(found.get("image")).dtype == np.uint8):
+            found["image"], box = picture(example["image"], self.leaves["image"].shape[-1], side)
         if self.alone:
             return {self.alone: found["image"]}
         for name, feature in self.leaves.items():
@@ -153,11 +153,14 @@ class View:
 Box = tuple[float, float, float, float]  # ymin, xmin, ymax, xmax, of the original's height and width
 
 
-def picture(content: bytes, channels: int | None, side: int | None = None) -> tuple[np.ndarray, Box]:
-    """A coded image -> uint8 [h, w, c], or the middle square as [side, side, c]; and what is left of the original."""
+def picture(content: Any, channels: int | None, side: int | None = None) -> tuple[np.ndarray, Box]:
+    """A file or pixels -> uint8 [h, w, c], or the middle square, [side, side, c]; and what is left of the original."""
     try:
-        with Image.open(io.BytesIO(content)) as opened:
-            image = opened.convert("L" if channels == 1 else "RGB") if channels in (1, 3) else opened.copy()
+        if isinstance(content, np.ndarray):
+            image = Image.fromarray(content[..., 0] if channels == 1 else content)
+        else:
+            with Image.open(io.BytesIO(content)) as opened:
+                image = opened.convert("L" if channels == 1 else "RGB") if channels in (1, 3) else opened.copy()
     except OSError as error:
         raise DataError(f"there is an image that cannot be read ({error}): prepare the set again with TFDS.") from error
     box = (0.0, 0.0, 1.0, 1.0)

@@ -254,6 +254,12 @@ def test_a_picture_that_is_torn_is_no_picture():
     pixels, box = published.picture(whole, 3)
     assert pixels.shape == (9, 7, 3) and box == (0, 0, 1, 1)
     assert published.picture(whole, 1, 4)[0].shape == (4, 4, 1)
+    for channels in (1, 3):  # pixels are resized as the file would be
+        stored = np.asarray(Image.fromarray(pixels).convert("L"))[..., None] if channels == 1 else pixels
+        np.testing.assert_array_equal(published.picture(stored, channels)[0], stored)
+        small = published.picture(whole, channels, 4)
+        np.testing.assert_array_equal(published.picture(stored, channels, 4)[0], small[0])
+        assert small[1] == (1 / 9, 0, 8 / 9, 1)
     with pytest.raises(DataError, match="an image that cannot be read"):
         published.picture(whole[:100], 3)
 

@@ -98,6 +98,7 @@ def test_tfds_opens_what_we_prepared(toy, monkeypatch):
     monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(toy / "elsewhere"))
     for name in ("tfds:gen_jax_toy", "tfds:gen_jax_toy:1.0.0"):
         np.testing.assert_array_equal(sources.load(name, "train", toy)["image"], VALUES["train"]["image"])
+    assert sources.load("tfds:gen_jax_toy@2", "test", toy)["image"].shape == (5, 2, 2, 1)
     assert "tensorflow" not in sys.modules
 
 
