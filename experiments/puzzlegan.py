@@ -288,7 +288,8 @@ def measures(batch: Batch, fake: Array, logits: Array, again: Array) -> dict[str
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
     """A row for each test image: its patches, the mask and the image that are made of them, and itself."""
-    (batch, noise), *_ = pipeline.batches(data.test, data.prepare, key, batch_size=20, count=20)
+    some = {name: array[np.linspace(0, len(array) - 1, 20).astype(int)] for name, array in data.test.items()}
+    (batch, noise), *_ = pipeline.batches(some, data.prepare, key, batch_size=20)
     fake, logits = model(PuzzleGAN.draw, batch["patch"], noise)
     mask = jnp.broadcast_to(2 * nn.sigmoid(logits) - 1, fake.shape)
     row = jnp.concatenate([batch["patch"], jnp.stack([mask, fake, batch["x"]], 1)], 1)  # [20, 6, s, s, 3]
