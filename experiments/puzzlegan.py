@@ -118,7 +118,7 @@ def source(config: Config) -> Source:
     if config.steps < config.epochs:
         raise UserError(f"steps is {config.steps}, epochs {config.epochs}; give at least a step to each epoch.")
     shown = {"image": ((config.side, config.side, 3), "uint8"), "box": ((boxes.COUNT, 4), "float32")}
-    fields, ready = {} if config.data == "shapes" else shown, functools.partial(prepare, config)
+    fields, ready = None if config.data == "shapes" else shown, functools.partial(prepare, config)
     return Source(config.data, ready, arrays=functools.partial(arrays, config), fields=fields)
 
 
