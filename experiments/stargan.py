@@ -3,12 +3,14 @@
 Yunjey Choi, Minje Choi, Munyoung Kim, Jung-Woo Ha, Sunghun Kim, Jaegul Choo. CVPR 2018. arXiv:1711.09020
 
 Replicated: the networks of the official code, weight for weight; the critic with gradient penalty, classification of
-domains and reconstruction; labels of one domain (RaFD) or of several attributes (CelebA); the paper's decay, and the
-code's, which hardly decays; the error of a classifier on translated test images. The domains are three vendors of
-emoji, so that the true translation is known: that of a symbol unseen in any domain is its picture by the other vendor.
+domains and reconstruction; labels of one domain (RaFD) or of several attributes (CelebA), and both sets at once with a
+mask vector, on digits of which one half says its ink and the other its paper; the paper's decay, and the code's, which
+hardly decays; the error of a classifier on translated test images. The domains are three vendors of emoji, so that the
+true translation is known: that of a symbol unseen in any domain is its picture by the other vendor.
 
-Not replicated: CelebA and RaFD, which no package carries, so neither training on both at once with a mask vector nor
-the votes of people. Discriminator biases start at 0, not as in PyTorch.
+Not replicated: RaFD, which no package carries, and so training on it and CelebA; the votes of people. CelebA is split
+as TFDS splits it, 2000 images of whose test set are judged, where the paper takes 2000 of all at random. Discriminator
+biases start at 0, not as in PyTorch.
 
 Cost: `quick` takes 0.07 seconds of one CPU core a step, estimated 5 minutes for 4000; 20 minutes on one that did much
 else. The 128x128 presets are for a GPU and have not been timed.
@@ -17,7 +19,6 @@ Run: python -m experiments.stargan quick
 """
 
 import dataclasses
-import itertools
 import sys
 from functools import partial
 from typing import Any, Literal
@@ -30,17 +31,17 @@ from flax import linen as nn
 
 from gen_jax import game as games
 from gen_jax import images, train
+from gen_jax.conditional import Discriminator, Generator
 from gen_jax.config import Checked, Count, Fraction, NonNegative, Positive, Run
-from gen_jax.convolutional import joined
-from gen_jax.convolutions import Conv, ConvTranspose
-from gen_jax.data import emoji, pipeline
+from gen_jax.data import domains, emoji, pipeline
 from gen_jax.data.augmentation import mirrored
+from gen_jax.data.domains import Domains, Part, Real
 from gen_jax.data.pipeline import Arrays, Data, Source
 from gen_jax.errors import UserError
-from gen_jax.evaluation import classify
+from gen_jax.evaluation import changes
 from gen_jax.game import Game, Player, Trained
-from gen_jax.layers import InstanceNorm
 from gen_jax.objectives import gradient_penalty
+from gen_jax.schedules import ending
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -48,10 +49,11 @@ from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    data: Literal["emoji", "digits"] = "emoji"
-    """Emoji of three vendors, or digits in red, green and blue ink."""
-    labels: Literal["one", "several"] = "one"
-    """An image has one domain (RaFD: softmax), or attributes (CelebA: a sigmoid each), which the inks of digits are."""
+    data: Literal["emoji", "digits", "mnist", "celeb_a"] = "emoji"
+    """Emoji of three vendors, digits in red, green and blue ink, or CelebA as TFDS has prepared it."""
+    labels: Literal["one", "several", "joint"] = "one"
+    """An image has one domain (RaFD: softmax), or attributes (CelebA: a sigmoid each), which the inks of digits are;
+    or two sets are learnt from (section 3.2): of half of the digits the ink is known, of the others the paper."""
     side: Count = 128
     """Of the images, in pixels, to which the data are resized."""
     width: Count = 64
@@ -86,23 +88,29 @@ class Config(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.data == "emoji" and self.labels == "several":
-            raise UserError("labels is 'several', but an emoji has one vendor: give --labels one, or --data digits.")
+        known = {"emoji": ("one",), "celeb_a": ("several",)}.get(self.data, ("one", "several", "joint"))
+        if self.labels not in known:
+            raise UserError(f"labels is {self.labels!r}; {self.data} has --labels {' or '.join(known)}.")
+        if self.labels == "joint" and self.critics % 2 == 0:
+            raise UserError(f"critics is {self.critics}; give an odd number, or G sees one of two sets.")
         if self.side % 2 ** max(self.layers, 2):
             raise UserError(f"side is {self.side}; it must be a multiple of 4 and of 2^layers, {2**self.layers}.")
 
 
 OFFICIAL = Config(steps=200_000, period=1000)
-QUICK = Config(
-    side=32, width=16, blocks=3, layers=4, flip=False, learning_rate=5e-4, steps=4000, run=Run(sample_every=500)
-)
+SMALL = Config(side=32, width=16, blocks=3, layers=4, flip=False, learning_rate=5e-4, run=Run(sample_every=500))
+QUICK = dataclasses.replace(SMALL, lambda_cls=0.25, lambda_rec=2.5, steps=10_000)
 OFTEN = Run(log_every=10, checkpoint_every=20, sample_every=20)
 TINY = Config(data="digits", side=8, width=4, blocks=1, layers=2, batch_size=16, steps=40, run=OFTEN)
+JOINT = dataclasses.replace(SMALL, data="digits", labels="joint", side=16, layers=3, steps=4000)
+CELEBA = Config(data="celeb_a", labels="several", steps=20 * 10_173)
 
 PRESETS = {
     "paper": ("128x128, 200 epochs, the second half decayed, as for RaFD; for a GPU", Config()),
     "official": ("the same by the official code: 200 000 steps, which hardly decay; for a GPU", OFFICIAL),
+    "celeba": ("CelebA, five attributes, 20 epochs, the second half decayed; for a GPU, and TFDS's celeb_a", CELEBA),
     "quick": ("32x32, a quarter as wide, 4000 steps; minutes on a CPU", QUICK),
+    "joint": ("digits at 16x16, the ink of one half known, the paper of the other; minutes on a CPU", JOINT),
     "tiny": ("8x8 digits in three inks; seconds, for tests", TINY),
 }
 
@@ -112,63 +120,13 @@ CLAIMS = {
     "parameters": Claim(53.2, None, "the same table", "unverified", protocol="128x128, 8 domains; ours: 3"),
 }
 UNITS = {
-    "test/domain_error": "% of the translations that a classifier of real images does not see in the domain asked for",
-    "test/domain_error_of_real": "% of the real images that it does not see in their own domain",
-    "test/l1": "of 255: mean difference of a translation from the same symbol by the other vendor",
-    "test/l1_of_nothing": "of 255: the same where the image stays as it is",
-    "test/l1_reconstruction": "of 255: of an image from itself, there and back",
+    **changes.UNITS,
     "parameters": "million, for all domains",
     "parameters_by_pairs": "million, of both networks without labels for each ordered pair of domains",
 }
+LEARNT, JUDGED = 30_000, 2000  # images at most: from which the classifiers learn, and to be translated (section 5)
 
 # Networks -------------------------------------------------------------------------------------------------------------
-
-# PyTorch's default, U(-1, 1) / sqrt(h w i); it counts the outputs of a transposed convolution as inputs.
-pytorch = partial(nn.initializers.variance_scaling, 1 / 3, "fan_in", "uniform")
-kernel, kernel_up = pytorch(), pytorch(in_axis=-1, out_axis=-2)
-
-
-def normed(x: Array, width: int, size: int) -> Array:
-    x = Conv(width, (size, size), (2, 2) if size == 4 else (1, 1), use_bias=False, kernel_init=kernel)(x)
-    return InstanceNorm(affine=True)(x)
-
-
-class Generator(nn.Module):
-    """G(x, c), the image in the domain of the label: [b, h, w, 3], [b, k] -> [b, h, w, 3].
-
-    Padding is with zeros: a mirror's would leave the label the same everywhere, and instance norm would take it out.
-    """
-
-    width: int
-    blocks: int
-
-    @nn.compact
-    def __call__(self, x: Array, c: Array) -> Array:
-        x = nn.relu(normed(joined(x, c), self.width, 7))
-        for factor in (2, 4):
-            x = nn.relu(normed(x, factor * self.width, 4))
-        for _ in range(self.blocks):
-            x = x + normed(nn.relu(normed(x, 4 * self.width, 3)), 4 * self.width, 3)  # [b, h/4, w/4, 4 width]
-        for factor in (2, 1):
-            up = ConvTranspose(factor * self.width, (4, 4), (2, 2), use_bias=False, kernel_init=kernel_up)
-            x = nn.relu(InstanceNorm(affine=True)(up(x)))
-        return nn.tanh(Conv(3, (7, 7), use_bias=False, kernel_init=kernel)(x))
-
-
-class Discriminator(nn.Module):
-    """D_src, a score of each patch, and D_cls, the logits of the domains: [b, h, w, 3] -> [b, h', w', 1], [b, k]."""
-
-    width: int
-    layers: int
-    labels: int
-
-    @nn.compact
-    def __call__(self, x: Array) -> tuple[Array, Array]:
-        for i in range(self.layers):
-            x = nn.leaky_relu(Conv(2**i * self.width, (4, 4), (2, 2), kernel_init=kernel)(x), 0.01)
-        last = partial(Conv, use_bias=False, kernel_init=kernel)
-        logits = last(self.labels, (x.shape[1], x.shape[2]), padding="VALID", name="domains")(x)
-        return last(1, (3, 3), name="source")(x), logits[:, 0, 0]
 
 
 class StarGAN(nn.Module):
@@ -176,88 +134,101 @@ class StarGAN(nn.Module):
     discriminator: Discriminator
 
 
-def domains(config: Config) -> np.ndarray:
-    """The labels that there are: [domains, k]."""
+def known(config: Config) -> Domains:
+    """The domains that there are, and how each data set labels them."""
+    if config.labels == "joint":
+        return domains.joint(len(domains.INKS), len(domains.PAPERS))
     if config.labels == "several":
-        return np.array([*itertools.product((0, 1), repeat=3)], np.float32)
-    return np.eye(3, dtype=np.float32)
+        return domains.several(len(domains.ATTRIBUTES) if config.data == "celeb_a" else 3)
+    return domains.exclusive(3)
 
 
 def model(config: Config) -> StarGAN:
-    generator = Generator(config.width, config.blocks)
-    return StarGAN(generator, Discriminator(config.width, config.layers, domains(config).shape[1]))
+    generator, labels = Generator(config.width, config.blocks), sum(part.size for part in known(config).parts)
+    return StarGAN(generator, Discriminator(config.width, config.layers, labels))
 
 
 def views(config: Config, batch: Batch) -> Array:
-    """An example as each vendor draws it, or its ink in each colour: [b, 3, side, side, 3], in [0, 1]."""
+    """An example as each vendor draws it, or in each ink: [b, domains, side, side, 3] in [-1, 1]."""
     if config.data == "emoji":
-        views = jnp.stack([batch[vendor] for vendor in emoji.VENDORS], 1)
-    else:
-        views = batch["image"][:, None] * jnp.eye(3, dtype=jnp.uint8)[None, :, None, None]
-    shape = (*views.shape[:2], config.side, config.side, 3)
-    return jax.image.resize(views.astype(jnp.float32) / 255, shape, "bilinear")
+        return domains.scaled(jnp.stack([batch[vendor] for vendor in emoji.VENDORS], 1), config.side)
+    inks, papers = known(config).labels[0, :, :3], np.zeros((1, 3), np.float32)  # inks add up
+    if config.labels == "joint":
+        papers = np.tile(domains.PAPERS, (len(domains.INKS), 1))
+    image = batch["image"]
+    return domains.scaled(domains.drawn(image.reshape(-1, *image.shape[-3:]), inks, papers), config.side)
 
 
 def source(config: Config) -> Source:
-    """ "x": an image [b, h, w, 3] in [-1, 1] of a random domain; "c": its label; "all": the example in each domain."""
+    """ "x": of each data set an image [b, sets, h, w, 3] in [-1, 1] of a random domain; "c": its label."""
+    labels = known(config).labels  # [sets, domains, k]
 
     def prepare(batch: Batch, key: Key) -> Batch:
         number, mirror = jax.random.split(key)
-        labels = jnp.asarray(domains(config))
-        every = 2 * jnp.einsum("dk,bkhwc->bdhwc", labels, views(config, batch)) - 1  # inks add up
-        domain = jax.random.randint(number, (len(every),), 0, len(labels))
-        x = every[jnp.arange(len(every)), domain]
-        return {"x": mirrored(x, mirror) if config.flip else x, "c": labels[domain], "all": every}
+        if config.data == "celeb_a":
+            x, c = domains.faces(batch, config.side)
+        else:
+            every = views(config, batch)  # [b * sets, domains, h, w, 3]
+            domain, each = jax.random.randint(number, (len(every),), 0, labels.shape[1]), jnp.arange(len(every))
+            x, c = every[each, domain], jnp.asarray(labels)[each % len(labels), domain]
+        x = mirrored(x, mirror) if config.flip else x
+        return {name: a.reshape(-1, len(labels), *a.shape[1:]) for name, a in (("x", x), ("c", c))}
 
-    return Source(config.data, prepare)
+    if config.labels == "joint":
+        return Source(config.data, prepare, arrays=partial(domains.two_sets, config.data, config.run.data))
+    return Source("tfds:celeb_a" if config.data == "celeb_a" else config.data, prepare)
 
 
 # Objectives -----------------------------------------------------------------------------------------------------------
 
 
-def classification(config: Config, logits: Array, c: Array) -> Array:
-    """-log D_cls(c|x), equations 2 and 3; of several attributes the sum: [b, k], [b, k] -> []."""
-    if config.labels == "several":
-        return optax.sigmoid_binary_cross_entropy(logits, c).sum(-1).mean()
-    return optax.softmax_cross_entropy(logits, c).mean()
+def turn(batch: Batch) -> tuple[Array, Array]:
+    """Images and labels of the data set whose turn it is: they alternate (section 3.2)."""
+    own = batch["step"] % batch["x"].shape[1]
+    return batch["x"][:, own], batch["c"][:, own]
+
+
+def classification(parts: tuple[Part, ...], logits: Array, c: Array) -> Array:
+    """-log D_cls(c|x), equations 2 and 3, of what the mask says is known; of several attributes the sum: -> []."""
+    mask = c[:, logits.shape[1] :] if len(parts) > 1 else jnp.ones((len(c), 1))  # [b, sets]
+    total, first = jnp.zeros(()), 0
+    for i, part in enumerate(parts):
+        own = slice(first, first + part.size)
+        one = optax.softmax_cross_entropy if part.exclusive else optax.sigmoid_binary_cross_entropy
+        each = one(logits[:, own], c[:, own]).reshape(len(c), -1).sum(-1)  # [b]
+        total, first = total + (mask[:, i] * each).mean(), first + part.size
+    return total
 
 
 def discriminator(model: Any, batch: Batch, key: Key, *, config: Config) -> tuple[Array, Metrics]:
     """-L_adv + lambda_cls L_cls^r (equations 5 and 8); the target domains are a permutation of the batch's own."""
-    x, order, between = batch["x"], *jax.random.split(key)
-    fake = model.generator(x, jax.random.permutation(order, batch["c"]))
+    (x, c), (order, between) = turn(batch), jax.random.split(key)
+    fake = model.generator(x, jax.random.permutation(order, c))
     real, logits = model.discriminator(x)
     distance = real.mean() - model.discriminator(fake)[0].mean()
     penalty = gradient_penalty(lambda x: model.discriminator(x)[0], x, fake, between)
-    cls = classification(config, logits, batch["c"])
+    cls = classification(known(config).parts, logits, c)
     loss = -distance + config.lambda_gp * penalty + config.lambda_cls * cls
     return loss, {"distance": distance, "penalty": penalty, "classification": cls}
 
 
 def generator(model: Any, batch: Batch, key: Key, *, config: Config) -> tuple[Array, Metrics]:
     """L_adv + lambda_cls L_cls^f + lambda_rec L_rec (equations 3, 4, 6 and 8)."""
-    x, c = batch["x"], batch["c"]
+    x, c = turn(batch)
     target = jax.random.permutation(key, c)
     fake = model.generator(x, target)
     scores, logits = model.discriminator(fake)
     rec = jnp.abs(x - model.generator(fake, c)).mean()
-    cls = classification(config, logits, target)
+    cls = classification(known(config).parts, logits, target)
     loss = -scores.mean() + config.lambda_cls * cls + config.lambda_rec * rec
     return loss, {"classification": cls, "reconstruction": rec}
 
 
-def rate(config: Config, every: int, count: Array) -> Array:
-    """Of a player's update number `count`, from 0, at the last of each `every` steps."""
-    falling = max(round(config.decay * config.steps), 1)  # steps
-    late = jnp.maximum((count + 1) * every - 1 - (config.steps - falling), 0)
-    return config.learning_rate * (1 - late // config.period / falling)
-
-
 def players(config: Config) -> dict[str, Player]:
     """The discriminator at every step, the generator at every fifth."""
-
     judge, maker, n = partial(discriminator, config=config), partial(generator, config=config), config.critics
-    adams = [optax.adam(partial(rate, config, every), b1=config.b1) for every in (1, n)]
+    rate = partial(ending, config.learning_rate, config.steps, share=config.decay, period=config.period)
+    adams = [optax.adam(rate(every=every), b1=config.b1) for every in (1, n)]
     return {
         "discriminator": Player(("discriminator",), judge, adams[0]),
         "generator": Player(("generator",), maker, adams[1], every=n, at=n - 1),
@@ -271,49 +242,38 @@ def game(config: Config) -> Game:
 # Evaluation -----------------------------------------------------------------------------------------------------------
 
 
+def real(config: Config, arrays: Arrays, count: int) -> Real:
+    """About as many images; where their examples are known in all domains, in all of them one after another."""
+    labels = known(config).labels[0]
+    if config.data == "celeb_a":
+        return domains.real_faces(arrays, config.side, labels, count)
+    return domains.rendered(arrays, partial(views, config), len(labels), count)
+
+
 def translated(model: Any, x: Array, c: Array) -> Array:
     """[n, h, w, 3], [n, k] -> [n, h, w, 3]"""
     return model.generator(x, c)
 
 
 def translate(model: Trained, pictures: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """All of them into one domain: uint8 [n, h, w, 3], [k] -> uint8 [n, h, w, 3]."""
-    parts = np.array_split(pictures, -(-len(pictures) // 100))
-    made = [model(translated, part / np.float32(127.5) - 1, np.tile(c, (len(part), 1))) for part in parts]
+    """uint8 [n, h, w, 3], [n, k] -> uint8 [n, h, w, 3]"""
+    count = -(-len(pictures) // 100)
+    parts = zip(np.array_split(pictures, count), np.array_split(c, count), strict=True)
+    made = [model(translated, part / np.float32(127.5) - 1, labels) for part, labels in parts]
     return images.to_uint8(np.concatenate(made), low=-1)
 
 
-def everywhere(arrays: Arrays, data: Data) -> np.ndarray:
-    """All examples, each in all domains: uint8 [n, domains, h, w, 3]."""
-    batches = pipeline.batches(arrays, data.prepare, jax.random.key(0), batch_size=100)
-    return np.concatenate([images.to_uint8(batch["all"], low=-1) for batch, _ in batches])
-
-
-def difference(x: np.ndarray, y: np.ndarray) -> float:
-    return float(np.abs(x.astype(np.float32) - y).mean())
-
-
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
-    """Each test symbol from each domain to each other one, judged by a classifier of real training images."""
-    labels, known, truth = domains(config), everywhere(data.train, data), everywhere(data.test, data)
-
-    def split(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # by domains
-        return pictures.reshape(-1, *pictures.shape[2:]), np.tile(np.arange(len(labels)), len(pictures))
-
-    judge, rows = classify.classifier(*split(known), test=split(truth), name=f"{config.data}-domains", shift=0), []
-    for i, j in itertools.permutations(range(len(labels)), 2):
-        made = translate(model, truth[:, i], labels[j])
-        wrong = 100 * float((judge.logits(made).argmax(1) != j).mean())
-        still, back = difference(truth[:, i], truth[:, j]), translate(model, made, labels[i])
-        rows.append((wrong, difference(made, truth[:, j]), still, difference(back, truth[:, i])))
-    names = ("test/domain_error", "test/l1", "test/l1_of_nothing", "test/l1_reconstruction")
-    measured = dict(zip(names, np.mean(rows, 0).tolist(), strict=True))
-    return {**measured, "test/domain_error_of_real": 100 * (1 - judge.accuracy), **parameters(config, model)}
+    """Test images, translated and judged by classifiers of real training images."""
+    learnt, test, every = real(config, data.train, LEARNT), real(config, data.test, JUDGED), known(config)
+    asked = domains.changes_of_faces(test, every.labels[0]) if config.data == "celeb_a" else every.changes(test)
+    name = f"{config.data}-{config.labels}"
+    return {**changes.judged(partial(translate, model), asked, learnt, test, name), **parameters(config, model)}
 
 
 def parameters(config: Config, model: Trained) -> dict[str, float]:
     """In millions: ours, and those of k (k - 1) pairs of networks that see no label."""
-    k, params = len(domains(config)), model.variables["params"]
+    k, params = known(config).labels.shape[1], model.variables["params"]
     total = sum(leaf.size for leaf in jax.tree.leaves(params)) / 1e6
     first, last = params["generator"]["Conv_0"]["kernel"], params["discriminator"]["domains"]["kernel"]
     labels = (first[:, :, 3:].size + last.size) / 1e6  # what is there for the labels
@@ -321,12 +281,19 @@ def parameters(config: Config, model: Trained) -> dict[str, float]:
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """A row for each of ten test symbols: itself, from the domains in turn; it made in each domain; the truth."""
-    labels, chosen = domains(config), np.linspace(0, pipeline.size(data.test) - 1, 10).astype(int)
-    truth = everywhere({name: array[chosen] for name, array in data.test.items()}, data)  # [10, domains, h, w, 3]
-    x = truth[np.arange(10), np.arange(10) % len(labels)]
-    made = np.stack([translate(model, x, c) for c in labels], 1)
-    rows = np.concatenate([x[:, None], made, truth], 1)
+    """Ten rows of a test image, from the domains in turn, all that can be asked for, and the truth if it is known."""
+    every, chosen = known(config), np.linspace(0, pipeline.size(data.test) - 1, 10).astype(int)
+    few = real(config, {name: array[chosen] for name, array in data.test.items()}, JUDGED)
+    if config.data == "celeb_a":
+        x, truth = few.x, []
+        made = [translate(model, x, change.label) for change in domains.changes_of_faces(few, every.labels[0])]
+    else:
+        pictures, row = few.each(every.labels.shape[1]), np.arange(10)
+        domain = row % pictures.shape[1]
+        x = pictures[row, domain]
+        made = [translate(model, x, np.tile(label, (10, 1))) for label in every.asked]
+        truth = [pictures[row, every.after(label)[0][domain]] for label in every.asked]
+    rows = np.stack([x, *made, *truth], 1)
     return {"samples": images.grid(rows.reshape(-1, *x.shape[1:]), columns=rows.shape[1])}
 
 

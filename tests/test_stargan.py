@@ -2,25 +2,33 @@
 
 import dataclasses
 import functools
+import io
 import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from flax import linen as nn
+from PIL import Image
 
 from experiments import stargan
+from gen_jax import conditional
 from gen_jax import game as games
 from gen_jax.convolutional import joined
-from gen_jax.data import pipeline
+from gen_jax.data import domains, pipeline
+from gen_jax.data.domains import Change, Part, Real
 from gen_jax.errors import UserError
+from gen_jax.evaluation import changes
 from gen_jax.game import Trained
 from gen_jax.layers import InstanceNorm
+from gen_jax.schedules import ending
 from tests import golden
 
 TINY = dataclasses.replace(stargan.PRESETS["tiny"][1], steps=2)
 SEVERAL = dataclasses.replace(TINY, labels="several")
+JOINT = dataclasses.replace(TINY, labels="joint")
 
 
 def size(tree):
@@ -32,7 +40,7 @@ def size(tree):
 )
 def test_the_networks_have_as_many_weights_as_the_code_s(labels, generator, discriminator):
     x, c, key = jnp.zeros((1, 128, 128, 3)), jnp.zeros((1, labels)), jax.random.key(0)
-    made, judge = stargan.Generator(64, 6), stargan.Discriminator(64, 6, labels)
+    made, judge = conditional.Generator(64, 6), conditional.Discriminator(64, 6, labels)
     counts = [size(jax.eval_shape(made.init, key, x, c)), size(jax.eval_shape(judge.init, key, x))]
     assert counts == [generator, discriminator]
     patches, logits = jax.eval_shape(lambda key: judge.init_with_output(key, x)[0], key)
@@ -58,36 +66,63 @@ def test_instance_norm_is_of_each_map_of_each_image():
 
 def test_kernels_are_drawn_as_pytorch_draws_them():
     """U(-1, 1) / sqrt(16 inputs), and by the outputs where the convolution is transposed."""
-    for draw, fan in ((stargan.kernel, 16 * 8), (stargan.kernel_up, 16 * 32)):
+    for draw, fan in ((conditional.kernel, 16 * 8), (conditional.kernel_up, 16 * 32)):
         drawn = np.abs(draw(jax.random.key(0), (4, 4, 8, 32))) * np.sqrt(fan)
         assert 0.999 < drawn.max() <= 1.0001 and drawn.mean() == pytest.approx(0.5, abs=0.01)
 
 
-def raw(count=32):
-    train = pipeline.load(stargan.source(TINY)).train
+def raw(config=TINY, count=32):
+    train = pipeline.load(stargan.source(config)).train
     return {name: jnp.asarray(array[:count]) for name, array in train.items()}
 
 
 @functools.cache
-def batch_of(config, key=0):
-    return jax.jit(stargan.source(config).prepare)(raw(), jax.random.key(key))
+def batch_of(config, key=0, step=0):
+    return {**jax.jit(stargan.source(config).prepare)(raw(config), jax.random.key(key)), "step": jnp.int32(step)}
 
 
 @pytest.mark.parametrize("config", [TINY, SEVERAL])
 def test_an_image_is_its_example_in_the_domain_of_its_label(config):
     config = dataclasses.replace(config, flip=False)
     batch, grey = batch_of(config), raw()["image"] / jnp.float32(255)
-    labels = np.array(batch["c"])
-    np.testing.assert_allclose(batch["x"], 2 * grey * labels[:, None, None] - 1, atol=1e-6)
+    labels = np.array(batch["c"])[:, 0]
+    np.testing.assert_allclose(batch["x"][:, 0], 2 * grey * labels[:, None, None] - 1, atol=1e-6)
     assert len(np.unique(labels, axis=0)) == (8 if config.labels == "several" else 3)
     if config.labels == "one":
         assert (labels.sum(1) == 1).all()
-    every = 2 * grey[:, None] * stargan.domains(config)[None, :, None, None] - 1
-    np.testing.assert_allclose(batch["all"], every, atol=1e-6)
+    every = 2 * grey[:, None] * stargan.known(config).labels[0, None, :, None, None] - 1
+    np.testing.assert_allclose(stargan.views(config, raw()), every, atol=1e-6)
+
+
+def test_of_two_sets_each_knows_the_ink_or_the_paper_and_says_which():
+    config = dataclasses.replace(JOINT, flip=False)
+    batch, grey = batch_of(config), raw(config)["image"] / jnp.float32(255)
+    x, c = np.asarray(batch["x"]), np.asarray(batch["c"])
+    assert x.shape == (32, 2, 8, 8, 3) and c.shape == (32, 2, 3 + 2 + 2)
+    np.testing.assert_array_equal(c[:, 0, 3:], np.tile([0, 0, 1, 0], (32, 1)))
+    np.testing.assert_array_equal(c[:, 1, [0, 1, 2, 5, 6]], np.tile([0, 0, 0, 0, 1], (32, 1)))
+    np.testing.assert_array_equal(np.unique(c[:, 0, :3], axis=0), np.eye(3)[::-1])
+    np.testing.assert_array_equal(np.unique(c[:, 1, 3:5], axis=0), np.eye(2)[::-1])
+    white = x[:, :, :1, :1] == 1  # the first pixel of every digit is paper
+    assert 0.3 < white[:, 0].mean() < 0.7  # which the first set does not say
+    np.testing.assert_array_equal(white[:, 1].all((1, 2, 3)), c[:, 1, 4] == 1)
+    ink = c[:, 0, :3][:, None, None]
+    paper = white[:, 0].astype(np.float32)
+    np.testing.assert_allclose(x[:, 0], 2 * (paper + grey[:, 0] * (ink - paper)) - 1, atol=1e-6)
+    whole = pipeline.load(stargan.source(TINY)).train["image"]
+    np.testing.assert_array_equal(raw(config)["image"][:, 1], whole[len(whole) // 2 :][:32])
+
+
+def test_sets_play_in_turn_and_one_set_always():
+    for config, sets in ((TINY, [0, 0, 0]), (JOINT, [0, 1, 0])):
+        for step, own in enumerate(sets):
+            x, c = stargan.turn(batch_of(config, step=step))
+            np.testing.assert_array_equal(x, batch_of(config)["x"][:, own])
+            np.testing.assert_array_equal(c, batch_of(config)["c"][:, own])
 
 
 def test_half_of_the_images_are_mirrored():
-    batches = [batch_of(dataclasses.replace(TINY, flip=flip))["x"] for flip in (True, False)]
+    batches = [batch_of(dataclasses.replace(TINY, flip=flip))["x"][:, 0] for flip in (True, False)]
     mirrored = (batches[0] == batches[1][:, :, ::-1]).all((1, 2, 3))
     assert ((batches[0] == batches[1]).all((1, 2, 3)) ^ mirrored).all() and 0.2 < mirrored.mean() < 0.8
 
@@ -98,18 +133,73 @@ def test_emoji_are_stacked_by_vendor_and_resized():
     one = {vendor: jnp.full((2, 64, 64, 3), value, jnp.uint8) for vendor, value in grey.items()}
     seen = stargan.views(config, one)
     assert seen.shape == (2, 3, 32, 32, 3)
-    np.testing.assert_allclose(seen[:, :, 5, 7, 1], [[0, 100 / 255, 1]] * 2, atol=1e-6)
+    np.testing.assert_allclose(seen[:, :, 5, 7, 1], [[-1, 200 / 255 - 1, 1]] * 2, atol=1e-6)
 
 
 LOGITS = jnp.log(jnp.array([[1.0, 2.0, 5.0], [3.0, 4.0, 1.0]]))
 
 
 def test_one_label_is_classified_by_a_softmax_and_several_by_a_sigmoid_each():
-    one = stargan.classification(TINY, LOGITS, jnp.array([[0.0, 0, 1], [1, 0, 0]]))
+    parts = stargan.known(TINY).parts
+    one = stargan.classification(parts, LOGITS, jnp.array([[0.0, 0, 1], [1, 0, 0]]))
     assert float(one) == pytest.approx(-np.mean(np.log([5 / 8, 3 / 8])), rel=1e-6)
-    several = stargan.classification(SEVERAL, LOGITS, jnp.array([[1.0, 0, 1], [0, 0, 0]]))
+    parts = stargan.known(SEVERAL).parts
+    several = stargan.classification(parts, LOGITS, jnp.array([[1.0, 0, 1], [0, 0, 0]]))
     right = [1 / 2, 1 / 3, 5 / 6, 1 / 4, 1 / 5, 1 / 2]  # sigmoid(log a) = a / (a + 1)
     assert float(several) == pytest.approx(-np.log(right).sum() / 2, rel=1e-6)
+
+
+def test_what_the_mask_hides_is_not_classified_and_has_no_gradient():
+    """CelebA's attributes and RaFD's expressions: each loss is that of the known part alone."""
+    parts = (Part(5, False), Part(8, True))
+    logits = 2 * jax.random.normal(jax.random.key(0), (4, 13))
+    attributes, expressions = jnp.array([[1.0, 0, 0, 1, 1]] * 4), jnp.eye(8)[jnp.array([7, 0, 3, 3])]
+    for own, part, label, other in ((0, slice(0, 5), attributes, 8), (1, slice(5, 13), expressions, 5)):
+        mask = jnp.eye(2)[jnp.full(4, own)]
+        sides = (label, jnp.zeros((4, other))) if own == 0 else (jnp.zeros((4, other)), label)
+        c = jnp.concatenate([*sides, mask], 1)
+        loss, gradient = jax.value_and_grad(lambda logits, c=c: stargan.classification(parts, logits, c))(logits)
+        alone = stargan.classification((parts[own],), logits[:, part], label)
+        assert float(loss) == pytest.approx(float(alone), rel=1e-6) and float(loss) > 1
+        p = jax.nn.softmax(logits[:, part]) if own else jax.nn.sigmoid(logits[:, part])
+        by_hand = jnp.zeros((4, 13)).at[:, part].set((p - label) / 4)
+        np.testing.assert_allclose(gradient, by_hand, atol=1e-6)
+        assert (np.delete(np.asarray(gradient), np.r_[part], 1) == 0).all()
+
+
+def test_trained_on_celeba_and_rafd_at_once_the_networks_have_the_code_s_labels():
+    """c_dim 5 and c2_dim 8: the generator sees 5 + 8 + 2 labels, the discriminator tells 5 + 8."""
+    x, key = jnp.zeros((1, 128, 128, 3)), jax.random.key(0)
+    generator = jax.eval_shape(conditional.Generator(64, 6).init, key, x, jnp.zeros((1, 5 + 8 + 2)))
+    discriminator = jax.eval_shape(conditional.Discriminator(64, 6, 5 + 8).init, key, x)
+    assert generator["params"]["Conv_0"]["kernel"].shape == (7, 7, 3 + 15, 64)
+    assert size(generator) == 8_430_528 + (15 - 5) * 7 * 7 * 64 == 8_461_888
+    assert size(discriminator) == 44_762_048 + 8 * 2 * 2 * 2048 == 44_827_584
+
+
+def test_where_a_label_leads():
+    every = domains.joint(3, 2)
+    np.testing.assert_array_equal(every.asked[:, :5], np.eye(5))
+    np.testing.assert_array_equal(every.asked[:, 5:], [[1, 0]] * 3 + [[0, 1]] * 2)
+    red, white = every.asked[0], every.asked[4]
+    np.testing.assert_array_equal(every.after(red)[0], [0, 1, 0, 1, 0, 1])  # domains are ink by ink
+    np.testing.assert_array_equal(every.after(white)[0], [1, 1, 3, 3, 5, 5])
+    np.testing.assert_array_equal(every.after(white)[1], [every.asked[3], every.asked[4]] * 3)
+    np.testing.assert_array_equal(domains.several(2).labels[0], [[0, 0], [0, 1], [1, 0], [1, 1]])
+    np.testing.assert_array_equal(domains.several(2).after(np.array([1, 0]))[0], [2] * 4)
+    x = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1) * np.ones(3, np.uint8)  # two examples
+    changes = [*every.changes(Real(x, np.arange(12) % 6, None))]
+    assert len(changes) == 2 * 3 * 2 + 3 * 2  # inks on two papers, papers of three inks
+    for change in changes:
+        before, after = change.x[:, 0, 0, 0] % 6, change.truth[:, 0, 0, 0] % 6
+        np.testing.assert_array_equal(change.domain, after)
+        assert (change.x[:, 0, 0, 0] // 6 == [0, 1]).all() and (change.truth[:, 0, 0, 0] // 6 == [0, 1]).all()
+        own = int(change.label[0, 6])  # the set that is asked
+        assert ((before % 2 == after % 2) if own == 0 else (before // 2 == after // 2)).all() and (
+            before != after
+        ).all()
+        np.testing.assert_array_equal(change.label, every.labels[own][after])
+        np.testing.assert_array_equal(change.back, every.labels[own][before])
 
 
 class Fixed:
@@ -130,28 +220,30 @@ class Fixed:
 
 def test_the_discriminator_s_objective_is_equation_5():
     model, batch = Fixed(), batch_of(TINY)
+    x, c = stargan.turn(batch)
     config = dataclasses.replace(TINY, lambda_gp=3, lambda_cls=0.25)
     loss, metrics = stargan.discriminator(model, batch, jax.random.key(0), config=config)
     (target,) = model.asked
-    assert not (target == batch["c"]).all()
-    np.testing.assert_array_equal(target.sum(0), batch["c"].sum(0))  # a permutation of the batch's own
+    assert not (target == c).all()
+    np.testing.assert_array_equal(target.sum(0), c.sum(0))  # a permutation of the batch's own
     assert float(metrics["distance"]) == pytest.approx(-float((target @ Fixed.weights).mean()), rel=1e-4)
     norm = np.sqrt(4 * (Fixed.weights**2).sum())  # four patches of a pixel each
     assert float(metrics["penalty"]) == pytest.approx((norm - 1) ** 2, rel=1e-5)
-    cls = -(batch["c"] * jax.nn.log_softmax(batch["x"].mean((1, 2)))).sum(-1).mean()
+    cls = -(c * jax.nn.log_softmax(x.mean((1, 2)))).sum(-1).mean()
     by_hand = -metrics["distance"] + 3 * metrics["penalty"] + 0.25 * cls
     assert float(loss) == pytest.approx(float(by_hand), rel=1e-5)
 
 
 def test_the_generator_s_objective_is_equation_6():
     model, batch = Fixed(), batch_of(SEVERAL)
+    x, c = stargan.turn(batch)
     config = dataclasses.replace(SEVERAL, lambda_rec=3, lambda_cls=0.25)
     loss, metrics = stargan.generator(model, batch, jax.random.key(0), config=config)
     target, back = model.asked
-    np.testing.assert_array_equal(back, batch["c"])
-    np.testing.assert_array_equal(target.sum(0), batch["c"].sum(0))
+    np.testing.assert_array_equal(back, c)
+    np.testing.assert_array_equal(target.sum(0), c.sum(0))
     assert float(metrics["reconstruction"]) == pytest.approx(float((target + back).mean()), rel=1e-5)
-    fake = batch["x"] + target[:, None, None]
+    fake = x + target[:, None, None]
     score = (fake[:, ::4, ::4] * Fixed.weights[None, None, None]).sum(-1).mean()
     p = jax.nn.sigmoid(fake.mean((1, 2)))
     cls = -(target * jnp.log(p) + (1 - target) * jnp.log(1 - p)).sum(-1).mean()
@@ -226,7 +318,8 @@ def test_the_rate_falls_to_0_in_the_paper_and_by_a_thousandth_in_the_code():
 
     def rates(config, steps, every=1):
         counts = [(step + 1) // every - 1 for step in steps]
-        return [float(stargan.rate(config, every, jnp.int32(count))) / 1e-4 for count in counts]
+        rate = ending(1e-4, config.steps, share=config.decay, period=config.period, every=every)
+        return [float(rate(jnp.int32(count))) / 1e-4 for count in counts]
 
     at = [0, 55_800, 83_700, 111_599]
     np.testing.assert_allclose(rates(paper, at), [1, 1, 0.5, 1 / 55_800], atol=1e-6)
@@ -237,9 +330,13 @@ def test_the_rate_falls_to_0_in_the_paper_and_by_a_thousandth_in_the_code():
     assert rates(dataclasses.replace(official, period=1), [199_999])[0] < 1e-4
 
 
-def test_emoji_of_several_vendors_and_sides_that_cannot_be_halved_are_refused():
-    with pytest.raises(UserError, match="labels is 'several', but an emoji has one vendor"):
+def test_labels_that_the_data_have_not_and_sides_that_cannot_be_halved_are_refused():
+    with pytest.raises(UserError, match="labels is 'several'; emoji has --labels one"):
         dataclasses.replace(stargan.PRESETS["quick"][1], labels="several")
+    with pytest.raises(UserError, match="labels is 'joint'; celeb_a has --labels several"):
+        dataclasses.replace(stargan.PRESETS["celeba"][1], labels="joint")
+    with pytest.raises(UserError, match="critics is 4; give an odd number"):
+        dataclasses.replace(JOINT, critics=4)
     with pytest.raises(UserError, match=r"side is 40; it must be a multiple of 4 and of 2\^layers, 64"):
         stargan.Config(side=40)
 
@@ -265,6 +362,7 @@ def test_what_is_measured_of_a_generator_that_knows_the_truth():
     measured = stargan.evaluate(TINY, Known(None, {"params": params}), data, jax.random.key(0))
     ink = data.test["image"].mean()
     assert set(measured) == set(stargan.UNITS)
+    assert measured["test/l1_own"] == measured["test/l1"]
     assert measured["test/domain_error"] == 0 == measured["test/domain_error_of_real"]
     assert measured["test/l1"] == pytest.approx(0.1 * ink / 3, rel=0.02)
     assert measured["test/l1_of_nothing"] == pytest.approx(2 * ink / 3, rel=1e-4)
@@ -284,13 +382,14 @@ def test_a_generator_that_does_nothing_errs_everywhere():
     params = jax.tree.map(lambda leaf: np.zeros(leaf.shape), params)
     measured = stargan.evaluate(TINY, Idle(None, {"params": params}), few(), jax.random.key(0))
     assert measured["parameters"] == json.loads(golden.path("stargan").read_text())["tiny"]["total"] / 1e6
-    assert measured["test/domain_error"] == 100 and measured["test/l1_reconstruction"] == 0
+    assert measured["test/domain_error"] == 100
+    assert measured["test/l1_reconstruction"] == measured["test/l1_own"] == measured["test/class_lost"] == 0
     assert measured["test/l1"] == measured["test/l1_of_nothing"] > 10
 
 
 @pytest.mark.parametrize("config", [TINY, SEVERAL])
 def test_the_picture_has_a_row_of_input_domains_and_truth(config, monkeypatch):
-    data, k = pipeline.load(stargan.source(config)), len(stargan.domains(config))
+    data, k = pipeline.load(stargan.source(config)), stargan.known(config).labels.shape[1]
     seen = []
     monkeypatch.setattr(stargan.images, "grid", lambda rows, columns: seen.append((rows, columns)))
 
@@ -306,3 +405,141 @@ def test_the_picture_has_a_row_of_input_domains_and_truth(config, monkeypatch):
         given, made, truth = row[0], row[1 : 1 + k], row[1 + k :]
         np.testing.assert_array_equal(made, np.stack([given] * k))
         np.testing.assert_array_equal(given, truth[i % k])
+
+
+def test_the_picture_of_two_sets_has_what_each_can_change(monkeypatch):
+    seen = []
+    monkeypatch.setattr(stargan.images, "grid", lambda rows, columns: seen.append(rows.reshape(10, columns, 8, 8, 3)))
+
+    class Idle(Trained):
+        def __call__(self, function, x, c):
+            return x
+
+    stargan.sample(JOINT, Idle(None, {}), pipeline.load(stargan.source(JOINT)), jax.random.key(0))
+    (rows,) = seen
+    assert rows.shape[1] == 1 + 2 * (3 + 2)
+    paper = rows[:, :, 0, 0]  # of the first pixel, which no digit covers
+    np.testing.assert_array_equal(paper[:, 0, 0], np.tile([0, 255], 5))  # domains are ink by ink
+    np.testing.assert_array_equal(paper[:, 6:9, 0], np.tile([0, 255], 5)[:, None].repeat(3, 1))  # as it is
+    np.testing.assert_array_equal(paper[:, 9:, 0], [[0, 255]] * 10)  # as asked
+    inks = np.arange(10) // 2 % 3
+    on_black = rows[::2, 9].reshape(5, -1, 3).max(1)  # asked for black paper, in its own ink
+    np.testing.assert_array_equal(on_black.argmax(-1), inks[::2])
+
+
+def test_what_is_lost_of_a_class_and_of_a_truth_that_is_not_known():
+    """Two translations of four lose their class, one of four the domain."""
+
+    class Reader:  # of the first pixel: its red value
+        def logits(self, pictures):
+            return np.eye(4)[pictures[:, 0, 0, 0]]
+
+    x = np.zeros((4, 2, 2, 3), np.uint8)
+    x[:, 0, 0, 0] = [0, 1, 2, 3]
+    made = x.copy()
+    made[:, 0, 0, 0] = [0, 2, 2, 1]
+    change = Change(x, np.ones((4, 1)), np.zeros((4, 1)), np.array([0, 2, 2, 3]), None)
+    found = changes.measured(lambda pictures, label: made if label.all() else pictures, change, Reader(), Reader())
+    by_hand = {
+        "test/domain_error": 25,
+        "test/class_lost": 50,
+        "test/l1_own": 0,
+        "test/l1_reconstruction": (1 + 2) / 48,
+    }
+    assert found == pytest.approx(by_hand)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """CelebA as TFDS declares it, with 48 faces: the hair's colour above, Male to the left, Young to the right."""
+    place = tmp_path_factory.mktemp("faces")
+    stock = tfds.builder("celeb_a", data_dir=place / "nowhere")
+    rng = np.random.default_rng(0)
+    hair, male, young = rng.integers(0, 4, 48), rng.integers(0, 2, 48), rng.integers(0, 2, 48)
+    said = np.concatenate([np.eye(4)[hair][:, :3], male[:, None], young[:, None]], 1).astype(bool)  # [n, 5]
+
+    def example(i):
+        picture = np.full((218, 178, 3), 255, np.uint8)  # what lies outside the middle square is white
+        picture[20:100] = np.array([[0, 0, 0], [240, 240, 0], [120, 60, 0], [60, 60, 240]])[hair[i]]
+        picture[100:198, :89], picture[100:198, 89:] = 200 * male[i], 200 * young[i]
+        stream = io.BytesIO()
+        Image.fromarray(picture).save(stream, "PNG")
+        known = dict(zip(domains.ATTRIBUTES, said[i].tolist(), strict=True))
+        features = stock.info.features
+        return {
+            "image": stream.getvalue(),
+            "attributes": {name: known.get(name, False) for name in features["attributes"]},
+            "landmarks": dict.fromkeys(features["landmarks"], 0),
+            **({"identity": {"Identity_No": i}} if "identity" in features else {}),
+        }
+
+    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION, name = stock.version, "celeb_a"
+
+        def _info(self):
+            return tfds.core.DatasetInfo(builder=self, features=stock.info.features, disable_shuffling=True)
+
+        def _split_generators(self, manager):
+            return {"train": self._generate_examples(range(36)), "test": self._generate_examples(range(36, 48))}
+
+        def _generate_examples(self, numbers):
+            for i in numbers:
+                yield i, example(i)
+
+    Builder(data_dir=place, file_format="array_record").download_and_prepare()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(place))
+        config = dataclasses.replace(stargan.PRESETS["celeba"][1], side=8, width=4, blocks=1, layers=2, batch_size=8)
+        yield config, pipeline.load(stargan.source(config), place / "base"), said
+
+
+def test_celeba_is_its_middle_square_with_five_attributes(faces):
+    config, data, said = faces
+    raw = {name: jnp.asarray(array[:36]) for name, array in data.train.items()}
+    assert set(raw) > set(golden.PUBLISHED["tfds:celeb_a"])
+    config = dataclasses.replace(config, side=16, flip=False)
+    batch = jax.jit(stargan.source(config).prepare)(raw, jax.random.key(0))
+    np.testing.assert_array_equal(batch["c"][:, 0], said[:36])
+    x = (batch["x"][:, 0] + 1) * 255 / 2
+    assert x.shape == (36, 16, 16, 3)
+    np.testing.assert_allclose(x[:, 13, 3, 0], 200 * said[:36, 3], atol=1e-3)
+    np.testing.assert_allclose(x[:, 13, 12, 1], 200 * said[:36, 4], atol=1e-3)
+    assert x[:, 0].max() < 241 and x[:, -1].max() < 201  # nothing white from outside
+    np.testing.assert_allclose(x[said[:36, 1]][:, 0, :, :2], 240, atol=1e-3)  # blond, to the upper edge
+
+
+def test_colours_of_hair_exclude_each_other_where_a_face_is_changed():
+    labels = stargan.known(stargan.PRESETS["celeba"][1]).labels[0]
+    domain = np.array([int("01011", 2), int("00000", 2)])  # a blond young man, and none of it
+    test = Real(np.zeros((2, 4, 4, 3), np.uint8), domain, None)
+    found = [*domains.changes_of_faces(test, labels)]
+    blond_young_man = [[1, 0, 0, 1, 1], [0, 1, 0, 1, 1], [0, 0, 1, 1, 1], [0, 1, 0, 0, 1], [0, 1, 0, 1, 0]]
+    np.testing.assert_array_equal([change.label[0] for change in found], blond_young_man)
+    np.testing.assert_array_equal([change.label[1] for change in found], np.eye(5))
+    for change in found:
+        np.testing.assert_array_equal(labels[change.domain], change.label)
+        np.testing.assert_array_equal(change.back, labels[domain])
+        assert change.truth is None
+
+
+def test_faces_are_judged_and_drawn(faces, monkeypatch):
+    config, data, said = faces
+    seen = []
+    monkeypatch.setattr(stargan.images, "grid", lambda rows, columns: seen.append(rows.reshape(10, columns, 8, 8, 3)))
+    params = {
+        "generator": {"Conv_0": {"kernel": jnp.zeros((7, 7, 8, 4))}},
+        "discriminator": {"domains": {"kernel": jnp.zeros((2, 2, 8, 5))}},
+    }
+
+    class Idle(Trained):
+        def __call__(self, function, x, c):
+            return x
+
+    idle = Idle(None, {"params": params})
+    measured = stargan.evaluate(config, idle, data, jax.random.key(0))
+    assert "test/l1" not in measured and measured["test/l1_own"] == measured["test/l1_reconstruction"] == 0
+    changed = np.concatenate([1 - said[36:, :3], np.ones((12, 2))], 1).mean()  # hair that is asked for and is there
+    assert measured["test/domain_error"] >= 100 * changed - 1e-6 - measured["test/domain_error_of_real"]
+    stargan.sample(config, idle, data, jax.random.key(0))
+    (rows,) = seen
+    assert rows.shape[1] == 1 + 5 and (rows == rows[:, :1]).all() and len(np.unique(rows[:, 0], axis=0)) > 3

@@ -6,7 +6,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from gen_jax.data.domains import ATTRIBUTES
+
 HERE = Path(__file__).parent
+PUBLISHED = {"tfds:celeb_a": {"image": (218, 178, 3), **dict.fromkeys((f"attributes.{a}" for a in ATTRIBUTES), ())}}
 
 
 def experiments():
@@ -43,6 +46,8 @@ def blank(source):
         return {name: jnp.zeros((2, *shape), dtype) for name, (shape, dtype) in source.fields.items()}
     if source.arrays:
         return {name: jnp.zeros((2, *array.shape[1:]), array.dtype) for name, array in source.arrays()[0].items()}
+    if source.name in PUBLISHED:
+        return {name: jnp.zeros((2, *shape), jnp.uint8) for name, shape in PUBLISHED[source.name].items()}
     shapes = sources.SOURCES[source.name].fields
     return {name: jnp.zeros((2, *field.shape), field.dtype) for name, field in shapes.items()}
 
