@@ -18,9 +18,8 @@ from gen_jax import conditional
 from gen_jax import game as games
 from gen_jax.convolutional import joined
 from gen_jax.data import domains, pipeline
-from gen_jax.data.domains import Change, Part, Real
+from gen_jax.data.domains import Part
 from gen_jax.errors import UserError
-from gen_jax.evaluation import changes
 from gen_jax.game import Trained
 from gen_jax.layers import InstanceNorm
 from gen_jax.schedules import ending
@@ -175,31 +174,6 @@ def test_trained_on_celeba_and_rafd_at_once_the_networks_have_the_code_s_labels(
     assert generator["params"]["Conv_0"]["kernel"].shape == (7, 7, 3 + 15, 64)
     assert size(generator) == 8_430_528 + (15 - 5) * 7 * 7 * 64 == 8_461_888
     assert size(discriminator) == 44_762_048 + 8 * 2 * 2 * 2048 == 44_827_584
-
-
-def test_where_a_label_leads():
-    every = domains.joint(3, 2)
-    np.testing.assert_array_equal(every.asked[:, :5], np.eye(5))
-    np.testing.assert_array_equal(every.asked[:, 5:], [[1, 0]] * 3 + [[0, 1]] * 2)
-    red, white = every.asked[0], every.asked[4]
-    np.testing.assert_array_equal(every.after(red)[0], [0, 1, 0, 1, 0, 1])  # domains are ink by ink
-    np.testing.assert_array_equal(every.after(white)[0], [1, 1, 3, 3, 5, 5])
-    np.testing.assert_array_equal(every.after(white)[1], [every.asked[3], every.asked[4]] * 3)
-    np.testing.assert_array_equal(domains.several(2).labels[0], [[0, 0], [0, 1], [1, 0], [1, 1]])
-    np.testing.assert_array_equal(domains.several(2).after(np.array([1, 0]))[0], [2] * 4)
-    x = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1) * np.ones(3, np.uint8)  # two examples
-    changes = [*every.changes(Real(x, np.arange(12) % 6, None))]
-    assert len(changes) == 2 * 3 * 2 + 3 * 2  # inks on two papers, papers of three inks
-    for change in changes:
-        before, after = change.x[:, 0, 0, 0] % 6, change.truth[:, 0, 0, 0] % 6
-        np.testing.assert_array_equal(change.domain, after)
-        assert (change.x[:, 0, 0, 0] // 6 == [0, 1]).all() and (change.truth[:, 0, 0, 0] // 6 == [0, 1]).all()
-        own = int(change.label[0, 6])  # the set that is asked
-        assert ((before % 2 == after % 2) if own == 0 else (before // 2 == after // 2)).all() and (
-            before != after
-        ).all()
-        np.testing.assert_array_equal(change.label, every.labels[own][after])
-        np.testing.assert_array_equal(change.back, every.labels[own][before])
 
 
 class Fixed:
@@ -427,28 +401,6 @@ def test_the_picture_of_two_sets_has_what_each_can_change(monkeypatch):
     np.testing.assert_array_equal(on_black.argmax(-1), inks[::2])
 
 
-def test_what_is_lost_of_a_class_and_of_a_truth_that_is_not_known():
-    """Two translations of four lose their class, one of four the domain."""
-
-    class Reader:  # of the first pixel: its red value
-        def logits(self, pictures):
-            return np.eye(4)[pictures[:, 0, 0, 0]]
-
-    x = np.zeros((4, 2, 2, 3), np.uint8)
-    x[:, 0, 0, 0] = [0, 1, 2, 3]
-    made = x.copy()
-    made[:, 0, 0, 0] = [0, 2, 2, 1]
-    change = Change(x, np.ones((4, 1)), np.zeros((4, 1)), np.array([0, 2, 2, 3]), None)
-    found = changes.measured(lambda pictures, label: made if label.all() else pictures, change, Reader(), Reader())
-    by_hand = {
-        "test/domain_error": 25,
-        "test/class_lost": 50,
-        "test/l1_own": 0,
-        "test/l1_reconstruction": (1 + 2) / 48,
-    }
-    assert found == pytest.approx(by_hand)
-
-
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
     """CelebA as TFDS declares it, with 48 faces: the hair's colour above, Male to the left, Young to the right."""
@@ -506,20 +458,6 @@ def test_celeba_is_its_middle_square_with_five_attributes(faces):
     np.testing.assert_allclose(x[:, 13, 12, 1], 200 * said[:36, 4], atol=1e-3)
     assert x[:, 0].max() < 241 and x[:, -1].max() < 201  # nothing white from outside
     np.testing.assert_allclose(x[said[:36, 1]][:, 0, :, :2], 240, atol=1e-3)  # blond, to the upper edge
-
-
-def test_colours_of_hair_exclude_each_other_where_a_face_is_changed():
-    labels = stargan.known(stargan.PRESETS["celeba"][1]).labels[0]
-    domain = np.array([int("01011", 2), int("00000", 2)])  # a blond young man, and none of it
-    test = Real(np.zeros((2, 4, 4, 3), np.uint8), domain, None)
-    found = [*domains.changes_of_faces(test, labels)]
-    blond_young_man = [[1, 0, 0, 1, 1], [0, 1, 0, 1, 1], [0, 0, 1, 1, 1], [0, 1, 0, 0, 1], [0, 1, 0, 1, 0]]
-    np.testing.assert_array_equal([change.label[0] for change in found], blond_young_man)
-    np.testing.assert_array_equal([change.label[1] for change in found], np.eye(5))
-    for change in found:
-        np.testing.assert_array_equal(labels[change.domain], change.label)
-        np.testing.assert_array_equal(change.back, labels[domain])
-        assert change.truth is None
 
 
 def test_faces_are_judged_and_drawn(faces, monkeypatch):

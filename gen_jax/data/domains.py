@@ -112,7 +112,8 @@ def scaled(image: Array, side: int) -> Array:
 
 
 def drawn(image: Array, inks: np.ndarray, papers: np.ndarray) -> Array:
-    """Grey images in each ink on its paper: [b, h, w, 1], [d, 3], [d, 3] -> [b, d, h, w, 3] in [0, 255]."""
+    """Grey images in each ink on its paper: [..., h, w, 1], [d, 3], [d, 3] -> [b, d, h, w, 3] in [0, 255]."""
+    image = image.reshape(-1, *image.shape[-3:])
     ink, paper = (jnp.asarray(colours)[None, :, None, None] for colours in (inks, papers))
     return 255 * paper + image.astype(jnp.float32)[:, None] * (ink - paper)
 

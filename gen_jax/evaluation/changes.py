@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from gen_jax import images
 from gen_jax.data.domains import Change, Real
 from gen_jax.evaluation.classify import Classifier, classifier
+from gen_jax.types import Array
 
 UNITS = {
     "test/domain_error": "% of the translations that a classifier of real images does not see in the domain asked for",
@@ -60,3 +62,11 @@ def measured(
 
 def difference(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.abs(x.astype(np.float32) - y).mean())
+
+
+def by_hundreds(translate: Callable[[np.ndarray, np.ndarray], Array], x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """A network's translations, of which a hundred fit at once: uint8 [n, h, w, c], [n, k] -> uint8 [n, h, w, c]."""
+    count = -(-len(x) // 100)
+    parts = zip(np.array_split(x, count), np.array_split(labels, count), strict=True)
+    made = [translate(part / np.float32(127.5) - 1, asked) for part, asked in parts]
+    return images.to_uint8(np.concatenate(made), low=-1)
