@@ -12,8 +12,8 @@ Not replicated: RaFD, which no package carries, and so training on it and CelebA
 as TFDS splits it, 2000 images of whose test set are judged, where the paper takes 2000 of all at random. Discriminator
 biases start at 0, not as in PyTorch.
 
-Cost: `quick` takes 0.07 seconds of one CPU core a step on a free core, so 11 minutes for 10 000, not yet run to
-its end; of `joint`, see the README. The 128x128 presets are for a GPU and have not been timed.
+Cost: on one CPU core that is shared, `quick` played 16 steps a second at best, so 10 000 in 11 minutes or more, which
+has not been done; `joint` took 2 minutes of it. The 128x128 presets are for a GPU and have not been timed.
 
 Run: python -m experiments.stargan quick
 """
@@ -98,14 +98,13 @@ class Config(Checked):
 
 
 OFFICIAL = Config(steps=200_000, period=1000)
-# The critic's slope is 1 by Euclidean distance, which between images grows with the side: to keep the balance of
-# 128x128, the other weights are multiplied by side / 128. With 1 and 10, colours come out inverted at 32x32.
+# The critic's slope is 1 by Euclidean distance, which between images grows with the side: `quick` multiplies the other
+# weights by side / 128. With 1 and 10 its colours come out inverted; digits collapse where theirs are multiplied.
 SMALL = Config(side=32, width=16, blocks=3, layers=4, flip=False, learning_rate=5e-4, run=Run(sample_every=500))
 QUICK = dataclasses.replace(SMALL, lambda_cls=0.25, lambda_rec=2.5, steps=10_000)
 OFTEN = Run(log_every=10, checkpoint_every=20, sample_every=20)
 TINY = Config(data="digits", side=8, width=4, blocks=1, layers=2, batch_size=16, steps=40, run=OFTEN)
-DIGITS = dataclasses.replace(SMALL, data="digits", side=16, layers=3, lambda_cls=0.125, lambda_rec=1.25, steps=4000)
-JOINT = dataclasses.replace(DIGITS, labels="joint")
+JOINT = dataclasses.replace(SMALL, data="digits", labels="joint", side=16, layers=3, steps=4000)
 CELEBA = Config(data="celeb_a", labels="several", steps=20 * 10_173)
 
 PRESETS = {
