@@ -49,8 +49,8 @@ from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    data: Literal["emoji", "shapes"] = "emoji"
-    """Emoji of three vendors with their names, or drawn shapes with sentences."""
+    data: Literal["emoji", "shapes", "birds", "flowers", "coco"] = "emoji"
+    """Emoji of three vendors with their names, drawn shapes with sentences, or photographs that TFDS has prepared."""
     count: Count = 20_000
     """Shapes to train on."""
     encoder: Literal["characters", "minilm"] = "characters"
@@ -252,7 +252,10 @@ def source(config: Config) -> Source:
         return {**batch, "x": x, "text": text, "wrong": x[others(batch["class"])]}
 
     features = 384 if config.encoder == "minilm" else config.embedding.features
-    fields = {"image": ((config.load, config.load, 3), "uint8"), "text": ((1, features), "float32")}
+    fields = {
+        "image": ((config.load, config.load, 3), "uint8"),
+        "text": ((5 if config.data == "coco" else 1, features), "float32"),
+    }
     fields |= {"class": ((), "int32"), "style": ((), "int32")}
     return Source(config.data, prepare, arrays=lambda: (arrays(config, "train"), arrays(config, "test")), fields=fields)
 
@@ -269,7 +272,9 @@ def others(label: Array) -> Array:
 def captioned_of(config: Config) -> dict[str, Captioned]:
     if config.data == "shapes":
         return captioned.shapes(config.count, config.load)
-    return captioned.emoji(config.load, config.run.data)
+    if config.data == "emoji":
+        return captioned.emoji(config.load, config.run.data)
+    return captioned.prepared(config.data, config.load, config.run.data)
 
 
 @functools.lru_cache(maxsize=2)
@@ -277,28 +282,30 @@ def judge(config: Config) -> descriptions.Described:
     """The embedding of captions and images, trained on the training set."""
     known = captioned_of(config)["train"]
     middle = captioned.middle(known.image, config.side)
-    return descriptions.described(middle, known.caption, known.label, name=config.data, embedding=config.embedding)
+    return descriptions.described(middle, known.captions, known.label, name=config.data, embedding=config.embedding)
 
 
 def arrays(config: Config, split: str) -> Arrays:
-    """ "image" [n, load, load, 3], "text" [n, 1, d], "class" [n], "style" [n]
+    """ "image" [n, load, load, 3], "text" [n, k, d], "class" [n], "style" [n]
 
     Text of the training set has mean 0 and, by one factor for all features, variance 1, as z has.
     """
     known, given = embedded(config, "train"), captioned_of(config)[split]
-    text = (embedded(config, split) - known.mean(0)) / known.std(0).mean()
-    return {"image": given.image, "text": text[:, None], "class": given.label, "style": given.style}
+    text = (embedded(config, split) - known.mean((0, 1))) / known.std((0, 1)).mean()
+    return {"image": given.image, "text": text, "class": given.label, "style": given.style}
 
 
 @functools.lru_cache(maxsize=4)
 def embedded(config: Config, split: str) -> np.ndarray:
-    """[n, d]"""
-    captions = captioned_of(config)[split].caption
+    """[n, k, d]"""
+    captions = captioned_of(config)[split].captions
     if config.encoder == "minilm":
         from gen_jax.pretrained import minilm
 
-        return minilm.embed(captions)
-    return judge(config).text(captions)
+        text = minilm.embed(captions.ravel().tolist())
+    else:
+        text = judge(config).text(captions.ravel())
+    return text.reshape(*captions.shape, -1)
 
 
 # Objectives -----------------------------------------------------------------------------------------------------------
@@ -400,7 +407,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     metrics: dict[str, float] = {}
     for split, arrays in (("test", data.test), ("seen", data.train)):
         given = captioned_of(config)["test" if split == "test" else "train"]
-        captions, label = given.caption[:TESTED], given.label[:TESTED]
+        captions, label = given.captions[:TESTED, 0], given.label[:TESTED]
         z = jax.random.normal(jax.random.fold_in(key, len(split)), (len(captions), config.latents))
         fakes = made(config, model, z, arrays["text"][:TESTED, 0])
         for real, pictures in (("", fakes), ("_of_real", captioned.middle(given.image[:TESTED], config.side))):
@@ -417,6 +424,8 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 def of_style(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """Section 5.2: whether the styles of two test images tell if these are alike; one's style with another's text."""
     real, group = captioned.middle(data.test["image"], config.side), data.test["style"]
+    if not group.any():
+        return {}
     parts = np.array_split(real, -(-len(real) // CHUNK))
     style = np.concatenate([model(styled, part / np.float32(127.5) - 1) for part in parts])
     other = np.asarray(jax.random.permutation(key, len(real)))
@@ -427,8 +436,7 @@ def of_style(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
         "test/style_kept": 100 * float((style_of(config, data, moved) == group).mean()),
     }
     if config.data == "shapes":
-        captions = captioned_of(config)["test"].caption
-        right = captioned.matches(moved, [captions[i] for i in other]).all(1)
+        right = captioned.matches(moved, captioned_of(config)["test"].captions[other, 0]).all(1)
         metrics["test/style_match"] = 100 * float(right.mean())
     return metrics
 
@@ -445,7 +453,7 @@ def style_of(config: Config, data: Data, pictures: np.ndarray) -> np.ndarray:
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
     """Test captions with images of several z; and the styles of the first column's images with each caption."""
     rows = np.linspace(0, len(data.test["text"]) - 1, ROWS).astype(int)
-    captions, text = [captioned_of(config)["test"].caption[i] for i in rows], data.test["text"][rows, 0]
+    captions, text = captioned_of(config)["test"].captions[rows, 0], data.test["text"][rows, 0]
     real = captioned.middle(data.test["image"][rows], config.side)
     z = jnp.tile(jax.random.normal(key, (COLUMNS, config.latents)), (ROWS, 1))
     fakes = made(config, model, z, np.repeat(text, COLUMNS, 0)).reshape(ROWS, COLUMNS, *real.shape[1:])

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,7 +116,7 @@ class Described(NamedTuple):
     length: int  # of captions, in characters
     trained: game.Trained
 
-    def text(self, captions: Sequence[str]) -> np.ndarray:
+    def text(self, captions: Iterable[str]) -> np.ndarray:
         """[n] -> float32 [n, features]"""
         return self._all(_of_text, characters(captions, self.length))
 
@@ -138,7 +138,7 @@ def _of_image(model: Any, images: Array) -> Array:
     return model.image(images)
 
 
-def characters(captions: Sequence[str], length: int) -> np.ndarray:
+def characters(captions: Iterable[str], length: int) -> np.ndarray:
     """The places in the alphabet, from 1, and 0 for any other character and after the end: uint8 [n, length]."""
     places = {character: i for i, character in enumerate(ALPHABET, 1)}
     rows = [[places.get(character, 0) for character in caption.lower()[:length]] for caption in captions]
@@ -146,9 +146,9 @@ def characters(captions: Sequence[str], length: int) -> np.ndarray:
 
 
 def described(
-    images: np.ndarray, captions: Sequence[str], classes: np.ndarray, *, name: str, embedding: Embedding, seed: int = 0
+    images: np.ndarray, captions: np.ndarray, classes: np.ndarray, *, name: str, embedding: Embedding, seed: int = 0
 ) -> Described:
-    """The embedding of these images uint8 [n, s, s, 3], captions [n] and classes [n], from the cache or trained now."""
+    """The embedding of these images uint8 [n, s, s, 3], texts [n, k] and classes [n], from the cache or trained now."""
     count = len(np.unique(classes))
     if count < embedding.batch_size:
         raise UserError(
@@ -156,7 +156,7 @@ def described(
         )
     if embedding.length < (least := shortest(len(embedding.widths))):
         raise UserError(f"embedding.length is {embedding.length}; the convolutions need {least} characters or more.")
-    read = characters(captions, embedding.length)
+    read = characters(captions.ravel(), embedding.length).reshape(*captions.shape, -1)
     made_of = {
         "data": cache.digest(repr(images.shape), np.ascontiguousarray(images), read, np.asarray(classes, np.int64)),
         "code": cache.digest(Path(__file__).read_bytes()),
@@ -188,7 +188,7 @@ def shortest(layers: int) -> int:
 def _train(
     model: nn.Module, images: np.ndarray, read: np.ndarray, classes: np.ndarray, embedding: Embedding, seed: int
 ) -> tuple[Any, float]:
-    """One image of each of some classes is a batch: -> params of NumPy arrays, accuracy in the last batches."""
+    """An image of each of some classes, with one of its captions: -> params of NumPy arrays, accuracy at the end."""
     order = np.argsort(classes, kind="stable")
     _, starts, sizes = np.unique(classes[order], return_index=True, return_counts=True)
     raw = {"image": images[order], "characters": read[order]}
@@ -198,10 +198,12 @@ def _train(
     first, draws = jax.random.split(jax.random.key(seed))
 
     def batch_of(raw: Batch, step: Array) -> Batch:
-        which, member = jax.random.split(jax.random.fold_in(draws, step))
+        which, member, caption = jax.random.split(jax.random.fold_in(draws, step), 3)
         chosen = jax.random.permutation(which, len(starts))[: embedding.batch_size]
         within = jax.random.randint(member, chosen.shape, 0, jnp.asarray(sizes)[chosen])
-        return {name: array[jnp.asarray(starts)[chosen] + within] for name, array in raw.items()}
+        place = jnp.asarray(starts)[chosen] + within
+        nth = jax.random.randint(caption, place.shape, 0, raw["characters"].shape[1])
+        return {"image": raw["image"][place], "characters": raw["characters"][place, nth]}
 
     @partial(jax.jit, donate_argnums=0)
     def chunk(state: game.State, raw: Batch) -> tuple[game.State, Metrics]:

@@ -70,7 +70,7 @@ def coloured(seed):
     palette = np.array([[200, 0, 0], [0, 200, 0], [0, 0, 200], [200, 200, 200]])
     labels = np.arange(40) % 4
     noise = np.random.default_rng(seed).integers(0, 40, (40, 8, 8, 3))
-    return (palette[labels][:, None, None] + noise).astype(np.uint8), [NAMES[i] for i in labels], labels
+    return (palette[labels][:, None, None] + noise).astype(np.uint8), np.array(NAMES)[labels][:, None], labels
 
 
 def test_text_finds_images_that_it_never_saw(tmp_path, monkeypatch):

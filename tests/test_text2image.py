@@ -209,11 +209,11 @@ def test_the_judge_is_trained_on_what_the_player_learns_from(monkeypatch):
     seen = {}
 
     def described(images, captions, classes, **settings):
-        seen.update(images=images.shape, captions=len(captions), **settings)
+        seen.update(images=images.shape, captions=captions.shape, **settings)
 
     monkeypatch.setattr(descriptions, "described", described)
     text2image.judge.__wrapped__(tiny(count=60, load=16))
-    assert seen["images"] == (60, 16, 16, 3) and seen["captions"] == 60 and seen["name"] == "shapes"
+    assert seen["images"] == (60, 16, 16, 3) and seen["captions"] == (60, 1) and seen["name"] == "shapes"
 
 
 def test_descent_is_adam_with_the_papers_moments():

@@ -1,6 +1,6 @@
-"""Images with captions: drawn shapes with sentences, emoji with their names."""
+"""Images with captions: drawn shapes with sentences, emoji with their names, and the sets that TFDS has prepared."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,15 +15,20 @@ from gen_jax.data.augmentation import resized
 from gen_jax.types import Array
 
 TESTED = 1000  # shapes
+PREPARED = {  # name -> TFDS's, and its splits
+    "birds": ("caltech_birds2011", {"train": "train", "test": "test"}),
+    "flowers": ("oxford_flowers102", {"train": "train", "test": "test"}),
+    "coco": ("coco_captions", {"train": "train", "test": "val"}),
+}
 
 
 class Captioned(NamedTuple):
     """n images, what each is called, and what its caption leaves open."""
 
     image: np.ndarray  # uint8 [n, side, side, 3]
-    caption: list[str]  # [n]
-    label: np.ndarray  # int32 [n], of the caption
-    style: np.ndarray  # int32 [n]: of shapes the ground, of emoji the vendor
+    captions: np.ndarray  # texts [n, k]
+    label: np.ndarray  # int32 [n], of the class
+    style: np.ndarray  # int32 [n]: of shapes the ground, of emoji the vendor; 0 where none is known
 
 
 def shapes(count: int, side: int) -> dict[str, Captioned]:
@@ -41,8 +46,8 @@ def shapes(count: int, side: int) -> dict[str, Captioned]:
         render = jax.jit(lambda scene: jnp.rint(255 * world.render(scene, side)).astype(jnp.uint8))
         parts = [jax.tree.map(lambda factor, i=i: factor[i : i + 1000], scene) for i in range(0, n, 1000)]
         image = np.concatenate([render(part) for part in parts])
-        caption = [sentence.partition(" on ")[0] for sentence in world.captions(said)]
-        return Captioned(image, caption, _labels(caption), said[:, -1].astype(np.int32))
+        captions = np.array([sentence.partition(" on ")[0] for sentence in world.captions(said)])
+        return Captioned(image, captions[:, None], _labels(captions), said[:, -1].astype(np.int32))
 
     first, second = jax.random.split(jax.random.key(0))
     return {
@@ -62,7 +67,7 @@ def held_out(scene: world.Scene) -> np.ndarray:
     return np.asarray(scene.shape) == np.asarray(scene.colour) % len(world.SHAPES)
 
 
-def matches(images: np.ndarray, captions: list[str]) -> np.ndarray:
+def matches(images: np.ndarray, captions: Iterable[str]) -> np.ndarray:
     """Whether uint8 images [n, s, s, 3] show the size, colour, shape, row and column that is said: bool [n, 5]."""
     said = np.stack([world.parse(f"{caption} on {world.GROUNDS[0]}") for caption in captions])
     return (seen(images) == said)[:, :-1]
@@ -78,16 +83,30 @@ def emoji(side: int, directory: Path | None = None) -> dict[str, Captioned]:
     return {split: _drawn(sources.load("emoji", split, directory), side) for split in ("train", "test")}
 
 
-def _drawn(arrays: dict[str, np.ndarray], side: int) -> Captioned:
-    names = [symbols.text(row) for row in arrays["caption"]]
+def _drawn(arrays: Mapping[str, np.ndarray], side: int) -> Captioned:
+    names = np.tile([symbols.text(row) for row in arrays["caption"]], len(symbols.VENDORS))
     image = np.concatenate([arrays[vendor] for vendor in symbols.VENDORS])  # [vendors n, 64, 64, 3]
     small = jax.jit(lambda image: jnp.rint(127.5 * (resized(image, side) + 1)).astype(jnp.uint8))
     image = np.concatenate([small(part) for part in np.array_split(image, -(-len(image) // 500))])
-    style = np.repeat(np.arange(len(symbols.VENDORS), dtype=np.int32), len(names))
-    return Captioned(image, names * len(symbols.VENDORS), _labels(names * len(symbols.VENDORS)), style)
+    style = np.repeat(np.arange(len(symbols.VENDORS), dtype=np.int32), len(arrays["caption"]))
+    return Captioned(image, names[:, None], _labels(names), style)
 
 
-def _labels(captions: list[str]) -> np.ndarray:
+def prepared(name: str, side: int, directory: Path | None = None) -> dict[str, Captioned]:
+    """A set of PREPARED, at a side; of photographs without labels each is a class of its own."""
+    known, splits = PREPARED[name]
+    return {of: _photographs(sources.load(f"tfds:{known}@{side}", split, directory)) for of, split in splits.items()}
+
+
+def _photographs(arrays: Mapping[str, np.ndarray]) -> Captioned:
+    n = len(arrays["image"])
+    rows = arrays["caption"].reshape(n, -1, arrays["caption"].shape[-1])  # [n, k, bytes]
+    captions = np.array([[symbols.text(caption) for caption in row] for row in rows])
+    label = np.asarray(arrays.get("label", np.arange(n)), np.int32)
+    return Captioned(arrays["image"], captions, label, np.zeros(n, np.int32))
+
+
+def _labels(captions: np.ndarray) -> np.ndarray:
     return np.unique(captions, return_inverse=True)[1].astype(np.int32)
 
 
