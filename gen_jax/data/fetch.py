@@ -28,7 +28,7 @@ from gen_jax.files import sha256
 log = logging.getLogger("gen_jax.data")
 
 ARCHIVE_CAP = 256 * 2**20  # [bytes] no archive of ours is larger
-MEMBER_CAP = 64 * 2**20  # [bytes] nor any file that is read from one
+MEMBER_CAP = 128 * 2**20  # [bytes] nor any file that is read from one
 PATIENCE = 5  # [s] to connect, and between two pieces
 LIMIT = 600  # [s] for one file or one client
 
@@ -57,8 +57,19 @@ class Way:
         return f"{self.client} {self.what}"
 
 
-def obtain(name: str, ways: Iterable[Way], base: Path, work: Path) -> tuple[Way, Path, str]:
-    """The first way that gives the right files, the folder that holds them, and how they came."""
+def obtain(
+    name: str,
+    ways: Iterable[Way],
+    base: Path,
+    work: Path,
+    *,
+    command: str = "gen_jax.data",
+    kept: Path | None = None,
+) -> tuple[Way, Path, str]:
+    """The first way that gives the right files, the folder that holds them, and how they came.
+
+    Where none does, the advice is to run `command` elsewhere and to copy `kept`, base/arrays/NAME if not given.
+    """
     hand, tried = base / "manual" / name, []
     for way in ways:
         if way.files and all((hand / file).is_file() for file in way.files):
@@ -94,7 +105,7 @@ def obtain(name: str, ways: Iterable[Way], base: Path, work: Path) -> tuple[Way,
     )
     raise DataError(
         f"{name} cannot be had: tried {'; '.join(tried)}; place {wanted} in {hand}, or prepare it on a machine with "
-        f"network (`python -m gen_jax.data {name}`) and copy {base / 'arrays' / name}."
+        f"network (`python -m {command} {name}`) and copy {kept or base / 'arrays' / name}."
     )
 
 

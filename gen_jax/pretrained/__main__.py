@@ -1,0 +1,41 @@
+"""`python -m gen_jax.pretrained` lists the networks and where they come from; `... minilm` fetches one.
+
+Exit codes: 0 done, 2 bad arguments, 65 weights that cannot be had, 73 a directory that cannot be written.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from gen_jax.errors import UserError
+from gen_jax.pretrained import minilm
+from gen_jax.pretrained.weights import load
+
+ALL = {weights.name: weights for weights in (minilm.WEIGHTS,)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the words say; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m gen_jax.pretrained", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(ALL))
+    given = parser.parse_args(arguments)
+    for name in {*given.names} - {*ALL}:
+        parser.error(f"there is no network {name!r}: choose from {', '.join(ALL)}")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("gen_jax").setLevel(logging.INFO)
+    try:
+        for name in given.names:
+            load(ALL[name])
+            print(f"{name}: {ALL[name].path}")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    for name, weights in {} if given.names else ALL.items():
+        print(f"{name}: {weights.description}\n  licence  {weights.licence}\n  cite     {weights.citation}")
+        print(f"  {f'kept in {weights.path}' if weights.path.exists() else 'not fetched'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

