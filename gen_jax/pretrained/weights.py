@@ -5,7 +5,6 @@ code of a package is run, and no pickle.
 """
 
 import dataclasses
-import hashlib
 import logging
 import tempfile
 from collections.abc import Mapping
@@ -42,11 +41,8 @@ class Weights:
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256, in hex, of names, types, shapes and values."""
-    found = hashlib.sha256()
-    for name in sorted(arrays):
-        found.update(f"{name} {arrays[name].dtype} {list(arrays[name].shape)}\n".encode())
-        found.update(np.ascontiguousarray(arrays[name]).data)
-    return found.hexdigest()
+    named = sorted(arrays.items())
+    return cache.digest(*(part for name, a in named for part in (f"{name} {a.dtype} {list(a.shape)}\n", a.tobytes())))
 
 
 def load(weights: Weights) -> Block:
