@@ -4,14 +4,16 @@ Jun-Yan Zhu, Taesung Park, Phillip Isola, Alexei A. Efros. ICCV 2017. arXiv:1703
 
 Replicated: both generators and the 70x70 PatchGANs, weight for weight; least squares, cycle and identity losses, the
 pool of 50 images, the schedule; the protocols of the Torch and of the PyTorch code; the ablations of section 5.1.3.
-The data are photographs of the earth and a relief map of the same places: what is a pair is known, never shown, and
-measured on longitudes that no player has seen. On atoms of chosen masses: which pairing of those that are
-cycle-consistent is found, one for each permutation that keeps the masses.
+The data are photographs of the earth and a relief map of the same places, or emoji as Google and Twitter draw them:
+what is a pair is known, never shown, and measured on longitudes and symbols that no player has seen, by errors, by
+whether the partner is the nearest, by LPIPS, and by Frechet and kernel distances through ResNet-50. On atoms of chosen
+masses: which pairing of those that are cycle-consistent is found, one for each permutation that keeps the masses;
+`python -m benchmarks.pairings` counts over seeds.
 
 Not replicated: the paper's data, which no package carries, and so its numbers: on Cityscapes, labels to photo, a
 segmentation network's per-pixel accuracy, per-class accuracy and IoU 0.52, 0.17, 0.11, and photo to labels 0.58, 0.22,
 0.16; on Google's maps 26.8 +- 2.8 % (map to photo) and 23.2 +- 3.4 % (photo to map) of people fooled. Errors on our
-maps compare with none of them. No Frechet distance: there is no feature map for such pictures here.
+maps compare with none of them, and a Frechet distance through ResNet-50 with no FID, which is through Inception.
 
 Cost: on one of 2 CPU cores, shared with other work, `quick` plays 2 to 6 steps a second, 4675 in 15 to 40 minutes, and
 `atoms` takes a minute. `paper`, `official` and `pytorch` are for a GPU and have not been timed.
@@ -35,16 +37,16 @@ from gen_jax import game as games
 from gen_jax import images, losses, train
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
 from gen_jax.data import worlds
-from gen_jax.data.augmentation import cropped, mirrored, resized
+from gen_jax.data.parts import middle_of, part_of
 from gen_jax.data.pipeline import Arrays, Data, Source
 from gen_jax.data.sources import SOURCES
 from gen_jax.errors import UserError
-from gen_jax.evaluation import similarity
+from gen_jax.evaluation import translation
 from gen_jax.game import Game, Player, Trained
 from gen_jax.layers import ImagePool
 from gen_jax.networks import MLP
 from gen_jax.schedules import falling
-from gen_jax.translation import PatchDiscriminator, Translator
+from gen_jax.translation import PatchDiscriminator, Translator, check_side
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -66,12 +68,14 @@ class Weights(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    data: Literal["earth", "discs", "atoms"] = "earth"
-    """Photographs and maps of the earth; discs in two colours; or weighted points in the plane."""
+    data: Literal["earth", "emoji", "discs", "atoms"] = "earth"
+    """Photographs and maps of the earth; emoji of two vendors; discs in two colours; weighted points in the plane."""
     masses: tuple[Count, ...] = (1, 1, 1, 1)
     """Of the atoms."""
     load: Count = 143
     """Side in pixels to which an image is resized ..."""
+    pad: Natural = 0
+    """... and so many white ones added to each side of it ..."""
     side: Count = 128
     """... before a random part of this side is taken."""
     width: Count = 64
@@ -99,50 +103,52 @@ class Config(Checked):
     """Adam's (section 4)."""
     b1: Fraction = 0.5
     """Adam's decay of the first moment, in the codes."""
+    perceived: Natural = 1000
+    """Test images, at most, that are seen through pretrained networks, LPIPS and ResNet-50; 0 for none."""
     run: Run = Run()
 
 
 EVERYWHERE = Weights(identity=5)
 OFFICIAL = Config(weights=EVERYWHERE, order="each", biases=False, halved=False)
 PYTORCH = Config(weights=EVERYWHERE, load=286, side=256, blocks=9, affine=False)
+EMOJI = Config(data="emoji", load=64, pad=4, side=64, steps=200 * SOURCES["emoji"].sizes["train"])
 QUICK = Config(load=75, side=64, width=16, blocks=3, steps=4675, run=Run(sample_every=935))
+SMALL = Config(load=36, side=32, width=16, blocks=2, halvings=1, steps=4675)
+EMOJI_QUICK = dataclasses.replace(SMALL, data="emoji", load=32, pad=2, batch_size=4, steps=3000, perceived=128)
 DISCS = dataclasses.replace(
-    QUICK, data="discs", load=18, side=16, width=8, blocks=1, halvings=1, batch_size=8, steps=2000, run=Run()
+    SMALL, data="discs", load=18, side=16, width=8, blocks=1, batch_size=8, steps=2000, perceived=0
 )
-ATOMS = Config(data="atoms", batch_size=64, steps=4000, learning_rate=1e-3, run=Run(log_every=500))
+ATOMS = Config(data="atoms", batch_size=64, steps=4000, learning_rate=1e-3, perceived=0, run=Run(log_every=500))
 OFTEN = Run(log_every=10, checkpoint_every=20, sample_every=20)
 TINY = dataclasses.replace(ATOMS, width=8, batch_size=8, pool=12, steps=40, run=OFTEN)
+ABLATIONS = {
+    "cycle": ("cycle alone", Weights(adversarial=0)),
+    "gan": ("GAN alone", Weights(forward=0, backward=0)),
+    "forward": ("GAN + forward cycle", Weights(backward=0)),
+    "backward": ("GAN + backward cycle", Weights(forward=0)),
+}
 
 PRESETS = {
     "paper": ("128x128, 6 blocks; 200 epochs; for a GPU", Config()),
     "official": ("the Torch code: players in turn, identity, gains, no biases; for a GPU", OFFICIAL),
     "pytorch": ("the PyTorch code: 256x256, 9 blocks, identity, no gains; for a GPU", PYTORCH),
+    "emoji": ("64x64 emoji, Google's to Twitter's; 200 epochs; for a GPU", EMOJI),
     "quick": ("64x64, a quarter as wide, 3 blocks, 5 epochs; 15 to 40 minutes on a busy core", QUICK),
+    "small": ("32x32, a quarter as wide, 2 blocks, 5 epochs; minutes", SMALL),
+    "emoji_quick": ("32x32 emoji, a quarter as wide, 2 blocks, 4 epochs; minutes", EMOJI_QUICK),
+    **{name: (f"{what} (section 5.1.3)", Config(weights=weights)) for name, (what, weights) in ABLATIONS.items()},
+    **{
+        f"small_{name}": (f"{what}, as small", dataclasses.replace(SMALL, weights=weights))
+        for name, (what, weights) in ABLATIONS.items()
+    },
     "discs": ("16x16 discs in two colours, which need no download", DISCS),
     "atoms": ("4 atoms of equal mass, of which 24 pairings are cycle-consistent; a minute", ATOMS),
     "tiny": ("the same, 40 steps; seconds, for tests", TINY),
 }
 
-PAIRS, BATCH, ROWS = (("photo", "map"), ("map", "photo")), 32, 8
+DOMAINS = {"earth": ("photo", "map"), "emoji": ("google", "twitter"), "discs": ("photo", "map")}
 CLAIMS: dict[str, Claim] = {}  # none can be measured on these data: see above
-NEAREST = "% of the places whose true image is the nearest"
-ERROR = "mean absolute error, of 255"
-KINDS = {"l1": ERROR, "ssim": "structural similarity", "top_1": NEAREST, "top_5": NEAREST + " 5"}
-FROM = {"": "of the {0} made from the {1}", "_untranslated": "of the {1} as it is, beside the {0}"}
-UNITS = {
-    **{
-        f"test/{kind}_{name}{which}": f"{unit}; {whose.format(name, other)}"
-        for other, name in PAIRS
-        for which, whose in FROM.items()
-        for kind, unit in KINDS.items()
-    },
-    **{f"test/cycle_{name}": f"{ERROR}; {name} to {other} and back" for name, other in PAIRS},
-    "test/places": "images of either domain",
-    "test/fits": "1 if the atoms go one to one to atoms of their mass",
-    "test/true_pairing": "1 if each atom goes to its partner",
-    "test/chance": "of the true pairing, if all that fit were equally likely",
-    "test/distance": "of the atoms, moved, to the nearest atoms; the circle has radius 1",
-}
+UNITS = {name: unit for domains in DOMAINS.values() for name, unit in translation.units(*domains).items()}
 
 # Networks -------------------------------------------------------------------------------------------------------------
 
@@ -161,17 +167,14 @@ class CycleGAN(nn.Module):
 def model(config: Config) -> CycleGAN:
     """For atoms, multilayer perceptrons."""
 
-    def network(of_images: nn.Module, features: int) -> nn.Module:
-        perceptron = nn.Sequential((MLP((config.width,) * 2, nn.leaky_relu), nn.Dense(features)))
-        return perceptron if config.data == "atoms" else of_images
-
-    def translator() -> nn.Module:
-        return network(Translator(config.width, config.blocks, config.affine), 2)
-
-    def judge() -> nn.Module:
-        return network(PatchDiscriminator(config.width, config.halvings, config.affine), 1)
-
-    return CycleGAN(translator(), translator(), judge(), judge(), ImagePool(config.pool), ImagePool(config.pool))
+    networks: list[nn.Module]
+    if config.data == "atoms":
+        networks = [nn.Sequential((MLP((config.width,) * 2, nn.leaky_relu), nn.Dense(n))) for n in (2, 2, 1, 1)]
+    else:
+        networks = [Translator(config.width, config.blocks, config.affine) for _ in range(2)]
+        networks += [PatchDiscriminator(config.width, config.halvings, config.affine) for _ in range(2)]
+    to_y, to_x, d_x, d_y = networks
+    return CycleGAN(to_y, to_x, d_x, d_y, ImagePool(config.pool), ImagePool(config.pool))
 
 
 def world(config: Config) -> worlds.Atoms:
@@ -180,25 +183,21 @@ def world(config: Config) -> worlds.Atoms:
 
 
 def source(config: Config) -> Source:
-    """ "x", photographs, and "y", maps, in [-1, 1], drawn independently of each other; or points of either domain."""
-
-    def part(image: Array, key: Key) -> Array:
-        where, coin = jax.random.split(key)
-        return mirrored(cropped(resized(image, config.load), where, config.side), coin)
-
-    def prepare(batch: Batch, key: Key) -> Batch:
-        keys = jax.random.split(key)
-        return {"x": part(batch["photo"], keys[0]), "y": part(batch["map"], keys[1])}
-
+    """ "x" and "y", images of the two domains in [-1, 1], drawn independently of each other; or points of either."""
     if config.data == "atoms":
         return Source("atoms", arrays=lambda: world(config).arrays(), apart=("x", "y"))
-    if config.side > config.load:
-        raise UserError(f"side is {config.side} and load is {config.load}; give a side of at most {config.load}.")
-    if config.side % 4 or config.side < 3 * 2**config.halvings:
-        least = 3 * 2**config.halvings
-        raise UserError(f"side is {config.side}; {config.halvings} halvings need a multiple of 4, {least} or above.")
+    domains, whole = DOMAINS[config.data], config.load + 2 * config.pad
+    if config.side > whole:
+        raise UserError(f"side is {config.side} of images of {whole} pixels; give a side of at most {whole}.")
+    check_side(config.side, config.halvings)
+    translation.check_side(config.side, config.perceived)
+
+    def prepare(batch: Batch, key: Key) -> Batch:
+        drawn = functools.partial(part_of, load=config.load, pad=config.pad, side=config.side)
+        return {to: drawn(batch[name], k) for to, name, k in zip("xy", domains, jax.random.split(key), strict=True)}
+
     computed = functools.partial(worlds.discs, 18) if config.data == "discs" else None
-    return Source(config.data, prepare, arrays=computed, apart=("photo", "map"))
+    return Source(config.data, prepare, arrays=computed, apart=domains)
 
 
 # Objectives -----------------------------------------------------------------------------------------------------------
@@ -249,10 +248,8 @@ def players(config: Config) -> dict[str, Player]:
     adam = optax.adam(falling(config.learning_rate, config.steps), b1=config.b1)
     descent = adam if config.biases else optax.chain(adam, optax.masked(optax.set_to_zero(), held))
     generator = functools.partial(translating, weights=config.weights)
-    of_x, of_y, of_both = (
-        functools.partial(telling, domains=domains, factor=0.5 if config.halved else 1.0)
-        for domains in ("x", "y", "xy")
-    )
+    judge = functools.partial(telling, factor=0.5 if config.halved else 1.0)
+    of_x, of_y, of_both = (functools.partial(judge, domains=domains) for domains in ("x", "y", "xy"))
     if config.order == "both":
         return {
             "generators": Player(("to_y", "to_x"), generator, descent),
@@ -273,58 +270,30 @@ def game(config: Config) -> Game:
 # Evaluation -----------------------------------------------------------------------------------------------------------
 
 
-def there_and_back(model: Any, x: Array, y: Array) -> dict[str, Array]:
-    """What either generator makes, and what the other makes of that."""
-    fake_x, fake_y = model.to_x(y), model.to_y(x)
-    return {"photo": fake_x, "map": fake_y, "cycle_photo": model.to_x(fake_y), "cycle_map": model.to_y(fake_x)}
-
-
 def places(config: Config, arrays: Arrays) -> dict[str, np.ndarray]:
-    """Both images of each place, resized as in training and cut to the middle: "photo", "map" [n, side, side, 3]."""
-    edge = (config.load - config.side) // 2
-    middle = slice(edge, edge + config.side)
-    resize = jax.jit(functools.partial(resized, side=config.load))
-    return {name: np.asarray(resize(arrays[name]))[:, middle, middle] for name in ("photo", "map")}
+    """Both images of each place, as in training, but their middle: {domain: [n, side, side, 3]}"""
+    middle = jax.jit(functools.partial(middle_of, load=config.load, pad=config.pad, side=config.side))
+    return {name: np.asarray(middle(arrays[name])) for name in DOMAINS[config.data]}
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """Of unseen places, how far a translation is from the truth, and whether it finds it; of atoms, which pairing."""
     if config.data == "atoms":
-        return {f"test/{name}": value for name, value in world(config).judged(model(to_y, data.test["x"])).items()}
-    true = places(config, data.test)
-    rows = range(0, len(true["map"]), BATCH)
-    parts = [model(there_and_back, *(true[name][i : i + BATCH] for name in ("photo", "map"))) for i in rows]
-    made = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    metrics = {"test/places": float(len(true["map"]))}
-    for other, name in PAIRS:
-        metrics[f"test/cycle_{name}"] = 127.5 * float(np.abs(made[f"cycle_{name}"] - true[name]).mean())
-        for which, image in (("", made[name]), ("_untranslated", true[other])):
-            found = similarity.to_partners(127.5 * (image + 1), 127.5 * (true[name] + 1), span=255)
-            metrics |= {f"test/{metric}_{name}{which}": value for metric, value in found.items()}
-    return metrics
-
-
-def to_y(model: Any, x: Array) -> Array:
-    """G(x)"""
-    return model.to_y(x)
+        found = world(config).judged(model(translation.there_and_back, data.test["x"], data.test["y"])[1])
+    else:
+        true = places(config, data.test)
+        found = translation.judged(true, translation.translated(model, true), perceived=config.perceived)
+    return {f"test/{name}": value for name, value in found.items()}
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
     """Unseen places in rows: the image, its translation, the way back, and the truth. Of atoms, where they go."""
     if config.data == "atoms":
         x, k = world(config).arrays()[0]["x"], np.repeat(np.arange(len(config.masses)), 100 * np.array(config.masses))
-        return {"samples": images.scatter(model(to_y, x), k, reach=1.5)}
-    few = {name: array[np.linspace(0, len(array) - 1, ROWS).astype(int)] for name, array in data.test.items()}
+        return {"samples": images.scatter(model(translation.there_and_back, x, x)[1], k, reach=1.5)}
+    few = {name: array[np.linspace(0, len(array) - 1, 8).astype(int)] for name, array in data.test.items()}
     true = places(config, few)
-    made = {**model(there_and_back, true["photo"], true["map"]), **{f"true_{name}": true[name] for name in true}}
-    rows = {name: (f"true_{name}", other, f"cycle_{name}", f"true_{other}") for name, other in PAIRS}
-    return {
-        f"samples_of_{name}s": images.grid(
-            np.stack([0.5 * (np.asarray(made[part]) + 1) for part in row], 1).reshape(-1, *made[name].shape[1:]),
-            columns=len(row),
-        )
-        for name, row in rows.items()
-    }
+    return translation.pages(true, translation.translated(model, true))
 
 
 if __name__ == "__main__":

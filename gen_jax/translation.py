@@ -6,6 +6,7 @@ from flax import linen as nn
 
 from gen_jax.convolutional import gains, normal
 from gen_jax.convolutions import Conv, ConvTranspose
+from gen_jax.errors import UserError
 from gen_jax.layers import InstanceNorm, reflected
 from gen_jax.types import Array
 
@@ -53,3 +54,10 @@ class PatchDiscriminator(nn.Module):
             x = conv(self.width * min(2**i, 8), strides=(stride, stride))(x)
             x = nn.leaky_relu(InstanceNorm(self.affine, scale_init=gains)(x) if i else x, 0.2)
         return conv(1)(x)
+
+
+def check_side(side: int, halvings: int) -> None:
+    """Images that the translator gives back as large, and of which the discriminator leaves something."""
+    if side % 4 or side < 3 * 2**halvings:
+        least = 3 * 2**halvings
+        raise UserError(f"side is {side}; {halvings} halvings need a multiple of 4, {least} or above.")

@@ -15,8 +15,9 @@ from flax import linen as nn
 from experiments import cyclegan
 from gen_jax import game as games
 from gen_jax.data import pipeline, worlds
+from gen_jax.data.augmentation import resized
 from gen_jax.errors import UserError
-from gen_jax.evaluation import similarity
+from gen_jax.evaluation import similarity, translation
 from gen_jax.layers import ImagePool
 from tests import golden
 
@@ -193,6 +194,16 @@ def test_momentum_and_rate_are_those_of_the_protocol():
     assert all(abs(usual[name] - other[name]) > 1e-2 for name in usual)
 
 
+def test_the_ablations_differ_in_their_weights_alone():
+    """Section 5.1.3; each at the paper's size, and as small as the preset that they are held against."""
+    weights = {"cycle": (0, 10, 10, 0), "gan": (1, 0, 0, 0), "forward": (1, 10, 0, 0), "backward": (1, 0, 10, 0)}
+    for name, expected in weights.items():
+        for preset, full in ((name, "paper"), (f"small_{name}", "small")):
+            config, whole = (cyclegan.PRESETS[each][1] for each in (preset, full))
+            assert dataclasses.astuple(config.weights) == expected
+            assert dataclasses.replace(config, weights=whole.weights) == whole
+
+
 def test_a_game_without_aims_is_refused():
     with pytest.raises(UserError, match="at least one above 0"):
         cyclegan.players(dataclasses.replace(DISCS, weights=cyclegan.Weights(0, 0, 0, 0)))
@@ -241,9 +252,28 @@ def test_domains_are_cut_alike_and_drawn_apart():
     assert (np.abs(colours[0] - colours[1]).max(1) < 0.02).mean() < 0.1
     with pytest.raises(UserError, match="a side of at most 18"):
         cyclegan.source(dataclasses.replace(DISCS, side=19))
+    with pytest.raises(UserError, match="LPIPS needs 31 pixels"):
+        cyclegan.source(dataclasses.replace(DISCS, perceived=1))
     for change in ({"side": 14}, {"side": 8, "halvings": 2}):
         with pytest.raises(UserError, match=r"multiple of 4, (6|12) or above"):
             cyclegan.source(dataclasses.replace(DISCS, **change))
+
+
+def test_emoji_are_drawn_whole_on_white_and_measured_where_they_stand():
+    """The batch's x is Google's, its y Twitter's; other fields are not seen."""
+    config = dataclasses.replace(cyclegan.PRESETS["emoji_quick"][1], batch_size=8)
+    draws = np.random.default_rng(0)
+    drawn = {name: draws.integers(0, 200, (8, 64, 64, 3), np.uint8) for name in ("google", "twitter", "fluent")}
+    batch = cyclegan.source(config).prepare({name: jnp.asarray(a) for name, a in drawn.items()}, jax.random.key(0))
+    true = cyclegan.places(config, drawn)
+    assert {*batch} == {"x", "y"} and {*true} == {"google", "twitter"}
+    for domain, name in (("x", "google"), ("y", "twitter")):
+        np.testing.assert_allclose(true[name], resized(jnp.asarray(drawn[name]), 32), atol=1e-6)
+        for image, part in zip(true[name], np.asarray(batch[domain]), strict=True):
+            framed = np.pad(image, ((2, 2), (2, 2), (0, 0)), constant_values=1)
+            parts = [framed[i : i + 32, j : j + 32] for i in range(5) for j in range(5)]
+            near = [min(np.abs(each - part).max(), np.abs(each[:, ::-1] - part).max()) for each in parts]
+            assert min(near) < 1e-6
 
 
 def test_each_weight_of_the_networks_of_images_is_moved_by_its_player_alone():
@@ -292,8 +322,10 @@ def test_the_true_translation_has_no_error_and_finds_its_partner():
         return cyclegan.evaluate(DISCS, games.Trained(module, {}), data, jax.random.key(0)), data.test
 
     metrics, test = measured(0.0)
-    of_atoms = {f"test/{name}" for name in worlds.atoms((1, 2), 0).judged(np.zeros((2, 2)))}
-    assert {*metrics} | of_atoms == {*cyclegan.UNITS}
+    others = ("google", "twitter", *translation.PERCEIVED, *translation.PAIRING)
+    assert {*metrics} == {name for name in cyclegan.UNITS if not any(part in name for part in others)}
+    assert metrics["test/places"] == 64 and metrics["test/perceived"] == 0
+    assert {*worlds.atoms((1, 2), 0).judged(np.zeros((2, 2)))} == {*translation.PAIRING}
     for name in ("map", "photo"):
         assert metrics[f"test/l1_{name}"] < 1e-3 > metrics[f"test/cycle_{name}"]
         assert metrics[f"test/ssim_{name}"] == pytest.approx(1, abs=1e-5)
@@ -314,7 +346,7 @@ def test_samples_are_rows_of_image_translation_return_and_truth():
     module, data = cyclegan.CycleGAN(*networks, Swap(), Swap()), pipeline.load(cyclegan.source(DISCS))
     pictures = cyclegan.sample(DISCS, games.Trained(module, {}), data, jax.random.key(0))
     assert {*pictures} == {"samples_of_photos", "samples_of_maps"}
-    for name, other in cyclegan.PAIRS:
+    for name, other in (("photo", "map"), ("map", "photo")):
         page = pictures[f"samples_of_{name}s"]
         assert page.shape == (8 * 18 + 2, 4 * 18 + 2, 3)
         cells = [page[2:18, 18 * i + 2 : 18 * i + 18] for i in range(4)]

@@ -1,0 +1,24 @@
+"""Parts of images: a random one to train on, the middle to test on. What an image is enlarged by is white."""
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.data.augmentation import cropped, mirrored, resized
+from gen_jax.types import Array, Key
+
+
+def framed(image: Array, load: int, pad: int) -> Array:
+    """Resized, then `pad` white pixels on each side: uint8 [b, s, s, c] -> [b, w, w, c] in [-1, 1], w = load + 2 pad"""
+    return jnp.pad(resized(image, load), ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=1)
+
+
+def part_of(image: Array, key: Key, *, load: int, pad: int, side: int) -> Array:
+    """A random part of each framed image, mirrored in half of them: uint8 [b, s, s, c] -> [b, side, side, c]"""
+    where, coin = jax.random.split(key)
+    return mirrored(cropped(framed(image, load, pad), where, side), coin)
+
+
+def middle_of(image: Array, *, load: int, pad: int, side: int) -> Array:
+    """The middle of each framed image: uint8 [b, s, s, c] -> [b, side, side, c]"""
+    edge = (load + 2 * pad - side) // 2
+    return framed(image, load, pad)[:, edge : edge + side, edge : edge + side]
