@@ -4,19 +4,18 @@ Jun-Yan Zhu, Taesung Park, Phillip Isola, Alexei A. Efros. ICCV 2017. arXiv:1703
 
 Replicated: both generators and the 70x70 PatchGANs, weight for weight; least squares, cycle and identity losses, the
 pool of 50 images, the schedule; the protocols of the Torch and of the PyTorch code; the ablations of section 5.1.3.
-The data are photographs of the earth and a relief map of the same places, or emoji as Google and Twitter draw them:
-what is a pair is known, never shown, and measured on longitudes and symbols that no player has seen, by errors, by
-whether the partner is the nearest, by LPIPS, and by Frechet and kernel distances through ResNet-50. On atoms of chosen
-masses: which pairing of those that are cycle-consistent is found, one for each permutation that keeps the masses;
-`python -m benchmarks.pairings` counts over seeds.
+The data are photographs of the earth and a relief map of the same places, or emoji by Google and by Twitter: what is a
+pair is known, never shown, and measured on longitudes and symbols that no player has seen, by errors, nearest partners,
+LPIPS, and distances of sets through ResNet-50. On atoms of chosen masses: which pairing of those that are cycle-
+consistent is found, one for each permutation that keeps the masses (over seeds: python -m benchmarks.pairings).
 
 Not replicated: the paper's data, which no package carries, and so its numbers: on Cityscapes, labels to photo, a
 segmentation network's per-pixel accuracy, per-class accuracy and IoU 0.52, 0.17, 0.11, and photo to labels 0.58, 0.22,
 0.16; on Google's maps 26.8 +- 2.8 % (map to photo) and 23.2 +- 3.4 % (photo to map) of people fooled. Errors on our
 maps compare with none of them, and a Frechet distance through ResNet-50 with no FID, which is through Inception.
 
-Cost: on one of 2 CPU cores, shared with other work, `quick` plays 2 to 6 steps a second, 4675 in 15 to 40 minutes, and
-`atoms` takes a minute. `paper`, `official` and `pytorch` are for a GPU and have not been timed.
+Cost: a step takes 0.025 seconds of a CPU core (`small`), 0.077 (`emoji_quick`), 0.089 (`quick`), ResNet-50 0.11 an
+image: estimated 3, 5 and 8 minutes; on a busy core `quick` took 15 to 40. Presets for a GPU have not been timed.
 
 Run: python -m experiments.cyclegan quick
 """
@@ -133,9 +132,9 @@ PRESETS = {
     "official": ("the Torch code: players in turn, identity, gains, no biases; for a GPU", OFFICIAL),
     "pytorch": ("the PyTorch code: 256x256, 9 blocks, identity, no gains; for a GPU", PYTORCH),
     "emoji": ("64x64 emoji, Google's to Twitter's; 200 epochs; for a GPU", EMOJI),
-    "quick": ("64x64, a quarter as wide, 3 blocks, 5 epochs; 15 to 40 minutes on a busy core", QUICK),
-    "small": ("32x32, a quarter as wide, 2 blocks, 5 epochs; minutes", SMALL),
-    "emoji_quick": ("32x32 emoji, a quarter as wide, 2 blocks, 4 epochs; minutes", EMOJI_QUICK),
+    "quick": ("64x64, a quarter as wide, 3 blocks, 5 epochs; 8 to 40 minutes of a core", QUICK),
+    "small": ("32x32, a quarter as wide, 2 blocks, 5 epochs; 3 minutes", SMALL),
+    "emoji_quick": ("32x32 emoji, a quarter as wide, 2 blocks, 4 epochs; 5 minutes", EMOJI_QUICK),
     **{name: (f"{what} (section 5.1.3)", Config(weights=weights)) for name, (what, weights) in ABLATIONS.items()},
     **{
         f"small_{name}": (f"{what}, as small", dataclasses.replace(SMALL, weights=weights))
