@@ -44,7 +44,7 @@ from gen_jax.evaluation import translation
 from gen_jax.game import Game, Player, Trained
 from gen_jax.layers import ImagePool
 from gen_jax.networks import MLP
-from gen_jax.schedules import falling
+from gen_jax.schedules import falling, without_biases
 from gen_jax.translation import PatchDiscriminator, Translator, check_side
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
@@ -135,9 +135,8 @@ PRESETS = {
     "quick": ("64x64, a quarter as wide, 3 blocks, 5 epochs; 8 to 40 minutes of a core", QUICK),
     "small": ("32x32, a quarter as wide, 2 blocks, 5 epochs; 3 minutes", SMALL),
     "emoji_quick": ("32x32 emoji, a quarter as wide, 2 blocks, 4 epochs; 5 minutes", EMOJI_QUICK),
-    **{name: (f"{what} (section 5.1.3)", Config(weights=weights)) for name, (what, weights) in ABLATIONS.items()},
     **{
-        f"small_{name}": (f"{what}, as small", dataclasses.replace(SMALL, weights=weights))
+        name: (f"{what} (section 5.1.3), as small", dataclasses.replace(SMALL, weights=weights))
         for name, (what, weights) in ABLATIONS.items()
     },
     "discs": ("16x16 discs in two colours, which need no download", DISCS),
@@ -231,21 +230,12 @@ def telling(model: Any, batch: Batch, key: Key, *, domains: str, factor: float) 
     return factor * jnp.stack([*metrics.values()]).sum(), metrics
 
 
-def held(params: Any) -> Any:
-    """Which weights the Torch code holds at 0: the biases of convolutions."""
-
-    def of_convolution(path: Any, _: Array) -> bool:
-        return path[-1].key == "bias" and path[-2].key.startswith("Conv")
-
-    return jax.tree_util.tree_map_with_path(of_convolution, params)
-
-
 def players(config: Config) -> dict[str, Player]:
     """In either code's order, each with its own Adam."""
     if not any(dataclasses.astuple(config.weights)):
         raise UserError("all weights are 0; give the generators at least one above 0.")
     adam = optax.adam(falling(config.learning_rate, config.steps), b1=config.b1)
-    descent = adam if config.biases else optax.chain(adam, optax.masked(optax.set_to_zero(), held))
+    descent = adam if config.biases else without_biases(adam)
     generator = functools.partial(translating, weights=config.weights)
     judge = functools.partial(telling, factor=0.5 if config.halved else 1.0)
     of_x, of_y, of_both = (functools.partial(judge, domains=domains) for domains in ("x", "y", "xy"))

@@ -42,6 +42,7 @@ from gen_jax.errors import UserError
 from gen_jax.evaluation import classify, retrieval
 from gen_jax.game import Game, Player, Trained
 from gen_jax.layers import BatchNorm, uniform
+from gen_jax.schedules import without_biases
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -355,21 +356,12 @@ def inverting(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
     return ((z - model.style(model.generator(z, batch["text"]))) ** 2).sum(-1).mean(), {}
 
 
-def held(params: Any) -> Any:
-    """Which weights the code holds at 0: the biases of convolutions."""
-
-    def of_convolution(path: Any, _: Array) -> bool:
-        return path[-1].key == "bias" and path[-2].key.startswith("Conv")
-
-    return jax.tree_util.tree_map_with_path(of_convolution, params)
-
-
 def players(config: Config) -> dict[str, Player]:
     """In the code's order; the style encoder, in the paper trained when all is done, learns along."""
     part = max(config.steps // max(config.halvings, 1), 1)
     rate = optax.exponential_decay(config.learning_rate, part, 0.5, staircase=True)
     adam = optax.adam(rate if config.halvings else config.learning_rate, b1=config.b1)
-    descent = adam if config.biases else optax.chain(adam, optax.masked(optax.set_to_zero(), held))
+    descent = adam if config.biases else without_biases(adam)
     critic = functools.partial(telling, wrong=config.wrong, noise=config.noise)
     artist = functools.partial(fooling, between=config.between, beyond=config.beyond, noise=config.noise)
     return {

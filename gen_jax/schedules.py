@@ -1,5 +1,8 @@
-"""Learning rates as functions of a player's own updates."""
+"""Learning rates as functions of a player's own updates, and which weights an optimizer holds."""
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -24,3 +27,15 @@ def ending(rate: float, steps: int, *, share: float, period: int, every: int) ->
         return rate * (1 - late // period / last)
 
     return at
+
+
+def without_biases(descent: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Hold the biases of convolutions at 0, where they begin: some Torch codes set them so before each evaluation."""
+
+    def held(params: Any) -> Any:
+        def of_convolution(path: Any, _: Array) -> bool:
+            return path[-1].key == "bias" and path[-2].key.startswith("Conv")
+
+        return jax.tree_util.tree_map_with_path(of_convolution, params)
+
+    return optax.chain(descent, optax.masked(optax.set_to_zero(), held))
