@@ -9,6 +9,9 @@ run: $(VENV)/run
 test: $(VENV)/run
 	$(PY) -m pytest -n auto --dist loadgroup
 
+long: $(VENV)/run
+	$(PY) -m pytest -n auto --dist loadgroup -m long
+
 check: $(VENV)/dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -27,4 +30,4 @@ $(VENV)/dev: $(VENV)/run requirements-dev.txt
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: run test check clean
+.PHONY: run test long check clean
