@@ -10,8 +10,8 @@ real images are EdgeBoxes, the best three of middling size and shape (pip instal
 Not replicated: cars and other photographs, which no package carries; which sizes and shapes the authors leave out. Of
 drawn shapes all is known to the pixel. No table could be read. All patches go through one batch norm, not one each.
 
-Cost: `emoji_quick` took 18 minutes of a core that did much else, and is too short: colours are those of the patches,
-the masks stay below 1/2 (intersection over union 0.001). The others have not been timed.
+Cost: `quick` takes 5 to 6 minutes of a CPU core. `emoji_quick` took 18 of one that did much else, and is too short:
+colours are those of the patches, the masks stay below 1/2 (intersection over union 0.001). The others are not timed.
 
 Run: python -m experiments.puzzlegan quick
 """
@@ -95,7 +95,7 @@ PRESETS = {
     "paper": ("64x64, all mixes are negatives; 25 epochs; for a GPU", Config(negatives="all")),
     "official": ("64x64, the released code's negatives; 25 epochs; for a GPU", Config()),
     "faces": ("CelebA, which TFDS must have prepared, 64x64; 25 epochs; for a GPU", FACES),
-    "quick": ("32x32, a quarter as wide, 10 epochs; for a CPU", QUICK),
+    "quick": ("32x32, a quarter as wide, 10 epochs; 5 minutes of a core", QUICK),
     "emoji_quick": ("emoji, 32x32, a quarter as wide, 30 epochs; for a CPU", EMOJI),
     "tiny": ("16x16; seconds, for tests", TINY),
 }

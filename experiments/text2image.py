@@ -271,11 +271,8 @@ def others(label: Array) -> Array:
 
 @functools.lru_cache(maxsize=2)
 def captioned_of(config: Config) -> dict[str, Captioned]:
-    if config.data == "shapes":
-        return captioned.shapes(config.count, config.load)
-    if config.data == "emoji":
-        return captioned.emoji(config.load, config.run.data)
-    return captioned.prepared(config.data, config.load, config.run.data)
+    """Both splits."""
+    return captioned.load(config.data, config.load, count=config.count, directory=config.run.data)
 
 
 @functools.lru_cache(maxsize=2)

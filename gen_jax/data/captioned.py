@@ -31,6 +31,13 @@ class Captioned(NamedTuple):
     style: np.ndarray  # int32 [n]: of shapes the ground, of emoji the vendor; 0 where none is known
 
 
+def load(name: str, side: int, *, count: int, directory: Path | None = None) -> dict[str, Captioned]:
+    """Both splits of shapes (of which `count` are for training), emoji, or a set of PREPARED, at a side."""
+    if name == "shapes":
+        return shapes(count, side)
+    return emoji(side, directory) if name == "emoji" else prepared(name, side, directory)
+
+
 def shapes(count: int, side: int) -> dict[str, Captioned]:
     """Upright shapes of two sizes in nine places, so that a sentence leaves open the ground and nothing else.
 
