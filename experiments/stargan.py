@@ -9,8 +9,7 @@ hardly decays; the error of a classifier on translated test images. The domains 
 true translation is known: that of a symbol unseen in any domain is its picture by the other vendor.
 
 Not replicated: RaFD, which no package carries, and so training on it and CelebA; the votes of people. CelebA is split
-as TFDS splits it, 2000 images of whose test set are judged, where the paper takes 2000 of all at random. Discriminator
-biases start at 0, not as in PyTorch.
+as TFDS splits it, 2000 images of whose test set are judged, where the paper takes 2000 of all at random.
 
 Cost: on one CPU core that is shared, `quick` played 16 steps a second at best, so 10 000 in 11 minutes or more, which
 has not been done; `joint` took 2 minutes of it. The 128x128 presets are for a GPU and have not been timed.

@@ -6,7 +6,7 @@ from flax import linen as nn
 
 from gen_jax.convolutional import joined
 from gen_jax.convolutions import Conv, ConvTranspose
-from gen_jax.layers import InstanceNorm
+from gen_jax.layers import InstanceNorm, uniform
 from gen_jax.types import Array
 
 # PyTorch's default, U(-1, 1) / sqrt(h w i); it counts the outputs of a transposed convolution as inputs.
@@ -51,7 +51,9 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array]:
         for i in range(self.layers):
-            x = nn.leaky_relu(Conv(2**i * self.width, (4, 4), (2, 2), kernel_init=kernel)(x), 0.01)
+            biases = uniform((16 * x.shape[-1]) ** -0.5)  # PyTorch's, like the kernel
+            strided = Conv(2**i * self.width, (4, 4), (2, 2), kernel_init=kernel, bias_init=biases)
+            x = nn.leaky_relu(strided(x), 0.01)
         last = partial(Conv, use_bias=False, kernel_init=kernel)
         logits = last(self.labels, (x.shape[1], x.shape[2]), padding="VALID", name="domains")(x)
         return last(1, (3, 3), name="source")(x), logits[:, 0, 0]

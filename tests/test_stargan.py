@@ -70,6 +70,14 @@ def test_kernels_are_drawn_as_pytorch_draws_them():
         assert 0.999 < drawn.max() <= 1.0001 and drawn.mean() == pytest.approx(0.5, abs=0.01)
 
 
+def test_biases_are_drawn_as_pytorch_draws_them():
+    network = conditional.Discriminator(64, 2, 3)
+    params = network.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]
+    for name, inputs in (("Conv_0", 16 * 3), ("Conv_1", 16 * 64)):
+        drawn = np.abs(params[name]["bias"]) * np.sqrt(inputs)
+        assert 0.9 < drawn.max() <= 1.0001 and drawn.mean() == pytest.approx(0.5, abs=0.15)
+
+
 def raw(config=TINY, count=32):
     train = pipeline.load(stargan.source(config)).train
     return {name: jnp.asarray(array[:count]) for name, array in train.items()}
