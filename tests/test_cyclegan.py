@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import itertools
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -201,6 +202,26 @@ def test_the_ablations_differ_in_their_weights_alone():
         config, whole = (cyclegan.PRESETS[each][1] for each in (name, "small"))
         assert dataclasses.astuple(config.weights) == expected
         assert dataclasses.replace(config, weights=whole.weights) == whole
+
+
+def test_the_papers_domains_have_no_pairs_and_may_differ_in_length(monkeypatch):
+    lengths = {"x": 5, "y": 3}
+    asked = []
+
+    def load(name, split, directory):
+        asked.append((name, split))
+        return {domain: np.full((n, 40, 40, 3), 10 * n, np.uint8) for domain, n in lengths.items()}
+
+    monkeypatch.setattr(pipeline.sources, "load", load)
+    config = dataclasses.replace(
+        cyclegan.PRESETS["small"][1], data="horse2zebra", width=2, batch_size=3, perceived=0
+    )
+    data = pipeline.load(cyclegan.source(config))
+    assert asked == [("tfds:cycle_gan:horse2zebra", split) for split in ("train", "test")] and data.apart == ("x", "y")
+    identity = SimpleNamespace(to_x=lambda y: y, to_y=lambda x: x)
+    found = cyclegan.evaluate(config, lambda function, *args: function(identity, *args), data, jax.random.key(0))
+    assert found == {"test/places": 3, "test/perceived": 0, "test/cycle_x": 0, "test/cycle_y": 0}
+    assert set(found) <= set(cyclegan.UNITS)
 
 
 def test_a_game_without_aims_is_refused():

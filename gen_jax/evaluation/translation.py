@@ -70,10 +70,10 @@ def check_side(side: int, perceived: int) -> None:
         raise UserError(f"side is {side}; LPIPS needs {least} pixels: give as many, or --perceived 0.")
 
 
-def judged(true: Images, made: Images, *, perceived: int) -> dict[str, float]:
+def judged(true: Images, made: Images, *, perceived: int, paired: bool = True) -> dict[str, float]:
     """What was made by `translated`, beside the partners; and beside each measure, what it is where nothing is done.
 
-    So many images at most are seen through pretrained networks.
+    So many images at most are seen through pretrained networks. Where nothing is known to be a pair, sets are compared.
     """
     count = len(next(iter(true.values())))
     some = np.linspace(0, count - 1, min(perceived, count)).astype(int)
@@ -82,10 +82,13 @@ def judged(true: Images, made: Images, *, perceived: int) -> dict[str, float]:
     for name, other in (tuple(true), tuple(true)[::-1]):
         metrics[f"cycle_{name}"] = 127.5 * float(np.abs(made[f"cycle_{name}"] - true[name]).mean())
         for which, image in (("", made[name]), ("_untranslated", true[other])):
-            found = similarity.to_partners(127.5 * (image + 1), 127.5 * (true[name] + 1), span=255)
+            found: dict[str, float] = {}
+            if paired:
+                found |= similarity.to_partners(127.5 * (image + 1), 127.5 * (true[name] + 1), span=255)
+            if paired and perceived:
+                found["lpips_alex"] = float(lpips(image[some], true[name][some]).mean())
             if perceived:
                 seen = features[other] if which else resnet.features(image[some])
-                found |= {"lpips_alex": float(lpips(image[some], true[name][some]).mean())}
                 found |= distances(seen, features[name])
             metrics |= {f"{kind}_{name}{which}": value for kind, value in found.items()}
     return metrics

@@ -42,6 +42,13 @@ def test_sets_are_compared_through_networks_and_partners_by_lpips(stand_ins):
     assert found["cycle_a"] == 0 and found["cycle_b"] == pytest.approx(25.5, rel=1e-4)
 
 
+def test_without_pairs_nothing_is_held_against_a_partner(stand_ins):
+    whole = translation.judged(TRUE, MADE, perceived=100)
+    found = translation.judged(TRUE, MADE, perceived=100, paired=False)
+    left = {name for name in whole if name.startswith(("l1", "ssim", "top", "lpips"))}
+    assert len(left) == 2 * 2 * 5 and found == {name: whole[name] for name in whole if name not in left}
+
+
 def by_hand(a, b):
     """1000 times the unbiased estimate, pair by pair."""
 
