@@ -11,7 +11,7 @@ import pytest
 
 from experiments import text2image
 from experiments.text2image import Config
-from gen_jax import descriptions
+from gen_jax import descriptions, textual
 from gen_jax.data import pipeline
 from gen_jax.errors import UserError
 
@@ -36,7 +36,7 @@ def test_the_networks_have_the_weights_of_the_code(bottleneck, count):
 
 def test_images_have_the_side_that_is_asked_for():
     for side in (16, 32, 64):
-        network = text2image.Generator(side, 2, 4)
+        network = textual.Generator(side, 2, 4)
         shape = jax.eval_shape(lambda n=network: n.init_with_output(KEY, jnp.zeros((3, 5)), jnp.zeros((3, 7)))[0])
         assert shape.shape == (3, side, side, 3)
 
