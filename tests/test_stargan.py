@@ -229,7 +229,11 @@ def test_the_generator_s_objective_is_equation_6():
     score = (fake[:, ::4, ::4] * Fixed.weights[None, None, None]).sum(-1).mean()
     p = jax.nn.sigmoid(fake.mean((1, 2)))
     cls = -(target * jnp.log(p) + (1 - target) * jnp.log(1 - p)).sum(-1).mean()
-    assert float(loss) == pytest.approx(float(-score + 0.25 * cls + 3 * (target + back).mean()), rel=1e-4)
+    by_hand = float(-score + 0.25 * cls + 3 * (target + back).mean())
+    assert float(loss) == pytest.approx(by_hand, rel=1e-4)
+    keeping = dataclasses.replace(config, lambda_own=2)
+    loss, _ = stargan.generator(Fixed(), batch, jax.random.key(0), config=keeping)
+    assert float(loss) == pytest.approx(by_hand + 2 * float(c.mean()), rel=1e-4)
 
 
 class Maker(nn.Module):
@@ -284,6 +288,7 @@ ALWAYS = dataclasses.replace(TINY, critics=1, decay=1, learning_rate=0.01)
         ({"lambda_gp": 1}, "discriminator"),
         ({"lambda_cls": 10}, "discriminator"),
         ({"lambda_rec": 0}, "generator"),
+        ({"lambda_own": 1}, "generator"),
         ({"lambda_cls": 10}, "generator"),
         ({"critics": 2}, "generator"),
         ({"decay": 0}, "discriminator"),
