@@ -9,10 +9,11 @@ hardly decays; the error of a classifier on translated test images. The domains 
 true translation is known: that of a symbol unseen in any domain is its picture by the other vendor.
 
 Not replicated: RaFD, which no package carries, and so training on it and CelebA; the votes of people. CelebA is split
-as TFDS splits it, 2000 images of whose test set are judged, where the paper takes 2000 of all at random.
+as TFDS splits it, 2000 images of whose test set are judged, where the paper takes 2000 of all at random. `quick` adds
+to the objective what the paper has not: an image in its own domain stays as it is.
 
-Cost: on one CPU core that is shared, `quick` played 16 steps a second at best, so 10 000 in 11 minutes or more, which
-has not been done; `joint` took 2 minutes of it. The 128x128 presets are for a GPU and have not been timed.
+Cost: `quick` took 14 minutes of a CPU core that was shared, `joint` 2 of one that was not. The 128x128 presets are for
+a GPU and have not been timed.
 
 Run: python -m experiments.stargan quick
 """
@@ -112,7 +113,7 @@ PRESETS = {
     "paper": ("128x128, 200 epochs, the second half decayed, as for RaFD; for a GPU", Config()),
     "official": ("the same by the official code: 200 000 steps, which hardly decay; for a GPU", OFFICIAL),
     "celeba": ("CelebA, five attributes, 20 epochs, the second half decayed; for a GPU, and TFDS's celeb_a", CELEBA),
-    "quick": ("32x32, a quarter as wide, 10 000 steps; a quarter of an hour on a CPU", QUICK),
+    "quick": ("32x32, a quarter as wide, 5000 steps; a quarter of an hour on a busy core", QUICK),
     "joint": ("digits at 16x16, the ink of one half known, the paper of the other; minutes on a CPU", JOINT),
     "tiny": ("8x8 digits in three inks; seconds, for tests", TINY),
 }
