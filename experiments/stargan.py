@@ -12,7 +12,7 @@ Not replicated: RaFD, which no package carries, and so training on it and CelebA
 as TFDS splits it, 2000 images of whose test set are judged, where the paper takes 2000 of all at random. `quick` adds
 to the objective what the paper has not: an image in its own domain stays as it is.
 
-Cost: `quick` took 14 minutes of a CPU core that was shared, `joint` 2 of one that was not. The 128x128 presets are for
+Cost: `quick` took 14 minutes of a CPU core that was shared, `joint` 2 of one. The 128x128 presets are for
 a GPU and have not been timed.
 
 Run: python -m experiments.stargan quick
