@@ -163,7 +163,11 @@ PRESETS = {
 PAIRED = {"earth": ("photo", "map"), "emoji": ("google", "twitter"), "discs": ("photo", "map")}
 DOMAINS = {**PAIRED, **dict.fromkeys(UNPAIRED, ("x", "y"))}
 CLAIMS: dict[str, Claim] = {}  # none can be measured on these data: see above
-UNITS = {name: unit for domains in DOMAINS.values() for name, unit in translation.units(*domains).items()}
+UNITS = {
+    name: unit
+    for data, domains in DOMAINS.items()
+    for name, unit in translation.units(*domains, paired=data in PAIRED).items()
+}
 
 # Networks -------------------------------------------------------------------------------------------------------------
 

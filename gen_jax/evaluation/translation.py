@@ -102,14 +102,16 @@ def distances(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     }
 
 
-def units(a: str, b: str) -> dict[str, str]:
+def units(a: str, b: str, *, paired: bool = True) -> dict[str, str]:
     """What each of these numbers means, for two domains of these names, and for atoms."""
+    kinds = TO_PARTNERS | PERCEIVED
+    kinds = kinds if paired else {kind: unit for kind, unit in PERCEIVED.items() if kind != "lpips_alex"}
     return {
         **{
             f"test/{kind}_{name}{which}": f"{unit}; {whose.format(name, other)}"
             for name, other in ((a, b), (b, a))
             for which, whose in FROM.items()
-            for kind, unit in (TO_PARTNERS | PERCEIVED).items()
+            for kind, unit in kinds.items()
         },
         **{f"test/cycle_{name}": f"{ERROR}; {name} to {other} and back" for name, other in ((a, b), (b, a))},
         "test/places": "images of either domain",

@@ -79,6 +79,11 @@ def test_each_number_has_a_unit_that_names_its_network(stand_ins):
     assert "a made from the b" in units["test/l1_a"] and "b as it is" in units["test/kid_resnet50_a_untranslated"]
 
 
+def test_without_pairs_each_number_has_a_unit_too(stand_ins):
+    found = {f"test/{name}" for name in translation.judged(TRUE, MADE, perceived=3, paired=False)}
+    assert found | {f"test/{name}" for name in translation.PAIRING} == {*translation.units("a", "b", paired=False)}
+
+
 def test_lpips_needs_a_side():
     translation.check_side(31, 1)
     translation.check_side(30, 0)
