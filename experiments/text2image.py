@@ -11,10 +11,11 @@ never seen together; on emoji, whose names are the captions, by retrieval among 
 Not replicated: the captions and class splits of birds and flowers, which no package carries: `--data birds`, flowers
 and coco take what TFDS has prepared, class names and COCO's captions. The paper has no table; the Inception scores 2.88
 (birds) and 2.66 (flowers, unverified) are StackGAN's measurements, through networks that cannot be had, so there is no
-claim. The wrong image of a caption is another one of the batch; text is scaled to the variance of z.
+claim. The wrong image of a caption is another one of the batch; text is scaled to the variance of z; `quick` adds noise
+to all that the discriminator sees, which the paper does not.
 
-Cost: `quick` takes 9 minutes of a CPU core, most of a minute of it for the embedding of text. The presets for a GPU
-have not been timed.
+Cost: `quick` takes 9 minutes of a CPU core, and is too short for shapes. `emoji_quick`, `gan`, `gan_cls`, `gan_int` and
+the presets for a GPU have not been played.
 
 Run: python -m experiments.text2image quick
 """
