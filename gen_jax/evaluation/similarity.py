@@ -3,11 +3,15 @@
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from gen_jax.errors import DataError, NonFiniteError
 
 WINDOW, SIGMA = 11, 1.5  # pixels of the Gaussian window, and its standard deviation
 K1, K2 = 0.01, 0.03
+SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # the weights of each, from fine to coarse
+LEAST = 2 ** (len(SCALES) - 1)  # pixels a side, of which one is left at the coarsest
+CHUNK = 64  # pairs compared at once
 
 
 def structural(a: Any, b: Any, *, span: float) -> np.ndarray:
@@ -20,22 +24,74 @@ def structural(a: Any, b: Any, *, span: float) -> np.ndarray:
         raise DataError(
             f"Images are {list(a.shape[1:3])} and span {span}: give at least {WINDOW} pixels a side, and > 0."
         )
+    luminance, contrast = _terms(a, b, span)
+    return (luminance * contrast).mean((1, 2, 3))
+
+
+def multiscale(a: Any, b: Any, *, span: float) -> np.ndarray:
+    """MS-SSIM of each pair of images of this span (Wang et al. 2003, equation 7): [n, h, w, c] x 2 -> [n].
+
+    The contrast at five scales, each of half the sides of the one before, and the luminance at the last; of each the
+    mean over colours and places, and 0 where that is negative. Where a side is shorter than the window, which happens
+    to images of under 161 pixels, the window shrinks to that side, its deviation in proportion. An odd side is made
+    even by its last pixels.
+    """
+    a, b = _checked(a, b)
+    if min(a.shape[1:3]) < LEAST or not span > 0:
+        raise DataError(
+            f"Images are {list(a.shape[1:3])} and span {span}: give at least {LEAST} pixels a side, and > 0."
+        )
+    total = np.ones(len(a))
+    for scale, weight in enumerate(SCALES):
+        if scale:
+            a, b = _halved(a), _halved(b)
+        luminance, contrast = _terms(a, b, span)
+        similarity = luminance * contrast if scale == len(SCALES) - 1 else contrast
+        total *= np.maximum(similarity.mean((1, 2, 3)), 0) ** weight
+    return total
+
+
+def diversity(images: Any, *, span: float, pairs: int = 10_000, seed: int = 0) -> float:
+    """The mean MS-SSIM of random pairs of different images of a set (Odena et al. 2017): [n, h, w, c] -> [].
+
+    The lower, the more they vary; Karras et al. 2018, section 5, compare it with the real images' own.
+    """
+    if len(images) < 2 or pairs < 1:
+        raise DataError(f"{pairs} pairs of {len(images)} images were asked for: give at least 1 pair and 2 images.")
+    generator = np.random.default_rng(seed)
+    first = generator.integers(len(images), size=pairs)
+    second = (first + generator.integers(1, len(images), size=pairs)) % len(images)
+    chunks = ((first[i : i + CHUNK], second[i : i + CHUNK]) for i in range(0, pairs, CHUNK))
+    return float(np.concatenate([multiscale(images[i], images[j], span=span) for i, j in chunks]).mean())
+
+
+def _terms(a: np.ndarray, b: np.ndarray, span: float) -> tuple[np.ndarray, np.ndarray]:
+    """Luminance, and contrast with structure, where the window lies inside the image: -> [n, h', w', c] each."""
     mean_a, mean_b = _blurred(a), _blurred(b)
     variances = _blurred(a * a) - mean_a**2 + _blurred(b * b) - mean_b**2
     covariance = _blurred(a * b) - mean_a * mean_b
     c1, c2 = (K1 * span) ** 2, (K2 * span) ** 2
     luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    return (luminance * (2 * covariance + c2) / (variances + c2)).mean((1, 2, 3))
+    return luminance, (2 * covariance + c2) / (variances + c2)
 
 
 def _blurred(x: np.ndarray) -> np.ndarray:
     """Weighted means under the window, where it lies inside: [n, h, w, c] -> [n, h - 10, w - 10, c]."""
-    offsets = np.arange(WINDOW) - WINDOW // 2
-    weights = np.exp(-0.5 * (offsets / SIGMA) ** 2)
+    size = min(WINDOW, *x.shape[1:3])
+    offsets = np.arange(size) - (size - 1) / 2
+    weights = np.exp(-0.5 * (offsets / (SIGMA * size / WINDOW)) ** 2)
     weights /= weights.sum()
     for axis in (1, 2):
-        x = np.lib.stride_tricks.sliding_window_view(x, WINDOW, axis=axis) @ weights
+        inside = range(size // 2, size // 2 + x.shape[axis] - size + 1)
+        x = ndimage.correlate1d(x, weights, axis).take(inside, axis)
     return x
+
+
+def _halved(x: np.ndarray) -> np.ndarray:
+    """Means of squares of four pixels: [n, h, w, c] -> [n, ceil(h / 2), ceil(w / 2), c]"""
+    n, h, w, c = x.shape
+    x = np.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), "edge")
+    return x.reshape(n, (h + 1) // 2, 2, (w + 1) // 2, 2, c).mean((2, 4))
 
 
 def partner_ranks(a: Any, b: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""SSIM by its closed forms and by the definition at one window; ranks of partners in hand-solved cases."""
+"""SSIM by its closed forms and at one window, MS-SSIM against other libraries and by hand; ranks of partners."""
 
 import numpy as np
 import pytest
@@ -57,6 +57,84 @@ def test_the_span_is_that_of_the_values():
     )
 
 
+def waves(h, w, c):
+    """Two images that anyone can make again, in [0.1, 0.95]."""
+    y, x, k = np.indices((h, w, c))
+    a = np.sin(0.11 * y + 0.07 * x * (k + 1) + np.cos(0.05 * x * y / (k + 2)))
+    b = 0.7 * a + 0.3 * np.cos(0.9 * x + 0.4 * y * (k + 1)) + 0.1
+    return 0.5 + 0.4 * a[None], 0.5 + 0.4 * b[None]
+
+
+def test_multiscale_is_that_of_other_libraries():
+    """pytorch-msssim 1.0.0 and TensorFlow 2.21 on one channel; torchmetrics 1.9.0, which averages over colours as ours
+    does but counts places near the border too; pytorch-msssim's means at each scale, averaged so.
+    """
+    a, b = waves(176, 208, 3)
+    for colour, expected in enumerate((0.824760759908806, 0.8748261447519018, 0.9050783133100425)):
+        found = similarity.multiscale(a[..., colour, None], b[..., colour, None], span=1)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(similarity.multiscale(a, b, span=1), 0.8691120734839727, rtol=1e-4)
+    np.testing.assert_allclose(similarity.multiscale(255 * b, 255 * a, span=255), 0.8691181558879904, rtol=1e-6)
+    np.testing.assert_allclose(similarity.multiscale(*waves(176, 192, 1), span=1), 0.8243518838350309, rtol=1e-6)
+
+
+def by_hand(a, b, window):
+    """Mean SSIM and mean contrast of one pair of channels with the window where it lies inside: [h, w] x 2."""
+    size, values = len(window), []
+    for i, j in np.ndindex(a.shape[0] - size + 1, a.shape[1] - size + 1):
+        p, q = a[i : i + size, j : j + size], b[i : i + size, j : j + size]
+        m, n = (window * p).sum(), (window * q).sum()
+        spread = (window * (p - m) ** 2).sum() + (window * (q - n) ** 2).sum()
+        contrast = (2 * (window * (p - m) * (q - n)).sum() + C2) / (spread + C2)
+        values.append(((2 * m * n + C1) / (m**2 + n**2 + C1) * contrast, contrast))
+    return np.mean(values, 0)
+
+
+def halved(x):
+    """[h, w], a last odd row or column counted twice."""
+    h, w = ((side + 1) // 2 for side in x.shape)
+    rows, columns = (np.minimum(np.arange(2 * n), side - 1) for n, side in ((h, x.shape[0]), (w, x.shape[1])))
+    return x[np.ix_(rows, columns)].reshape(h, 2, w, 2).mean((1, 3))
+
+
+def test_on_small_images_the_window_shrinks_with_the_image():
+    """18 x 22 pixels: windows of 11, 9, 5, 3 and 2."""
+    a, b = waves(18, 22, 2)
+    channels, expected, sizes = [(a[0, ..., c], b[0, ..., c]) for c in range(2)], 1.0, []
+    for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+        size = min(11, *channels[0][0].shape)
+        window = np.exp(-0.5 * ((np.arange(size) - (size - 1) / 2) / (1.5 * size / 11)) ** 2)
+        window = np.outer(window, window) / window.sum() ** 2
+        both = np.mean([by_hand(p, q, window) for p, q in channels], 0)
+        expected *= both[0 if scale == 4 else 1] ** weight
+        channels = [(halved(p), halved(q)) for p, q in channels]
+        sizes.append(size)
+    assert sizes == [11, 9, 5, 3, 2]
+    np.testing.assert_allclose(similarity.multiscale(a, b, span=1), expected, rtol=1e-9)
+
+
+def test_multiscale_is_1_where_equal_symmetric_and_0_where_opposite():
+    a, b = np.concatenate([A] * 2, 2), np.concatenate([B] * 2, 2)  # 20 x 32
+    np.testing.assert_allclose(similarity.multiscale(a, a, span=1), 1, atol=1e-12)
+    np.testing.assert_allclose(similarity.multiscale(a, b, span=1), similarity.multiscale(b, a, span=1), rtol=1e-12)
+    np.testing.assert_array_equal(similarity.multiscale(a, 1 - a, span=1), 0)  # its contrast is negative
+
+
+def test_diversity_is_the_mean_over_pairs_of_different_images():
+    a, b = (x[0] for x in waves(16, 16, 1))
+    one = similarity.multiscale(a[None], b[None], span=1)[0]
+    assert similarity.diversity(np.stack([a, b]), span=1, pairs=70) == pytest.approx(one, rel=1e-12)
+    assert similarity.diversity(np.stack([a, a, a]), span=1, pairs=5) == pytest.approx(1, rel=1e-12)
+    # of six ordered pairs of a, a, b four are of different ones
+    many = similarity.diversity(np.stack([a, a, b]), span=1, pairs=4000)
+    assert many == pytest.approx((1 + 2 * one) / 3, abs=4 * (1 - one) * np.sqrt(2 / 9 / 4000))
+    assert many == similarity.diversity(np.stack([a, a, b]), span=1, pairs=4000)
+    assert many != similarity.diversity(np.stack([a, a, b]), span=1, pairs=4000, seed=1)
+    for images, pairs in ((a[None], 5), (np.stack([a, b]), 0)):
+        with pytest.raises(DataError, match="at least 1 pair and 2 images"):
+            similarity.diversity(images, span=1, pairs=pairs)
+
+
 def test_ranks_of_partners():
     b = np.array([0.0, 1.0, 4.0, 4.0]).reshape(4, 1, 1, 1)
     a = np.array([0.1, 0.1, 3.0, 9.0]).reshape(4, 1, 1, 1)
@@ -71,5 +149,7 @@ def test_bad_images_are_refused():
             function(A, B[:2])
         with pytest.raises(NonFiniteError):
             function(A, np.full_like(A, np.nan))
+    with pytest.raises(DataError, match="16 pixels"):
+        similarity.multiscale(A[:, :15], B[:, :15], span=1)
     with pytest.raises(DataError, match="11 pixels"):
         similarity.structural(A[:, :10], B[:, :10], span=1)
