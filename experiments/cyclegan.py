@@ -16,7 +16,7 @@ segmentation network's per-pixel accuracy, per-class accuracy and IoU 0.52, 0.17
 maps compare with none of them, and a Frechet distance through ResNet-50 with no FID, which is through Inception.
 
 Cost: a step takes 0.025 seconds of a CPU core (`small`), 0.077 (`emoji_quick`), 0.089 (`quick`), ResNet-50 0.11 an
-image: estimated 3, 5 and 8 minutes; on a busy core `quick` took 15 to 40. Presets for a GPU have not been timed.
+image; on a shared core `small` took 4 minutes, `emoji_quick` 7, `quick` 15 to 40. Presets for a GPU are not timed.
 
 Run: python -m experiments.cyclegan quick
 """

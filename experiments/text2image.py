@@ -33,8 +33,9 @@ from flax import linen as nn
 
 from gen_jax import descriptions, images, losses, train
 from gen_jax import game as games
+from gen_jax.chunks import by_chunks
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
-from gen_jax.data import captioned
+from gen_jax.data import captioned, parts
 from gen_jax.data.augmentation import cropped, mirrored
 from gen_jax.data.captioned import Captioned
 from gen_jax.data.pipeline import Arrays, Data, Source
@@ -126,10 +127,8 @@ PRESETS = {
 }
 CLAIMS: dict[str, Claim] = {}
 AMONG, TESTED, CHUNK, ROWS, COLUMNS = 100, 1000, 100, 8, 8
-WORDS = ("", "_size", "_colour", "_shape", "_row", "_column")
-KINDS = {
-    f"match{word}": f"show {f'the{word}'.replace('_', ' ') if word else 'all'} that the caption says" for word in WORDS
-}
+WORDS = {"": "all", **{f"_{word}": f"the {word}" for word in ("size", "colour", "shape", "row", "column")}}
+KINDS = {f"match{word}": f"show {what} that the caption says" for word, what in WORDS.items()}
 KINDS["r_precision"] = f"find their caption first among {AMONG}, {100 // AMONG} by chance"
 UNITS = {
     **{
@@ -180,8 +179,9 @@ def source(config: Config) -> Source:
     fields = {
         "image": ((config.load, config.load, 3), "uint8"),
         "text": ((5 if config.data == "coco" else 1, features), "float32"),
+        "class": ((), "int32"),
+        "style": ((), "int32"),
     }
-    fields |= {"class": ((), "int32"), "style": ((), "int32")}
     return Source(config.data, prepare, arrays=lambda: (arrays(config, "train"), arrays(config, "test")), fields=fields)
 
 
@@ -203,8 +203,8 @@ def captioned_of(config: Config) -> dict[str, Captioned]:
 def judge(config: Config) -> descriptions.Described:
     """The embedding of captions and images, trained on the training set."""
     known = captioned_of(config)["train"]
-    middle = captioned.middle(known.image, config.side)
-    return descriptions.described(middle, known.captions, known.label, name=config.data, embedding=config.embedding)
+    shown = parts.middle(known.image, config.side)
+    return descriptions.described(shown, known.captions, known.label, name=config.data, embedding=config.embedding)
 
 
 def arrays(config: Config, split: str) -> Arrays:
@@ -311,8 +311,7 @@ def styled(model: Any, x: Array) -> Array:
 
 def made(config: Config, model: Trained, z: Any, text: np.ndarray) -> np.ndarray:
     """uint8 [n, side, side, 3]"""
-    parts = [model(drawn, z[i : i + CHUNK], text[i : i + CHUNK]) for i in range(0, len(text), CHUNK)]
-    return images.to_uint8(np.concatenate(parts), low=-1)
+    return images.to_uint8(by_chunks(lambda z, text: model(drawn, z, text), np.asarray(z), text, size=CHUNK), low=-1)
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
@@ -323,7 +322,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
         captions, label = given.captions[:TESTED, 0], given.label[:TESTED]
         z = jax.random.normal(jax.random.fold_in(key, len(split)), (len(captions), config.latents))
         fakes = made(config, model, z, arrays["text"][:TESTED, 0])
-        for real, pictures in (("", fakes), ("_of_real", captioned.middle(given.image[:TESTED], config.side))):
+        for real, pictures in (("", fakes), ("_of_real", parts.middle(given.image[:TESTED], config.side))):
             tell = judge(config)
             found = retrieval.r_precision(tell.images(pictures), tell.text(captions), label, among=AMONG)
             metrics[f"{split}/r_precision{real}"] = 100 * found
@@ -336,11 +335,10 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 
 def of_style(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """Section 5.2: whether the styles of two test images tell if these are alike; one's style with another's text."""
-    real, group = captioned.middle(data.test["image"], config.side), data.test["style"]
+    real, group = parts.middle(data.test["image"], config.side), data.test["style"]
     if not group.any():
         return {}
-    parts = np.array_split(real, -(-len(real) // CHUNK))
-    style = np.concatenate([model(styled, part / np.float32(127.5) - 1) for part in parts])
+    style = by_chunks(lambda x: model(styled, x), real / np.float32(127.5) - 1, size=CHUNK)
     other = np.asarray(jax.random.permutation(key, len(real)))
     moved = made(config, model, style, data.test["text"][other, 0])
     metrics = {
@@ -358,7 +356,7 @@ def style_of(config: Config, data: Data, pictures: np.ndarray) -> np.ndarray:
     """The ground of shapes, or the vendor that a classifier of real images sees: [n]"""
     if config.data == "shapes":
         return captioned.seen(pictures)[:, -1]
-    splits = ((captioned.middle(a["image"], config.side), a["style"]) for a in (data.train, data.test))
+    splits = ((parts.middle(a["image"], config.side), a["style"]) for a in (data.train, data.test))
     (x, y), test = splits
     return classify.classifier(x, y, test=test, name="emoji-vendors", shift=0).logits(pictures).argmax(1)
 
@@ -367,7 +365,7 @@ def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np
     """Test captions with images of several z; and the styles of the first column's images with each caption."""
     rows = np.linspace(0, len(data.test["text"]) - 1, ROWS).astype(int)
     captions, text = captioned_of(config)["test"].captions[rows, 0], data.test["text"][rows, 0]
-    real = captioned.middle(data.test["image"][rows], config.side)
+    real = parts.middle(data.test["image"][rows], config.side)
     z = jnp.tile(jax.random.normal(key, (COLUMNS, config.latents)), (ROWS, 1))
     fakes = made(config, model, z, np.repeat(text, COLUMNS, 0)).reshape(ROWS, COLUMNS, *real.shape[1:])
     style = np.tile(np.asarray(model(styled, real / np.float32(127.5) - 1)), (ROWS, 1))

@@ -23,6 +23,7 @@ from flax import traverse_util
 from safetensors import numpy as safetensors
 
 from gen_jax import cache, game, losses
+from gen_jax.chunks import by_chunks
 from gen_jax.config import Checked, Count, Positive
 from gen_jax.convolutions import Conv
 from gen_jax.errors import UserError
@@ -118,16 +119,11 @@ class Described(NamedTuple):
 
     def text(self, captions: Iterable[str]) -> np.ndarray:
         """[n] -> float32 [n, features]"""
-        return self._all(_of_text, characters(captions, self.length))
+        return by_chunks(lambda x: self.trained(_of_text, x), characters(captions, self.length), size=CHUNK)
 
     def images(self, images: np.ndarray) -> np.ndarray:
         """uint8 [n, s, s, 3] -> float32 [n, features]"""
-        return self._all(_of_image, images)
-
-    def _all(self, function: Any, x: np.ndarray) -> np.ndarray:
-        filled = np.pad(x, ((0, -len(x) % CHUNK), *((0, 0),) * (x.ndim - 1)))  # so that one program serves all
-        parts = np.split(filled, len(filled) // CHUNK)
-        return np.concatenate([self.trained(function, part) for part in parts])[: len(x)]
+        return by_chunks(lambda x: self.trained(_of_image, x), images, size=CHUNK)
 
 
 def _of_text(model: Any, characters: Array) -> Array:

@@ -59,7 +59,7 @@ class Generator(nn.Module):
         for i, width in enumerate([*widths[1:], 3]):
             x = nn.relu(residual(x, nn.relu) if i < 2 else x)
             x = ConvTranspose(width, (4, 4), (2, 2), ((2, 2), (2, 2)), kernel_init=normal)(x)
-            x = norm(x) if width != 3 else x
+            x = norm(x) if i < len(widths) - 1 else x
         return nn.tanh(x)
 
 

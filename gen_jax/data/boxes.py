@@ -15,6 +15,7 @@ import numpy as np
 
 from gen_jax.data import arrays, prepare, sources
 from gen_jax.data.arrays import Block
+from gen_jax.data.parts import middle
 from gen_jax.errors import DataError, UserError
 from gen_jax.types import Array
 
@@ -34,8 +35,7 @@ def square(images: np.ndarray, crop: int = 0) -> np.ndarray:
     side = crop or min(images.shape[1:3])
     if side > min(images.shape[1:3]):
         raise UserError(f"crop is {crop}; the images have {images.shape[2]} x {images.shape[1]} pixels, so give less.")
-    top, left = (images.shape[1] - side) // 2, (images.shape[2] - side) // 2
-    return images[:, top : top + side, left : left + side]
+    return middle(images, side)
 
 
 def edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -115,9 +115,3 @@ def _photographs(arrays: Mapping[str, np.ndarray]) -> Captioned:
 
 def _labels(captions: np.ndarray) -> np.ndarray:
     return np.unique(captions, return_inverse=True)[1].astype(np.int32)
-
-
-def middle(images: np.ndarray, side: int) -> np.ndarray:
-    """[n, s, s, 3] -> [n, side, side, 3]"""
-    edge = (images.shape[1] - side) // 2
-    return images[:, edge : edge + side, edge : edge + side]

@@ -1,5 +1,7 @@
 """Parts of images: a random one to train on, the middle to test on. What an image is enlarged by is white."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -20,5 +22,10 @@ def part_of(image: Array, key: Key, *, load: int, pad: int, side: int) -> Array:
 
 def middle_of(image: Array, *, load: int, pad: int, side: int) -> Array:
     """The middle of each framed image: uint8 [b, s, s, c] -> [b, side, side, c]"""
-    edge = (load + 2 * pad - side) // 2
-    return framed(image, load, pad)[:, edge : edge + side, edge : edge + side]
+    return middle(framed(image, load, pad), side)
+
+
+def middle(images: Any, side: int) -> Any:
+    """A square, of NumPy's arrays as a view: [n, h, w, c] -> [n, side, side, c]"""
+    top, left = ((size - side) // 2 for size in images.shape[1:3])
+    return images[:, top : top + side, left : left + side]

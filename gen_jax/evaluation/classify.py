@@ -19,6 +19,7 @@ from flax import traverse_util
 from safetensors import numpy as safetensors
 
 from gen_jax import cache
+from gen_jax.chunks import by_chunks
 from gen_jax.errors import DataError
 from gen_jax.types import Array, Key
 
@@ -168,11 +169,8 @@ def _forward(network: Network, params: Any, images: Array) -> Any:
 
 
 def _see(network: Network, params: Any, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and features, chunk by chunk; the last one is filled up, so that one program serves all."""
-    filled = np.pad(images, ((0, -len(images) % CHUNK), (0, 0), (0, 0), (0, 0)))
-    seen = [_forward(network, params, filled[i : i + CHUNK]) for i in range(0, len(filled), CHUNK)]
-    logits, features = (np.concatenate(parts)[: len(images)] for parts in zip(*seen, strict=True))
-    return logits, features
+    """Logits and features."""
+    return by_chunks(partial(_forward, network, params), images, size=CHUNK)
 
 
 def _images(images: Any) -> np.ndarray:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from gen_jax.chunks import by_chunks
 from gen_jax.data.arrays import Block
 from gen_jax.data.fetch import Way
 from gen_jax.errors import DataError
@@ -124,10 +125,7 @@ def lpips(a: Any, b: Any, net: Name = "alex") -> np.ndarray:
         )
     if not (np.abs(a) <= 1.001).all() or not (np.abs(b) <= 1.001).all():  # NaN is refused too
         raise DataError("Some pixels are not in [-1, 1], but a perceptual distance is for such alone: rescale them.")
-    filled = [np.pad(images, ((0, -len(a) % CHUNK), (0, 0), (0, 0), (0, 0))) for images in (a, b)]
-    rows = range(0, len(filled[0]), CHUNK)
-    parts = [distances(_loaded(net), *(images[i : i + CHUNK] for images in filled), network) for i in rows]
-    return np.concatenate([np.zeros(0, np.float32), *parts])[: len(a)]
+    return by_chunks(lambda a, b: distances(_loaded(net), a, b, network), a, b, size=CHUNK)
 
 
 @functools.cache

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from gen_jax.chunks import by_chunks
 from gen_jax.data.arrays import Block
 from gen_jax.data.fetch import Way
 from gen_jax.errors import DataError
@@ -112,25 +113,23 @@ def seen(params: Params, images: Array, side: int) -> tuple[Array, Array]:
 
 def features(images: Any) -> np.ndarray:
     """Images with values in [-1, 1], resized to 224 x 224: [n, h, w, 3] -> float32 [n, 2048]"""
-    return _see(images)[0]
+    return see(images)[0]
 
 
 def classes(images: Any) -> np.ndarray:
     """The logits of ImageNet's classes: [n, h, w, 3] -> float32 [n, 1000]"""
-    return _see(images)[1]
+    return see(images)[1]
 
 
-def _see(images: Any) -> tuple[np.ndarray, np.ndarray]:
+def see(images: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Both of these."""
     images = np.asarray(images, np.float32)
     if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape or not (np.abs(images) <= 1.001).all():
         raise DataError(
             f"Images have shape {list(images.shape)}, but must be [n, h, w, 3], not empty, with values in [-1, 1]: "
             "rescale them."
         )
-    filled = np.pad(images, ((0, -len(images) % CHUNK), (0, 0), (0, 0), (0, 0)))
-    parts = [seen(_loaded(), filled[i : i + CHUNK], SIDE) for i in range(0, len(filled), CHUNK)]
-    found, logits = (np.concatenate(each)[: len(images)] for each in zip(*parts, strict=True))
-    return found, logits
+    return by_chunks(lambda images: seen(_loaded(), images, SIDE), images, size=CHUNK)
 
 
 @functools.cache

@@ -62,11 +62,6 @@ def test_symbols_are_drawn_by_each_vendor():
     assert (given.label[:n] == given.label[n : 2 * n]).all() and len(set(given.label)) == n
 
 
-def test_the_middle():
-    image = np.arange(36).reshape(1, 6, 6, 1)
-    assert captioned.middle(image, 2)[0, :, :, 0].tolist() == [[14, 15], [20, 21]]
-
-
 def test_photographs_that_tfds_has_prepared(monkeypatch):
     """Several captions each, and no label, as of COCO; or one caption and a label, as of birds."""
     asked = []

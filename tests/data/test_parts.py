@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.data.parts import framed, middle_of, part_of
+from gen_jax.data.parts import framed, middle, middle_of, part_of
 
 IMAGE = np.arange(1, 17, dtype=np.uint8).reshape(1, 4, 4, 1)
 VALUES = IMAGE.astype(np.float32) / 127.5 - 1
@@ -35,3 +35,8 @@ def test_each_part_of_a_frame_and_its_mirror_image_is_drawn():
     assert (near.sum(1) == 1).all()
     counts = near.sum(0)
     assert counts.min() > 0 and np.abs(counts - 400 / 18).max() < 5 * np.sqrt(400 / 18)
+
+
+def test_the_middle():
+    image = np.arange(36).reshape(1, 6, 6, 1)
+    assert middle(image, 2)[0, :, :, 0].tolist() == [[14, 15], [20, 21]]
