@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,18 +90,18 @@ class Checkpoints:
         """The directories of steps, newest first, good or not."""
         return sorted((p for p in self.directory.glob("step-*") if p.name[5:].isdigit()), reverse=True)
 
-    def restore(self, target: T, say: Any) -> tuple[T, dict[str, Any]] | None:
-        """The newest good (state, seal), in the shapes and places of `target`; None where nothing was ever saved."""
+    def restore(self, target_of: Callable[[int], T], say: Any) -> tuple[T, dict[str, Any]] | None:
+        """The newest good (state, seal), in the shapes and places of its step's target; None if nothing was saved."""
         from orbax.checkpoint import v1 as ocp
 
-        spec = tree_spec(target)
         for unfinished in self.directory.glob("*.orbax-checkpoint-tmp*"):  # a save that was killed
             shutil.rmtree(unfinished, ignore_errors=True)
         passed: dict[Path, str] = {}
         for path in self.steps():
             try:
                 seal = _verified(path)
-                if seal["tree"] != spec:
+                target = target_of(seal["step"])
+                if seal["tree"] != (spec := tree_spec(target)):
                     raise CheckpointError(_tree_difference(seal["tree"], spec))
                 state = ocp.load(path, target)
             except (CheckpointError, OSError, ValueError, KeyError) as error:

@@ -112,7 +112,7 @@ NOT_LEARNT = ("run.dir", "run.data", "run.keep", "run.resident_megabytes", "run.
 
 
 class Experiment(Protocol):
-    """What an experiment file provides."""
+    """What an experiment file provides; one that plays in stages has `stages(config) -> tuple[game.Stage, ...]` too."""
 
     __name__: str
     __doc__: str | None

@@ -48,11 +48,21 @@ class Game(NamedTuple):
     step: Callable[[State, Batch], tuple[State, Metrics]]
 
 
+class Stage(NamedTuple):
+    """A part of a run, from step `first` on, with a game of its own on the same networks."""
+
+    first: int
+    game: Game
+    batch_size: int
+    begin: Callable[[State], State]  # what happens to the state that the stage before has left
+
+
 class Trained(NamedTuple):
     """A module with its weights: `trained(function, *args)` is the compiled `function(bound module, *args)`."""
 
     module: nn.Module
     variables: dict[str, Any]
+    step: int = 0  # how many steps it was trained for
 
     def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
         return _apply(self.module, function, self.variables, *args)
@@ -65,7 +75,16 @@ def _apply(module: nn.Module, function: Callable[..., Any], variables: dict[str,
 
 def trained(module: nn.Module, state: State) -> Trained:
     """The module with the averaged weights where the game keeps an average, and the current ones elsewhere."""
-    return Trained(module, {"params": {**state.params, **state.average}, **state.variables})
+    return Trained(module, {"params": {**state.params, **state.average}, **state.variables}, int(state.step))
+
+
+def afresh(players: Mapping[str, Player]) -> Callable[[State], State]:
+    """The same state for players whose optimizers remember nothing yet."""
+
+    def begin(state: State) -> State:
+        return state.replace(optimizers={n: p.optimizer.init(_own(state.params, p)) for n, p in players.items()})
+
+    return begin
 
 
 def make(
@@ -96,10 +115,9 @@ def make(
             if not isinstance(getattr(model, name, None), nn.Module):
                 kind, known = type(model).__name__, sorted(params)
                 raise ValueError(f"'{name}' is moved or averaged but is no network of {kind}, which has {known}")
-        optimizers = {name: player.optimizer.init(_own(params, player)) for name, player in players.items()}
         # A shared buffer cannot be donated twice.
         copies = jax.tree.map(jnp.copy, {name: params[name] for name in decays})
-        return State(jnp.zeros((), jnp.int32), lives, params, variables, optimizers, copies)
+        return afresh(players)(State(jnp.zeros((), jnp.int32), lives, params, variables, {}, copies))
 
     def turn(name: str, state: State, batch: Batch, key: Key, at: State) -> tuple[State, Metrics]:
         """One player's move from `state`, along the gradient at `at`."""
@@ -143,7 +161,7 @@ def make(
                 )
             metrics |= {**new, FINITE: metrics[FINITE] * new[FINITE]}
         averages = {n: optax.incremental_update(state.params[n], state.average[n], 1 - d) for n, d in decays.items()}
-        return state.replace(step=state.step + 1, average=averages), metrics
+        return state.replace(step=state.step + 1, average={**state.average, **averages}), metrics
 
     return Game(init, step)
 

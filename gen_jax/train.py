@@ -3,28 +3,30 @@
 Between the steps of a chunk nothing happens on the host, and while the device computes a chunk the host writes the line
 of the one before. Where a checkpoint is due, the line of its step is written after it, from numbers that its seal
 holds: whenever a run is killed, the resumed one leaves the same metrics.jsonl, bit for bit.
+
+A run may have stages, each with a game and a batch size of its own on the same networks: a change of stage is saved and
+resumed as any step is.
 """
 
 import contextlib
+import functools
 import importlib
 import itertools
 import json
 import logging
 import sys
-import time
-from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax import cache, directory, files, game, images, sharding
+from gen_jax import cache, directory, files, game, images, programs, sharding
 from gen_jax.checkpoint import Checkpoints
 from gen_jax.config import Experiment, command_line
 from gen_jax.data import pipeline
 from gen_jax.errors import NonFiniteError, UserError
-from gen_jax.game import FINITE, Game, State
+from gen_jax.game import FINITE, Game, Stage, State
 from gen_jax.interrupts import Interrupts
 from gen_jax.journal import Journal, read_lines
 from gen_jax.types import Key
@@ -39,11 +41,17 @@ class Loop:
         self.experiment, self.config, self.run = experiment, config, config.run
         self.path = config.run.dir or directory.default(experiment, preset, config)
         self.mesh = sharding.mesh(self.run.devices)
-        sharding.check_batch(self.mesh, config.batch_size)
+        self.game: Game = experiment.game(config)
+        own = getattr(experiment, "stages", None)
+        alone = Stage(0, self.game, config.batch_size, lambda state: state)
+        self.stages: tuple[Stage, ...] = own(config) if own else (alone,)
+        for stage in self.stages:
+            sharding.check_batch(self.mesh, stage.batch_size)
         self.interrupts = stack.enter_context(Interrupts())
         stack.enter_context(directory.claim(self.path))
         self.data = pipeline.load(experiment.source(config), self.run.data)
-        pipeline.check_batch(self.data.train, config.batch_size)
+        for stage in self.stages:
+            pipeline.check_batch(self.data.train, stage.batch_size)
         directory.describe(self.path, experiment, preset, config)
         self.environment = directory.environment(self.mesh.size)
         files.replace(self.path / "env.json", json.dumps(self.environment, indent=1))
@@ -52,13 +60,15 @@ class Loop:
         self.checkpoints = Checkpoints(self.path / "checkpoints", keep=self.run.keep, environment=self.environment)
         stack.callback(self.checkpoints.close)
         self.module = experiment.model(config)
-        self.game: Game = experiment.game(config)
         self.born, self.order, self.judge = jax.random.split(jax.random.key(self.run.seed), 3)
 
     def start(self) -> tuple[int, State]:
         """The newest good checkpoint, or the first state; (step, state)."""
-        state = _first(self.game, self.data, self.born, self.config.batch_size, self.mesh)
-        restored = self.checkpoints.restore(jax.tree.map(_place, state), self.journal.say)
+        one = self.game._replace(init=lambda key, batch: self.stages[0].begin(self.game.init(key, batch)))
+        state = _first(one, self.data, self.born, self.config.batch_size, self.mesh)
+        self.shapes = jax.tree.map(programs.place, state)
+        played = functools.partial(programs.stage_of, self.stages)
+        restored = self.checkpoints.restore(lambda step: self.states(played(step)), self.journal.say)
         if restored is None:
             self.journal.resume(0)
             count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
@@ -78,6 +88,13 @@ class Loop:
             means = {name: np.nan if value is None else value for name, value in seal["record"].items()}
             self.speak(step, state, means)
         return step, state
+
+    def states(self, stage: int) -> State:
+        """Shapes and places of the state in a stage."""
+        if stage == 0:
+            return self.shapes
+        shapes, where = jax.eval_shape(self.stages[stage].begin, self.shapes), sharding.everywhere(self.mesh)
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), shapes)
 
     def passed(self, every: int, step: int) -> bool:
         """Whether a multiple of `every` lies in the chunk that ended at `step`, or the run ended."""
@@ -116,6 +133,21 @@ class Loop:
             images.save(self.path / "samples" / f"{name}-step-{step:08d}.png", picture)
             self.journal.image(name, picture, step)
 
+    def playing(self, step: int, stack: contextlib.ExitStack) -> programs.Programs:
+        """What plays the chunks from `step` on."""
+        made = programs.Programs(
+            self.stages,
+            self.data,
+            programs.chunks(self.stages, step, self.config.steps, self.run.log_every),
+            key=self.order,
+            mesh=self.mesh,
+            states=self.states,
+            resident=pipeline.megabytes(self.data.train) <= self.run.resident_megabytes,
+            journal=self.journal,
+        )
+        stack.callback(made.close)
+        return made
+
     def finish(self) -> None:
         """The page, and where everything is."""
         from gen_jax import report
@@ -144,10 +176,10 @@ def run(experiment: Experiment, preset: str, config: Any, *, until: int | None =
     with contextlib.ExitStack() as stack:
         loop = Loop(experiment, preset, config, stack)
         step, state = loop.start()
-        advance = _advance(loop, step)
+        chunks = loop.playing(step, stack)
         pending: tuple[int, Any] | None = None
         while step < config.steps:
-            state, metrics = advance(state)
+            state, metrics = chunks.advance(state)
             if pending:  # while the device works
                 loop.journal.line(pending[0], _means(loop.journal, *pending))
             step, pending = step + len(metrics[FINITE]), None
@@ -162,53 +194,6 @@ def run(experiment: Experiment, preset: str, config: Any, *, until: int | None =
         return state
 
 
-def _chunks(step: int, steps: int, length: int) -> Iterator[tuple[int, int]]:
-    """(first step, number of steps) from `step` to the end; chunks begin at multiples of `length`."""
-    while step < steps:
-        count = min(length - step % length, steps - step)
-        yield step, count
-        step += count
-
-
-def _advance(loop: Loop, step: int) -> Callable[[State], tuple[State, Any]]:
-    """The function that plays the next chunk; its program is compiled once for each length of chunk."""
-    train, batch_size, mesh, key = loop.data.train, loop.config.batch_size, loop.mesh, loop.order
-    apart = loop.data.apart
-    chunks = list(_chunks(step, loop.config.steps, loop.run.log_every))
-    fits = pipeline.megabytes(train) <= loop.run.resident_megabytes
-    if fits:
-        raw = sharding.replicate(dict(train), mesh)
-        batch_of = pipeline.resident(train, loop.data.prepare, batch_size=batch_size, apart=apart)
-        inputs: Iterator[Any] = (raw for _ in chunks)
-    else:
-        batch_of = pipeline.streamed(loop.data.prepare)
-        inputs = pipeline.stream(train, key, iter(chunks), batch_size=batch_size, apart=apart)
-    place = (lambda raw: raw) if fits else (lambda raw: jax.device_put(raw, sharding.split(mesh, 1)))
-
-    def play(state: State, raw: Any, first: Any, key: Key, count: int) -> tuple[State, Any]:
-        def batch(step: Any) -> Any:
-            return sharding.split_batch(batch_of(raw, key, step, first), mesh)
-
-        return game.steps(loop.game, state, batch, count)
-
-    everywhere = sharding.everywhere(mesh)
-    compiled = jax.jit(play, static_argnums=4, donate_argnums=0, out_shardings=everywhere)
-    programs: dict[int, Any] = {}
-    plan = iter(chunks)
-
-    def advance(state: State) -> tuple[State, Any]:
-        (first, count), raw = next(plan), place(next(inputs))
-        arguments = (state, raw, jnp.int32(first), key)
-        if count not in programs:
-            before = time.monotonic()
-            programs[count] = compiled.lower(*arguments, count).compile()
-            loop.journal.say(f"Compiled a chunk of {count} steps in {time.monotonic() - before:.1f} s.")
-            loop.journal.restart(first)
-        return programs[count](*arguments)
-
-    return advance
-
-
 def _first(game: Game, data: pipeline.Data, key: Key, batch_size: int, mesh: Any) -> State:
     """The state before the first step; the shapes of the networks come from a batch of the data."""
 
@@ -219,10 +204,6 @@ def _first(game: Game, data: pipeline.Data, key: Key, batch_size: int, mesh: Any
     whole = data.birth(data.train)
     raw = {name: np.asarray(array[:batch_size]) for name, array in data.train.items()}
     return jax.jit(init, out_shardings=sharding.everywhere(mesh))(raw, key)
-
-
-def _place(leaf: Any) -> Any:
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
 
 
 @jax.jit

@@ -56,7 +56,7 @@ def equal(a, b):
 
 def test_the_newest_step_comes_back_bit_for_bit_and_only_two_are_kept(checkpoints):
     assert [path.name for path in checkpoints.steps()] == ["step-000000003", "step-000000002"]
-    state, seal = checkpoints.restore(target(), print)
+    state, seal = checkpoints.restore(lambda step: target(), print)
     assert equal(state, state_of(3))
     assert (seal["step"], seal["record"], seal["environment"]) == (3, {"loss": 3.0}, {"jaxlib": "x"})
     assert jax.tree.structure(state) == jax.tree.structure(target())
@@ -91,7 +91,7 @@ def test_any_damage_to_any_file_falls_back_one_step_and_says_why(checkpoints, ki
     for name in names:
         DAMAGE[kind](newest / name)
         said = []
-        state, seal = checkpoints.restore(target(), said.append)
+        state, seal = checkpoints.restore(lambda step: target(), said.append)
         assert seal["step"] == 2 and equal(state, state_of(2)), name
         assert len(said) == 1 and "step-000000003" in said[0] and (name in said[0] or name == SEAL), said
         assert len(list(newest.parent.glob("bad-*"))) == 1
@@ -101,14 +101,14 @@ def test_any_damage_to_any_file_falls_back_one_step_and_says_why(checkpoints, ki
 
 def test_an_extra_file_is_not_part_of_a_checkpoint(checkpoints):
     (checkpoints.steps()[0] / "state" / "stray").write_text("x")
-    assert checkpoints.restore(target(), print)[1]["step"] == 2
+    assert checkpoints.restore(lambda step: target(), print)[1]["step"] == 2
 
 
 def test_a_whole_step_under_another_name_is_refused(checkpoints):
     newest, older = checkpoints.steps()
     shutil.copytree(older, newest.with_name("step-000000009"))
     said = []
-    assert checkpoints.restore(target(), said.append)[1]["step"] == 3
+    assert checkpoints.restore(lambda step: target(), said.append)[1]["step"] == 3
     assert said == ["Passing over checkpoint step-000000009: its seal is of step 2."]
 
 
@@ -118,35 +118,35 @@ def test_where_all_are_bad_nothing_starts_afresh(checkpoints):
     with pytest.raises(
         CheckpointError, match=r"No good checkpoint is left .*step-000000003.*step-000000002.*another --run\.dir"
     ):
-        checkpoints.restore(target(), lambda text: None)
+        checkpoints.restore(lambda step: target(), lambda text: None)
     assert CheckpointError.exit_code == 74
 
 
 def test_where_nothing_was_saved_there_is_nothing_to_restore(tmp_path):
-    assert Checkpoints(tmp_path, keep=1, environment={}).restore(target(), print) is None
+    assert Checkpoints(tmp_path, keep=1, environment={}).restore(lambda step: target(), print) is None
 
 
 def test_another_tree_is_refused_by_its_path(checkpoints):
     other = {**target(), "step": jax.ShapeDtypeStruct((2,), jnp.int32)}
     with pytest.raises(CheckpointError, match=r"its state has \['step'\] as int32\[\], this program has int32\[2\]"):
-        checkpoints.restore(other, lambda text: None)
+        checkpoints.restore(lambda step: other, lambda text: None)
 
 
 def test_a_save_that_was_killed_is_swept_away(checkpoints):
     unfinished = checkpoints.directory / "step-000000004.orbax-checkpoint-tmp"
     unfinished.mkdir()
-    assert checkpoints.restore(target(), print)[1]["step"] == 3
+    assert checkpoints.restore(lambda step: target(), print)[1]["step"] == 3
     assert not unfinished.exists()
 
 
 def test_saving_goes_on_after_a_fall_back_and_keeps_the_good_ones(checkpoints):
     flip(checkpoints.steps()[0] / SEAL)
-    checkpoints.restore(target(), lambda text: None)
+    checkpoints.restore(lambda step: target(), lambda text: None)
     checkpoints.keep = 1
     checkpoints.save(3, state_of(30), {})
     checkpoints.wait()
     assert [path.name for path in checkpoints.steps()] == ["step-000000003"]
-    assert equal(checkpoints.restore(target(), print)[0], state_of(30))
+    assert equal(checkpoints.restore(lambda step: target(), print)[0], state_of(30))
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

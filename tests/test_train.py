@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from experiments import vae
-from gen_jax import train
+from gen_jax import programs, train
 from gen_jax.checkpoint import Checkpoints
 from gen_jax.errors import Interrupted, InUseError, NonFiniteError, UserError
+from gen_jax.game import Stage
 from gen_jax.journal import Journal, read_lines
 from tests.test_experiments import leaves
 
@@ -198,7 +199,7 @@ def test_periods_fall_on_whole_chunks():
     loop = train.Loop.__new__(train.Loop)
     loop.config = dataclasses.replace(TINY, steps=95)
     loop.run = dataclasses.replace(TINY.run, log_every=10)
-    ends = [first + count for first, count in train._chunks(0, 95, 10)]
+    ends = [chunk.first + chunk.length for chunk in programs.chunks((Stage(0, None, 1, None),), 0, 95, 10)]
     assert ends == [*range(10, 91, 10), 95]
     assert [step for step in ends if loop.passed(25, step)] == [30, 50, 80, 95]
     assert [step for step in ends if loop.passed(0, step)] == [95]

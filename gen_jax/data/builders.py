@@ -6,6 +6,7 @@ Imported only while a set is prepared: what is prepared opens without TFDS.
 import contextlib
 import io
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,8 @@ def prepared(name: str, directories: Sequence[Path | None]) -> dict[str, Sequenc
             raise FileNotFoundError("it has no split")
         raise DataError(f"{tried[0]} holds no set that TFDS has prepared as array_record: name a version's directory.")
     known, _, detail = name.partition(":")
-    address = known if not detail else f"{known}:{detail}" if detail[0].isdigit() else f"{known}/{detail}"
+    version = re.fullmatch(r"\d+\.\d+\.\d+", detail)
+    address = known if not detail else f"{known}:{detail}" if version else f"{known}/{detail}"
     for directory in directories:
         place = str(directory or "TFDS's own directory ($TFDS_DATA_DIR, else ~/tensorflow_datasets)")
         with _failing(tried, place):

@@ -57,6 +57,20 @@ def distance(a: Moments, b: Moments) -> float:
     return max(float(squared), 0.0)  # below zero by rounding only: it is a squared distance
 
 
+def distances(a: Any, b: Any, seen_by: str) -> dict[str, float]:
+    """The squared Frechet distance and 1000 times the kernel distance, under names with that of the feature map."""
+    found = distance(moments(a), moments(b)), 1000 * squared_discrepancy(a, b)
+    return dict(zip(units(seen_by), found, strict=True))
+
+
+def units(seen_by: str) -> dict[str, str]:
+    """What `distances` gives."""
+    return {
+        f"frechet_{seen_by}": f"squared Frechet distance of features by {seen_by}, which few images make larger",
+        f"kid_{seen_by}": f"1000 times the kernel distance of features by {seen_by}",
+    }
+
+
 class KernelDistance(NamedTuple):
     """Mean and standard deviation over subsets."""
 

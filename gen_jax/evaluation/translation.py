@@ -24,9 +24,7 @@ ERROR = "mean absolute error, of 255"
 TO_PARTNERS = {"l1": ERROR, "ssim": "structural similarity", "top_1": NEAREST, "top_5": NEAREST + " 5"}
 PERCEIVED = {
     "lpips_alex": "LPIPS 0.1, by AlexNet, as many as test/perceived",
-    f"frechet_{resnet.NAME}": "squared Frechet distance of ResNet-50's features of as many as test/perceived, which "
-    "few images make larger",
-    f"kid_{resnet.NAME}": "1000 times the kernel distance of ResNet-50's features of as many as test/perceived",
+    **{name: f"{unit}; as many as test/perceived" for name, unit in frechet.units(resnet.NAME).items()},
 }
 PAIRING = {  # what Atoms.judged gives
     "fits": "1 if the atoms go one to one to atoms of their mass",
@@ -89,17 +87,9 @@ def judged(true: Images, made: Images, *, perceived: int, paired: bool = True) -
                 found["lpips_alex"] = float(lpips(image[some], true[name][some]).mean())
             if perceived:
                 seen = features[other] if which else resnet.features(image[some])
-                found |= distances(seen, features[name])
+                found |= frechet.distances(seen, features[name], resnet.NAME)
             metrics |= {f"{kind}_{name}{which}": value for kind, value in found.items()}
     return metrics
-
-
-def distances(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
-    """Between two sets by ResNet-50's features: [n, d], [m, d]"""
-    return {
-        f"frechet_{resnet.NAME}": frechet.distance(frechet.moments(a), frechet.moments(b)),
-        f"kid_{resnet.NAME}": 1000 * frechet.squared_discrepancy(a, b),
-    }
 
 
 def units(a: str, b: str, *, paired: bool = True) -> dict[str, str]:

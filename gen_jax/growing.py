@@ -1,0 +1,281 @@
+"""Networks that grow: a generator and a critic with a part for each side from 4 pixels up (Karras et al. 2018).
+
+Each part is a network of its own, named by its side, so that a player moves those that are in use and no other. While
+a side fades in, the image of the side below is blended with the new one, in both networks. Upsampling is by nearest
+neighbours and downsampling by averages; either is one with the convolution beside it, which is exact and cheaper.
+"""
+
+import dataclasses
+import math
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gen_jax.config import Checked, Count
+from gen_jax.convolutions import conv, conv_transpose
+from gen_jax.layers import BatchNorm
+from gen_jax.types import Array, Key
+
+FIRST = 4  # pixels, the smallest side
+
+
+@dataclasses.dataclass(frozen=True)
+class Style(Checked):
+    """What the configurations of the paper's Table 1 differ in."""
+
+    equalized: bool = True
+    """Weights from N(0, 1), scaled at run time (section 4.1); else from He's initialiser."""
+    pixel_norm: bool = True
+    """In the generator, after each layer (section 4.2)."""
+    sphere: bool = True
+    """Latents are scaled to the hypersphere, by the same formula."""
+    leaky: bool = True
+    """The generator's ReLU."""
+    batch_norm: bool = False
+    """In the generator."""
+    layer_norm: bool = False
+    """In the critic."""
+    tanh: bool = False
+    """The generator's output; else it is linear."""
+    variation: Literal["deviation", "discrimination", "none"] = "deviation"
+    """What the critic is told of the whole batch: its standard deviation (section 3), or Salimans et al.'s features."""
+    group: Count = 16
+    """Images, at most, whose deviation is taken together."""
+
+
+def sides(last: int, first: int = FIRST) -> tuple[int, ...]:
+    """4, 8 ... last."""
+    return tuple(first * 2**i for i in range((last // first).bit_length()))
+
+
+def doubled(x: Array) -> Array:
+    """Each pixel four times: [b, h, w, c] -> [b, 2h, 2w, c]."""
+    return x.repeat(2, 1).repeat(2, 2)
+
+
+def averaged(x: Array, side: int) -> Array:
+    """Means of squares of pixels: [b, h, h, c] -> [b, side, side, c]."""
+    b, h, _, c = x.shape
+    return x if h == side else x.reshape(b, side, h // side, side, h // side, c).mean((2, 4))
+
+
+def blended(old: Array, new: Array, fade: Array) -> Array:
+    """The old one at 0, the new one at 1, exactly."""
+    return (1 - fade) * old + fade * new
+
+
+def pixel_norm(x: Array) -> Array:
+    """The features of each pixel over their root mean square (section 4.2): [..., c] -> the same."""
+    return x * jax.lax.rsqrt((x**2).mean(-1, keepdims=True) + 1e-8)
+
+
+def deviation(x: Array, group: int) -> Array:
+    """Minibatch standard deviation (section 3): [b, h, w, c] -> [b, h, w, c + 1].
+
+    Over groups of `group` images, or of all if these are fewer, then averaged over places and features.
+    """
+    b, *rest = x.shape
+    group = min(group, b)
+    groups = x.reshape(group, b // group, *rest)  # a group is every (b / group)-th image
+    centred = groups - groups.mean(0, keepdims=True)
+    spread = jnp.sqrt((centred**2).mean(0) + 1e-8).mean((1, 2, 3))  # [b / group]
+    tiled = jnp.tile(spread, group).reshape(b, 1, 1, 1)
+    return jnp.concatenate([x, jnp.broadcast_to(tiled, (*x.shape[:3], 1))], -1)
+
+
+def weights(layer: nn.Module, shape: tuple[int, ...], gain: float, equalized: bool) -> Array:
+    """A kernel of He's deviation, gain / sqrt(fan-in), which is born with it or scaled to it at run time."""
+    scale = gain / math.sqrt(math.prod(shape[:-1]))
+    kernel = layer.param("kernel", nn.initializers.normal(1 if equalized else scale), shape)
+    return scale * kernel if equalized else kernel
+
+
+class Dense(nn.Module):
+    """[b, d] -> [b, features]"""
+
+    features: int
+    gain: float
+    equalized: bool
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        y = x @ weights(self, (x.shape[-1], self.features), self.gain, self.equalized)
+        return y + self.param("bias", nn.initializers.zeros, (self.features,))[None] if self.use_bias else y
+
+
+class Conv(nn.Module):
+    """[b, h, w, i] -> [b, h, w, features], [b, 2h, 2w, features] or [b, h / 2, w / 2, features]"""
+
+    features: int
+    size: int
+    equalized: bool
+    gain: float = math.sqrt(2)
+    step: Literal["up", "down", ""] = ""
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        kernel = weights(self, (self.size, self.size, x.shape[-1], self.features), self.gain, self.equalized)
+        if self.step:
+            # Doubling before a 3 x 3 kernel, or averaging after it, is a 4 x 4 one: its sums over 2 x 2 neighbours.
+            padded = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
+            kernel = padded[1:, 1:] + padded[1:, :-1] + padded[:-1, 1:] + padded[:-1, :-1]
+        if self.step == "up":
+            y = conv_transpose(x, kernel, strides=(2, 2), padding=((2, 2), (2, 2)))
+        elif self.step == "down":
+            y = conv(x, kernel / 4, strides=(2, 2), padding=((1, 1), (1, 1)))
+        else:
+            y = conv(x, kernel)
+        return y + self.param("bias", nn.initializers.zeros, (self.features,))[None, None, None] if self.use_bias else y
+
+
+class Discrimination(nn.Module):
+    """Minibatch discrimination (Salimans et al. 2016, section 3.2): [b, d] -> [b, d + kernels]."""
+
+    kernels: int = 100
+    size: int = 5
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        scale = nn.initializers.normal(x.shape[-1] ** -0.5)
+        m = jnp.einsum("bd,dks->bks", x, self.param("kernel", scale, (x.shape[-1], self.kernels, self.size)))
+        distances = jnp.abs(m[:, None] - m[None]).sum(-1)  # [b, b, kernels]
+        return jnp.concatenate([x, jnp.exp(-distances).sum(1) - 1], -1)
+
+
+class Block(nn.Module):
+    """Two layers of the generator, the first of which doubles the side, or maps the latents to 4 x 4."""
+
+    features: int
+    style: Style
+    first: bool
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        style, biased = self.style, not self.style.batch_norm
+        if self.first:
+            x = pixel_norm(x) if style.sphere else x
+            dense = Dense(self.features * FIRST**2, math.sqrt(2) / 4, style.equalized, use_bias=False)
+            x = dense(x).reshape(len(x), FIRST, FIRST, self.features)
+            if biased:
+                x = x + self.param("bias", nn.initializers.zeros, (self.features,))[None, None, None]
+        else:
+            x = Conv(self.features, 3, style.equalized, step="up", use_bias=biased)(x)
+        x = self.activated(x)
+        return self.activated(Conv(self.features, 3, style.equalized, use_bias=biased)(x))
+
+    def activated(self, x: Array) -> Array:
+        x = BatchNorm()(x) if self.style.batch_norm else x
+        x = nn.leaky_relu(x, 0.2) if self.style.leaky else nn.relu(x)
+        return pixel_norm(x) if self.style.pixel_norm else x
+
+
+class Image(nn.Module):
+    """toRGB: features to an image."""
+
+    channels: int
+    style: Style
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = Conv(self.channels, 1, self.style.equalized, gain=1)(x)
+        return nn.tanh(x) if self.style.tanh else x
+
+
+class Reading(nn.Module):
+    """fromRGB: an image to features, which the critic's first layer of its side reads."""
+
+    features: int
+    style: Style
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return nn.leaky_relu(Conv(self.features, 1, self.style.equalized)(x), 0.2)
+
+
+class Judging(nn.Module):
+    """Two layers of the critic, the second of which halves the side, or from 4 x 4 leads to the score: [b]."""
+
+    features: tuple[int, int]
+    style: Style
+    last: bool
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        style = self.style
+        if not self.last:
+            x = self.activated(Conv(self.features[0], 3, style.equalized)(x))
+            return self.activated(Conv(self.features[1], 3, style.equalized, step="down")(x))
+        x = deviation(x, style.group) if style.variation == "deviation" else x
+        x = self.activated(Conv(self.features[0], 3, style.equalized)(x)).reshape(len(x), -1)
+        x = nn.leaky_relu(Dense(self.features[1], math.sqrt(2), style.equalized)(x), 0.2)
+        x = Discrimination()(x) if style.variation == "discrimination" else x
+        return Dense(1, 1, style.equalized)(x).ravel()
+
+    def activated(self, x: Array) -> Array:
+        x = nn.LayerNorm(reduction_axes=(1, 2, 3), feature_axes=-1)(x) if self.style.layer_norm else x
+        return nn.leaky_relu(x, 0.2)
+
+
+class Growing(nn.Module):
+    """Both networks up to a side of `side` pixels; features of a side s are min(2 base / s, most)."""
+
+    side: int
+    channels: int
+    base: int
+    most: int
+    latents: int
+    style: Style = Style()
+
+    def setup(self) -> None:
+        every, style = sides(self.side), self.style
+        self.generator = {str(s): Block(self.features(s), style, s == FIRST) for s in every}
+        self.image = {str(s): Image(self.channels, style) for s in every}
+        self.critic = {str(s): Judging((self.features(s), self.features(s // 2)), style, s == FIRST) for s in every}
+        self.reading = {str(s): Reading(self.features(s), style) for s in every}
+
+    def features(self, side: int) -> int:
+        return min(2 * self.base // side, self.most)
+
+    def draw(self, key: Key, count: int) -> Array:
+        """Latents from N(0, I): [count, latents]."""
+        return jax.random.normal(key, (count, self.latents))
+
+    def generate(self, z: Array, side: int, fade: Array | None = None) -> Array:
+        """[b, latents] -> [b, side, side, channels]; with `fade` blended with what was there before this side."""
+        x, below = z, z
+        for s in sides(side):
+            x, below = self.generator[str(s)](x), x
+        image = self.image[str(side)](x)
+        if fade is None:
+            return image
+        return blended(doubled(self.image[str(side // 2)](below)), image, fade)
+
+    def score(self, x: Array, side: int, fade: Array | None = None) -> Array:
+        """[b, side, side, channels] -> [b]"""
+        features = self.reading[str(side)](x)
+        for s in reversed(sides(side)):
+            features = self.critic[str(s)](features)
+            if s == side and fade is not None:
+                old = self.reading[str(side // 2)](averaged(x, side // 2))
+                features = blended(old, features, fade)
+        return features
+
+    def born(self, z: Array) -> None:
+        """Call each network once, so that it has its weights."""
+        for s in sides(self.side):
+            fade = None if s == FIRST else jnp.zeros(())
+            self.score(self.generate(z, s, fade), s, fade)
+
+
+def networks(side: int, fading: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of those in use at a side: the generator's, and the critic's."""
+    inner, ends = sides(side), (side, side // 2) if fading else (side,)
+    drawing, judging = (
+        (*(f"{part}_{s}" for s in inner), *(f"{end}_{s}" for s in ends))
+        for part, end in (("generator", "image"), ("critic", "reading"))
+    )
+    return drawing, judging

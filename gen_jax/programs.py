@@ -1,0 +1,141 @@
+"""The programs of a run: one for each stage and length of chunk, compiled when it is first needed.
+
+The first program of the next stage is compiled by a thread while the stage before it plays.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax import game, sharding
+from gen_jax.data import pipeline
+from gen_jax.game import Stage, State
+from gen_jax.journal import Journal
+from gen_jax.types import Key
+
+STAGE = 1 << 16  # folded into the key of the order, with the number of a later stage; fields have smaller numbers
+
+
+class Chunk(NamedTuple):
+    """Steps that are played by one call of a program."""
+
+    stage: int  # its number
+    first: int
+    length: int
+
+
+def chunks(stages: tuple[Stage, ...], step: int, steps: int, length: int) -> list[Chunk]:
+    """From `step` to the end; they begin at multiples of `length`, and wherever a stage does."""
+    found, ends = [], [*(stage.first for stage in stages[1:]), steps]
+    for number, (stage, end) in enumerate(zip(stages, ends, strict=True)):
+        first = max(step, stage.first)
+        while first < end:
+            found.append(Chunk(number, first, min(length - first % length, end - first)))
+            first += found[-1].length
+    return found
+
+
+def stage_of(stages: tuple[Stage, ...], step: int) -> int:
+    """The number of the stage whose game has played when `step` steps are done; the first one before any."""
+    return max(i for i, stage in enumerate(stages) if i == 0 or stage.first < step)
+
+
+class Programs:
+    """Plays the chunks of a run, one call after another."""
+
+    def __init__(
+        self,
+        stages: tuple[Stage, ...],
+        data: pipeline.Data,
+        plan: list[Chunk],
+        *,
+        key: Key,
+        mesh: Any,
+        states: Callable[[int], State],  # of a stage: shapes and places
+        resident: bool,
+        journal: Journal,
+    ):
+        self.stages, self.data, self.mesh, self.states, self.journal = stages, data, mesh, states, journal
+        self.plan, self.resident = plan, resident
+        self.keys = [jax.random.fold_in(key, STAGE + i) if i else key for i in range(len(stages))]
+        self.raw = sharding.replicate(dict(data.train), mesh) if resident else None
+        self.inputs = itertools.repeat(self.raw) if resident else self._streamed()
+        whole = sharding.everywhere(mesh)
+        self.compiled = jax.jit(self._play, static_argnums=(4, 5), donate_argnums=0, out_shardings=whole)
+        self.begin = [jax.jit(stage.begin, donate_argnums=0, out_shardings=whole) for stage in stages]
+        self.made: dict[tuple[int, int], Future[Any]] = {}  # by stage and length
+        self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compile")
+        self.remaining = iter(plan)
+
+    def close(self) -> None:
+        """Wait for what is being compiled, and end the thread."""
+        self.worker.shutdown(cancel_futures=True)
+
+    def advance(self, state: State) -> tuple[State, Any]:
+        """The next chunk: the state after it, and the metrics of its steps."""
+        number, first, count = next(self.remaining)
+        stage, raw = self.stages[number], self._placed(next(self.inputs))
+        if number and first == stage.first:
+            state = self.begin[number](state)
+        fresh = (number, count) not in self.made
+        program = self._made(number, count).result()
+        if fresh:
+            self.journal.restart(first)
+        self.journal.batch_size = stage.batch_size
+        if following := next((chunk for chunk in self.plan if chunk.stage == number + 1), None):
+            self._made(following.stage, following.length)
+        return program(state, raw, jnp.int32(first), self.keys[number])
+
+    def _play(self, state: State, raw: Any, first: Any, key: Key, number: int, count: int) -> tuple[State, Any]:
+        stage = self.stages[number]
+        if self.resident:
+            size, apart = stage.batch_size, self.data.apart
+            batch_of = pipeline.resident(self.data.train, self.data.prepare, batch_size=size, apart=apart)
+        else:
+            batch_of = pipeline.streamed(self.data.prepare)
+
+        def batch(step: Any) -> Any:
+            return sharding.split_batch(batch_of(raw, key, step - stage.first, first - stage.first), self.mesh)
+
+        return game.steps(stage.game, state, batch, count)
+
+    def _made(self, number: int, count: int) -> "Future[Any]":
+        if (number, count) not in self.made:
+            self.made[number, count] = self.worker.submit(self._compile, number, count)
+        return self.made[number, count]
+
+    def _compile(self, number: int, count: int) -> Any:
+        before = time.monotonic()
+        if self.resident:
+            raw = jax.tree.map(place, self.raw)
+        else:
+            shape, where = (count, self.stages[number].batch_size), sharding.split(self.mesh, 1)
+            raw = {
+                name: jax.ShapeDtypeStruct((*shape, *array.shape[1:]), array.dtype, sharding=where)
+                for name, array in self.data.train.items()
+            }
+        arguments = (self.states(number), raw, jnp.int32(0), self.keys[number])
+        program = self.compiled.lower(*arguments, number, count).compile()
+        of = f" of stage {number + 1}" if len(self.stages) > 1 else ""
+        self.journal.say(f"Compiled a chunk of {count} steps{of} in {time.monotonic() - before:.1f} s.")
+        return program
+
+    def _streamed(self) -> Iterator[Any]:
+        for number, own in itertools.groupby(self.plan, lambda chunk: chunk.stage):
+            stage = self.stages[number]
+            shifted = iter([(chunk.first - stage.first, chunk.length) for chunk in own])
+            size, apart = stage.batch_size, self.data.apart
+            yield from pipeline.stream(self.data.train, self.keys[number], shifted, batch_size=size, apart=apart)
+
+    def _placed(self, raw: Any) -> Any:
+        return raw if self.resident else jax.device_put(raw, sharding.split(self.mesh, 1))
+
+
+def place(leaf: Any) -> Any:
+    """Shape, type and place of an array."""
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)

@@ -1,0 +1,196 @@
+"""Progressive GAN: objectives by hand, the plan of growing, what a change of stage does, and what is refused."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import progan
+from gen_jax import config as configs
+from gen_jax.data import emoji, pipeline
+from gen_jax.errors import UserError
+from gen_jax.game import Trained
+from tests.test_experiments import leaves
+
+TINY = progan.PRESETS["tiny"][1]
+FADING = progan.Level(10, 20, 8, True, 8, 1e-3)
+
+
+class Linear:
+    """Images are z times a factor; the score is the sum of an image times a slope for each pixel, and a constant."""
+
+    def __init__(self, factor, slope, constant=0.0):
+        self.factor, self.slope, self.constant = factor, slope, constant
+
+    def draw(self, key, count):
+        return jax.random.normal(key, (count, 1))
+
+    def generate(self, z, side, fade):
+        return self.factor * jnp.broadcast_to(z[:, :, None, None], (len(z), side, side, 1))
+
+    def score(self, x, side, fade):
+        assert x.shape[1] == side
+        return self.constant + self.slope * x.sum((1, 2, 3))
+
+
+def batch(n=6, side=8, step=0):
+    x = jax.random.normal(jax.random.key(3), (n, side, side, 1))
+    return {"x": x, "step": jnp.int32(step)}
+
+
+@pytest.mark.parametrize(("gamma", "drift"), [(1.0, 0.0), (4.0, 0.001)])
+def test_the_critic_s_loss_by_hand(gamma, drift):
+    config = dataclasses.replace(TINY, slope=gamma, drift=drift)
+    level, given = progan.levels(config)[-1], batch()
+    model, key = Linear(0.7, 0.3, 0.2), jax.random.key(1)
+    loss, metrics = progan.judging(model, given, key, config=config, level=level)
+    z = jax.random.normal(jax.random.split(key)[0], (6, 1))
+    real, fake = 0.2 + 0.3 * given["x"].sum((1, 2, 3)), 0.2 + 0.3 * 0.7 * 64 * z[:, 0]
+    penalty = (0.3 * 8 / gamma - 1) ** 2  # the slope's length over 64 pixels
+    expected = fake.mean() - real.mean() + 10 * penalty + drift * (real**2).mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+    np.testing.assert_allclose(metrics["penalty"], penalty, rtol=1e-4)
+    ours, _ = progan.drawing(model, given, key, config=config, level=level)
+    z = jax.random.normal(key, (6, 1))
+    np.testing.assert_allclose(ours, -(0.2 + 0.3 * 0.7 * 64 * z[:, 0]).mean(), rtol=1e-4)
+
+
+def test_least_squares_by_hand():
+    config = dataclasses.replace(TINY, loss="lsgan", lambda_gp=0, drift=0)
+    level, given, key = progan.levels(config)[-1], batch(), jax.random.key(1)
+    model = Linear(0.01, 0.02)
+    loss, metrics = progan.judging(model, given, key, config=config, level=level)
+    z = jax.random.normal(jax.random.split(key)[0], (6, 1))
+    real, fake = 0.02 * given["x"].sum((1, 2, 3)), 0.02 * 0.01 * 64 * z[:, 0]
+    np.testing.assert_allclose(loss, ((real - 1) ** 2).mean() + (fake**2).mean(), rtol=1e-5)
+    assert {*metrics} == {"distance"}
+    ours, _ = progan.drawing(model, given, key, config=config, level=level)
+    np.testing.assert_allclose(ours, ((0.02 * 0.01 * 64 * jax.random.normal(key, (6, 1)) - 1) ** 2).mean(), rtol=1e-5)
+
+
+def test_the_new_side_fades_in_linearly_and_the_code_holds_it_for_four_steps():
+    steps = jnp.arange(10, 20)
+    np.testing.assert_allclose([FADING.fade(step, 1) for step in steps], np.arange(10) / 10, atol=1e-7)
+    held = [0, 0, 0, 0, 0.4, 0.4, 0.4, 0.4, 0.8, 0.8]
+    np.testing.assert_allclose([FADING.fade(step, 4) for step in steps], held, atol=1e-7)
+    assert FADING._replace(fading=False).fade(jnp.int32(3), 1) is None
+
+
+def test_real_images_fade_too():
+    x = batch(side=16)["x"]
+    coarse = progan.doubled(progan.averaged(x, 4))
+    fine = progan.averaged(x, 8)
+    for fade in (0.0, 0.25, 1.0):
+        got = progan.shown(x, 8, jnp.float32(fade))
+        np.testing.assert_allclose(got, (1 - fade) * coarse + fade * fine, atol=1e-6)
+    np.testing.assert_array_equal(progan.shown(x, 8, None), fine)
+
+
+def test_the_plans_of_the_paper_and_of_the_code():
+    paper = progan.levels(progan.PRESETS["celeb_a_hq"][1])
+    assert [level.side for level in paper if not level.fading] == [4, 8, 16, 32, 64, 128, 256, 512, 1024]
+    sizes = {level.side: level.batch_size for level in paper}
+    assert sizes == {**dict.fromkeys((4, 8, 16, 32, 64, 128), 16), 256: 14, 512: 6, 1024: 3}
+    images = [(level.end - level.first) * level.batch_size for level in paper]
+    wanted = [800_000] * 16 + [19_000_000 - 16 * 800_000]
+    assert all(0 <= have - want < level.batch_size for have, want, level in zip(images, wanted, paper, strict=True))
+    assert [level.first for level in paper[1:]] == [level.end for level in paper[:-1]] and paper[0].first == 0
+    two = {level.side: (level.batch_size, level.rate) for level in progan.levels(progan.PRESETS["celeb_a_hq_v2"][1])}
+    assert (two[4], two[32], two[512], two[1024]) == ((128, 1e-3), (64, 1e-3), (4, 1e-3), (4, 1.5e-3))
+    (alone,) = progan.levels(progan.PRESETS["a"][1])
+    assert (alone.side, alone.fading, alone.end * alone.batch_size) == (32, False, 10_000_000)
+
+
+def test_what_a_row_of_the_table_adds():
+    rows = {row: config for row, (_, config) in progan.ROWS.items()}
+
+    def change(before, after):
+        a, b = (dict(configs.flatten(rows[row])) for row in (before, after))
+        return {name.removeprefix("style."): b[name] for name in a if a[name] != b[name]}
+
+    assert change("a", "b") == {"start": 4}
+    assert change("b", "c") == {"batches": [16], "smoothing": 0.999}
+    assert {"batch_norm", "layer_norm", "tanh", "critics", "b2", "drift", "latents"} < {*change("c", "d")}
+    assert change("d", "e_discrimination") == {"variation": "discrimination"}
+    assert change("d", "e") == {"variation": "deviation"}
+    assert change("e", "f") == {"equalized": True, "rates": [1e-3]}
+    assert change("f", "g") == {"pixel_norm": True}
+    assert change("g", "h") == {"base": 8192, "images": 19_000_000}
+
+
+def equal(a, b):
+    """Of each leaf."""
+    return [bool((x == y).all()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
+
+
+@pytest.fixture(scope="module")
+def first_stage():
+    """The state before and after one step of the first stage."""
+    one, data = progan.game(TINY, progan.levels(TINY)[0]), pipeline.load(progan.source(TINY))
+    batch = data.prepare({name: a[:8] for name, a in data.train.items()}, jax.random.key(0))
+    before = jax.jit(one.init)(jax.random.key(0), batch)
+    return before, jax.jit(one.step)(before, batch)[0]
+
+
+def test_a_stage_moves_and_averages_what_is_in_use(first_stage):
+    before, after = first_stage
+    for name in before.params:
+        same = equal(before.params[name], after.params[name])
+        assert not any(same) if name.endswith("_4") else all(same)
+        if name in before.average:
+            assert equal(before.average[name], after.average[name]) == same
+    kernel, new = (state.params["image_4"]["Conv_0"]["kernel"] for state in first_stage)
+    got = after.average["image_4"]["Conv_0"]["kernel"]
+    np.testing.assert_allclose(got, 0.999 * kernel + 0.001 * new, rtol=1e-6, atol=1e-7)
+
+
+def test_a_stage_begins_with_fresh_optimizers_of_what_it_uses(first_stage):
+    _, after = first_stage
+    begun = progan.stages(TINY)[1].begin(after)
+    assert not any(leaf.any() for leaf in jax.tree.leaves(begun.optimizers))
+    assert any(leaf.any() for leaf in jax.tree.leaves(after.optimizers))
+    assert {*begun.optimizers["generator"][0].mu} == {"generator_4", "generator_8", "image_4", "image_8"}
+    assert leaves(begun.params) == leaves(after.params) and leaves(begun.average) == leaves(after.average)
+
+
+def test_pictures_are_of_the_side_that_was_played_last():
+    model = progan.model(TINY)
+    variables = model.init(jax.random.key(0), jnp.ones((4, 8)), method="born")
+    z = jax.random.normal(jax.random.key(1), (5, 8))
+    blocks = {}
+    for step in (20, 30, 40, 60):
+        images = progan.made(TINY, Trained(model, variables, step), z)
+        assert images.shape == (5, 8, 8, 1) and images.dtype == np.uint8
+        blocks[step] = (images[:, ::2] == images[:, 1::2]).all()
+    assert blocks == {20: True, 30: False, 40: False, 60: False}
+    faded = progan.made(TINY, Trained(model, variables, 40), z)  # the end of fading in is the new side itself
+    np.testing.assert_array_equal(faded, progan.made(TINY, Trained(model, variables, 60), z))
+
+
+def test_emoji_are_of_all_vendors_and_faces_are_cut_as_in_the_code():
+    config = dataclasses.replace(TINY, data="emoji", side=32, images=10_000)
+    grey = {vendor: np.full((40, 64, 64, 3), 50 * i, np.uint8) for i, vendor in enumerate(emoji.VENDORS)}
+    x = progan.pictures(config, grey, jax.random.key(0))
+    assert x.shape == (40, 32, 32, 3)
+    np.testing.assert_allclose(np.unique(x), [50 * i / 127.5 - 1 for i in range(len(emoji.VENDORS))], rtol=1e-5)
+    face = np.zeros((1, 218, 178, 3), np.uint8)
+    face[:, 57:185, 25:153] = 255
+    config = dataclasses.replace(TINY, data="celeb_a", side=64, images=10_000)
+    assert (progan.pictures(config, {"image": jnp.asarray(face)}, jax.random.key(0)) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"side": 12}, "side is 12; it must be a power of two"),
+        ({"start": 2}, "start is 2; it must be a power of two"),
+        ({"start": 16}, "start is 16; it must be at most side, 8"),
+        ({"images": 480}, "images is 480; growing takes 480"),
+        ({"batches": (6,)}, "style.group is 4; it must divide a batch, and one has 6"),
+    ],
+)
+def test_what_cannot_be_played_is_refused(change, words):
+    with pytest.raises(UserError, match=words):
+        dataclasses.replace(TINY, **change)

@@ -1,0 +1,82 @@
+"""The programs of a run: where chunks end, and that stages play on the state and the data that they should."""
+
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax import programs, sharding
+from gen_jax.data import pipeline
+from gen_jax.game import Game, Stage, State
+from gen_jax.programs import Chunk
+
+DATA = pipeline.Data({"image": np.arange(1, 33, dtype=np.float32)[:, None]}, {}, pipeline.as_it_is)
+
+
+def stages():
+    """A weight that is moved by the sum of a batch, ten times as far in the second stage, from its negative on."""
+
+    def step(by):
+        def move(state, batch):
+            total = batch["image"].sum()
+            return state.replace(step=state.step + 1, params={"w": state.params["w"] + by * total}), {"sum": total}
+
+        return Game(lambda key, batch: None, move)
+
+    def negative(state):
+        return state.replace(params={"w": -state.params["w"]}, optimizers={"second": jnp.zeros(3)})
+
+    return Stage(0, step(1), 4, lambda state: state), Stage(10, step(10), 2, negative)
+
+
+def first():
+    state = State(jnp.int32(0), jax.random.key(0), {"w": jnp.float32(0)}, {}, {}, {})
+    return sharding.replicate(state, sharding.mesh(1))
+
+
+def play(start, state, *, resident):
+    plan, some = programs.chunks(stages(), start, 16, 4), stages()
+    journal = types.SimpleNamespace(said=[], say=lambda text: None, restart=lambda step: None, batch_size=0)
+
+    def states(number):
+        base = jax.tree.map(programs.place, first())
+        return base if number == 0 else base.replace(optimizers={"second": programs.place(jnp.zeros(3))})
+
+    player = programs.Programs(
+        some, DATA, plan, key=jax.random.key(7), mesh=sharding.mesh(1), states=states, resident=resident,
+        journal=journal,
+    )  # fmt: skip
+    found, sizes = [state], []
+    for _ in plan:
+        state, metrics = player.advance(state)
+        found.append(jax.tree.map(jnp.copy, state))
+        sizes.append((journal.batch_size, [*map(float, metrics["sum"])]))
+    player.close()
+    return found, sizes
+
+
+def test_chunks_begin_at_multiples_and_where_a_stage_does():
+    found = programs.chunks(stages(), 3, 16, 4)
+    assert found == [Chunk(0, 3, 1), Chunk(0, 4, 4), Chunk(0, 8, 2), Chunk(1, 10, 2), Chunk(1, 12, 4)]
+    assert programs.chunks(stages(), 12, 16, 100) == [Chunk(1, 12, 4)]
+    assert programs.chunks(stages(), 16, 16, 4) == []
+    assert [programs.stage_of(stages(), step) for step in (0, 1, 10, 11, 16)] == [0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_a_stage_begins_once_on_what_was_left_with_its_own_batches(resident):
+    states, played = play(0, first(), resident=resident)
+    sums = [[value for size, values in played if size == wanted for value in values] for wanted in (4, 2)]
+    assert [len(values) for values in sums] == [10, 6]
+    assert sum(sums[0][:8]) == np.arange(1, 33).sum()  # an epoch of the first stage, of 8 batches
+    assert float(states[-1].params["w"]) == -sum(sums[0]) + 10 * sum(sums[1])
+    assert [*states[-1].optimizers] == ["second"] and not states[3].optimizers
+    # from the end of the first stage, as after a restart: the same
+    again, _ = play(10, jax.tree.map(jnp.copy, states[3]), resident=resident)
+    assert float(again[-1].params["w"]) == float(states[-1].params["w"])
+
+
+def test_streamed_batches_are_the_resident_ones():
+    assert play(0, first(), resident=True)[1] == play(0, first(), resident=False)[1]
