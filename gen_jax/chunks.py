@@ -1,0 +1,19 @@
+"""A compiled function on more rows than fit at once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def by_chunks(function: Callable[..., Any], *arrays: np.ndarray, size: int) -> Any:
+    """What `function` gives of `size` rows at a time, put together: [n, ...] each -> a tree of NumPy arrays [n, ...].
+
+    The last chunk is filled up with zeros, so that one program serves all; what it gives of these is cut off.
+    """
+    n = len(arrays[0])
+    rows = max(-(-n // size), 1) * size
+    filled = [np.pad(array, ((0, rows - n), *((0, 0),) * (array.ndim - 1))) for array in arrays]
+    parts = [function(*(array[i : i + size] for array in filled)) for i in range(0, rows, size)]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:n], *parts)
