@@ -3,7 +3,7 @@
 Karras, Aila, Laine, Lehtinen. Progressive Growing of GANs for Improved Quality, Stability, and Variation. ICLR 2018.
 The weights are TF-Hub's progan-128. Its graph has no fade and the last toRGB alone; the run-time scales of section 4.1
 are in its kernels; and to the images, which lie in [-1, 1], it adds 1/2, cut to [0, 1], without halving them first,
-which leaves four pixels of ten black or white. Here they are (x + 1) / 2.
+which makes four values of ten 0 or 1. Here they are (x + 1) / 2.
 """
 
 import math
@@ -20,6 +20,7 @@ from gen_jax.types import Params
 NAME = "progan-celeba"
 SIDES = (4, 8, 16, 32, 64, 128)
 SHARDS = 22
+GRAPH = "module_apply_default"  # in the names of its arrays
 
 WEIGHTS = Weights(
     name=NAME,
@@ -46,9 +47,6 @@ WEIGHTS = Weights(
     ),
     sha256="d5838fd375a614887d3f723e478374c457c4f01e086f4dcb5cd499eebce129b0",
 )
-
-
-GRAPH = "module_apply_default"  # of the names in it
 
 
 def params() -> Params:
