@@ -82,7 +82,7 @@ def descriptors(images: Any, key: Key, *, level: int, patches: int) -> np.ndarra
     """Random patches of a level of each image's pyramid, drawn by the image's number: -> [n, patches, 49, c]"""
     n, side, _, channels = images.shape
     found = np.empty((n, patches, PATCH**2, channels), np.float32)
-    levels = sides(side)
+    levels, key = sides(side), jax.random.fold_in(key, level)
     for i in range(0, n, CHUNK):
         some = jnp.asarray(images[i : i + CHUNK], jnp.float32)
         numbers = jnp.arange(i, i + len(some))

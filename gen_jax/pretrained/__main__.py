@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 
 from gen_jax.errors import UserError
-from gen_jax.pretrained import lpips, minilm, resnet
+from gen_jax.pretrained import lpips, minilm, progan, resnet
 from gen_jax.pretrained.weights import load
 
-ALL = {weights.name: weights for weights in (minilm.WEIGHTS, *lpips.WEIGHTS.values(), resnet.WEIGHTS)}
+ALL = {weights.name: weights for weights in (minilm.WEIGHTS, *lpips.WEIGHTS.values(), resnet.WEIGHTS, progan.WEIGHTS)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

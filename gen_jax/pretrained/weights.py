@@ -63,7 +63,7 @@ def load(weights: Weights) -> Block:
             "place its files by hand."
         )
     try:
-        files.replace(path, stored.save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+        files.replace(path, stored.save({name: np.asarray(array, order="C") for name, array in arrays.items()}))
     except DirectoryError as error:
         log.warning("%s: used but not kept: %s", weights.name, error)
     return arrays

@@ -54,6 +54,15 @@ def test_distance_of_commuting_gaussians():
     np.testing.assert_allclose(found, shift @ shift + np.sum((np.sqrt(a) - np.sqrt(b)) ** 2), rtol=1e-13)
 
 
+@pytest.mark.parametrize(("n", "d", "expected"), [(300, 16, 7.7233441808570955), (40, 64, 598.6572274028784)])
+def test_distance_of_sets_is_that_of_another_implementation(n, d, expected):
+    """pytorch-fid 0.3.0 on SciPy 1.17.1; of 40 points in 64 dimensions the covariance is singular."""
+    a = np.random.default_rng(n).random((n, d))
+    mixing = np.eye(d) + 0.3 * np.random.default_rng(1).random((d, d))
+    b = np.random.default_rng(d).random((n + 50, d)) ** 2 @ mixing
+    np.testing.assert_allclose(frechet.distance(frechet.moments(a), frechet.moments(b)), expected, rtol=1e-8)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_distance_of_any_gaussians_is_scipys(seed):
     a, b = gaussian(seed), gaussian(seed + 100)

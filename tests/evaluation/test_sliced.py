@@ -42,7 +42,9 @@ def test_the_distance_of_gaussians_is_their_quantiles():
     assert sliced.wasserstein(a, b, directions) == pytest.approx(2 * np.sqrt(2 / np.pi), rel=0.02)
 
 
-def test_the_distance_is_scipys():
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])  # the points are sorted by NumPy on the one, by JAX on the other
+def test_the_distance_is_scipys(backend, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
     a, b = draws.normal(size=(2, 200, 6)).astype(np.float32)
     b = b**3
     directions = draws.normal(size=(50, 6)).astype(np.float32)

@@ -1,6 +1,4 @@
-"""ResNet-50: a small one against its definition by SciPy; the package's format; a photograph by marker."""
-
-import json
+"""ResNet-50: a small one against its definition by SciPy; a photograph by marker."""
 
 import numpy as np
 import pytest
@@ -89,31 +87,6 @@ def test_images_are_resized_and_bad_ones_refused():
     for bad in (flat[0], flat[..., :1], flat[:0], 255 * flat, np.nan * flat):
         with pytest.raises(DataError, match=r"with values in \[-1, 1\]"):
             resnet.features(bad)
-
-
-def package(folder, *, paths=("group1-shard1of2.bin", "group1-shard2of2.bin"), dtype="float32"):
-    weights = [{"name": n, "shape": s, "dtype": dtype} for n, s in (("b/kernel", [2, 3]), ("a/bias", []), ("c", [2]))]
-    manifest = {"weightsManifest": [{"paths": list(paths), "weights": weights}]}
-    (folder / "model.json").write_text(json.dumps(manifest))
-    content = np.arange(9, dtype="<f4").tobytes()
-    (folder / "group1-shard1of2.bin").write_bytes(content[:10])  # shards end anywhere
-    (folder / "group1-shard2of2.bin").write_bytes(content[10:])
-
-
-def test_shards_are_read_in_the_order_of_the_manifest(tmp_path):
-    package(tmp_path)
-    (found,) = resnet.read(tmp_path, "", {})
-    assert {name: a.shape for name, a in found.items()} == {"b/kernel": (2, 3), "a/bias": (), "c": (2,)}
-    np.testing.assert_array_equal(np.concatenate([a.ravel() for a in found.values()]), np.arange(9))
-
-
-@pytest.mark.parametrize(
-    "change", [{"paths": ("group1-shard1of2.bin",)}, {"dtype": "uint8"}, {"paths": ("../../shard", "x")}]
-)
-def test_what_is_not_the_package_is_refused(tmp_path, change):
-    package(tmp_path, **change)
-    with pytest.raises(DataError, match="not the package that they should be"):
-        list(resnet.read(tmp_path, "", {}))
 
 
 @pytest.mark.weights

@@ -1,0 +1,204 @@
+"""Inception-v3 as the Frechet inception distance knows it, with weights that the user gives.
+
+Szegedy et al. Rethinking the Inception Architecture for Computer Vision. CVPR 2016; Heusel et al. GANs Trained by a Two
+Time-Scale Update Rule. NIPS 2017. TensorFlow's graph of 2015-12-05 has 1008 outputs, averages that leave out what lies
+beyond the border, and a maximum in their place in the last block. No package carries its weights: $GEN_JAX_INCEPTION
+names a file of safetensors with the names of PyTorch's ports (pt_inception-2015-12-05-6726825d.pth, loaded there with
+weights_only=True and saved again). The hash of their values goes into the name of every number seen through them.
+"""
+
+import functools
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from flax import linen as nn
+from safetensors import numpy as stored
+
+from gen_jax.chunks import by_chunks
+from gen_jax.errors import DataError
+from gen_jax.images import to_uint8
+from gen_jax.pretrained.weights import digest
+from gen_jax.types import Array
+
+VARIABLE = "GEN_JAX_INCEPTION"
+CONVENTION = "2048 features; 8-bit images, resized to 299 x 299 as in TensorFlow 1 (bilinear, corners not aligned)"
+SIDE = 299  # pixels, to which images are resized
+CHUNK = 16  # images in one program
+EPS = 1e-3  # of the batch norms
+NORM = ("weight", "bias", "running_mean", "running_var")
+
+# Each layer's name, height and width of its kernel, and features. In a block chains stand side by side; + joins layers
+# that see the same. What enters the chain `_pool` is pooled first; a block without it halves the sides.
+STEM = "1a_3x3=3x3x32 2a_3x3=3x3x32 2b_3x3=3x3x64 3b_1x1=1x1x80 4a_3x3=3x3x192"
+FINE = "1x1=1x1x64; 5x5_1=1x1x48 5x5_2=5x5x64; 3x3dbl_1=1x1x64 3x3dbl_2=3x3x96 3x3dbl_3=3x3x96; _pool=1x1x{}"
+MIDDLE = (
+    "1x1=1x1x192; 7x7_1=1x1x{0} 7x7_2=1x7x{0} 7x7_3=7x1x192; 7x7dbl_1=1x1x{0} 7x7dbl_2=7x1x{0} 7x7dbl_3=1x7x{0} "
+    "7x7dbl_4=7x1x{0} 7x7dbl_5=1x7x192; _pool=1x1x192"
+)
+COARSE = (
+    "1x1=1x1x320; 3x3_1=1x1x384 3x3_2a=1x3x384+3x3_2b=3x1x384; "
+    "3x3dbl_1=1x1x448 3x3dbl_2=3x3x384 3x3dbl_3a=1x3x384+3x3dbl_3b=3x1x384; _pool=1x1x192"
+)
+BLOCKS = {
+    "Mixed_5b": FINE.format(32),
+    "Mixed_5c": FINE.format(64),
+    "Mixed_5d": FINE.format(64),
+    "Mixed_6a": "3x3=3x3x384; 3x3dbl_1=1x1x64 3x3dbl_2=3x3x96 3x3dbl_3=3x3x96",
+    "Mixed_6b": MIDDLE.format(128),
+    "Mixed_6c": MIDDLE.format(160),
+    "Mixed_6d": MIDDLE.format(160),
+    "Mixed_6e": MIDDLE.format(192),
+    "Mixed_7a": "3x3_1=1x1x192 3x3_2=3x3x320; 7x7x3_1=1x1x192 7x7x3_2=1x7x192 7x7x3_3=7x1x192 7x7x3_4=3x3x192",
+    "Mixed_7b": COARSE,
+    "Mixed_7c": COARSE,
+}
+
+Layer = tuple[str, tuple[int, ...]]  # its name; height, width, features
+Params = Mapping[str, tuple[Array, Array]]  # of each layer kernel [h, w, in, out] and bias, the batch norm in them
+
+
+class Inception(NamedTuple):
+    """The network with one set of weights."""
+
+    name: str  # tells their hash; it goes into the names of numbers
+    params: Params
+
+    def features(self, images: Any) -> np.ndarray:
+        """Images of any size, uint8 or with values in [-1, 1], rounded to 8 bits: [n, h, w, 3] -> float32 [n, 2048]"""
+        return self._see(images)[0]
+
+    def classes(self, images: Any) -> np.ndarray:
+        """The logits less their bias, of which the Inception score is made: [n, h, w, 3] -> float32 [n, 1008]"""
+        return self._see(images)[1]
+
+    def _see(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
+        images = np.asarray(images)
+        if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
+            raise DataError(f"Images have shape {list(images.shape)}, but must be [n, h, w, 3]: repeat grey ones.")
+        if images.dtype != np.uint8 and not (np.abs(images) <= 1.001).all():
+            raise DataError("Some pixels are not in [-1, 1], but only uint8 may be: rescale them.")
+        return by_chunks(lambda some: seen(self.params, some), to_uint8(images, low=-1), size=CHUNK)
+
+
+def chains(prefix: str, table: str) -> list[list[list[Layer]]]:
+    """Chains of stages, of one layer or of two side by side."""
+    layers = re.compile(r"(\w+)=(\d+)x(\d+)x(\d+)")
+    return [
+        [[(prefix + name, tuple(map(int, size))) for name, *size in layers.findall(stage)] for stage in chain.split()]
+        for chain in table.split(";")
+    ]
+
+
+def shapes() -> dict[str, tuple[int, ...]]:
+    """Of the arrays, by PyTorch's names; its kernels are [out, in, h, w]."""
+    found, features = {"fc.weight": (1008, 2048), "fc.bias": (1008,)}, 3
+    for prefix, table in (("Conv2d_", STEM), *((f"{name}.branch", table) for name, table in BLOCKS.items())):
+        entering, features = features, 0 if "pool" in table or prefix == "Conv2d_" else features
+        for chain in chains(prefix, table):
+            inputs = entering
+            for stage in chain:
+                for name, (*size, outputs) in stage:
+                    found[f"{name}.conv.weight"] = (outputs, inputs, *size)
+                    found |= {f"{name}.bn.{part}": (outputs,) for part in NORM}
+                inputs = sum(outputs for _, (_, _, outputs) in stage)
+            features += inputs
+    return found
+
+
+def conv(params: Params, name: str, x: Array, *, stride: int = 1, padding: str = "SAME") -> Array:
+    """A layer: a convolution and its ReLU."""
+    kernel, bias = params[name]
+    numbers, exact = ("NHWC", "HWIO", "NHWC"), jax.lax.Precision.HIGHEST
+    x = jax.lax.conv_general_dilated(x, kernel, (stride,) * 2, padding, dimension_numbers=numbers, precision=exact)
+    return nn.relu(x + bias[None, None, None])
+
+
+def mixed(params: Params, block: str, x: Array) -> Array:
+    """A block: what its chains make of x, and in one that halves the sides its maxima, side by side in this order."""
+    found, halving = [], "pool" not in BLOCKS[block]
+    for chain in chains(f"{block}.branch", BLOCKS[block]):
+        y = x
+        if chain[0][0][0].endswith("pool"):
+            pool = nn.max_pool if block == "Mixed_7c" else functools.partial(nn.avg_pool, count_include_pad=False)
+            y = pool(y, (3, 3), (1, 1), "SAME")
+        for i, stage in enumerate(chain, 1):
+            options: Any = {"stride": 2, "padding": "VALID"} if halving and i == len(chain) else {}
+            y = jnp.concatenate([conv(params, name, y, **options) for name, _ in stage], -1)
+        found.append(y)
+    return jnp.concatenate([*found, *([nn.max_pool(x, (3, 3), (2, 2))] if halving else [])], -1)
+
+
+def prepared(images: Array) -> Array:
+    """0..255, any size -> [-1, 1), resized as in TensorFlow 1: [n, h, w, 3] -> [n, 299, 299, 3]"""
+    rows, columns = (_resizing(side) for side in images.shape[1:3])
+    x = jnp.einsum("ih,jw,nhwc->nijc", rows, columns, images, precision=jax.lax.Precision.HIGHEST)
+    return (x - 128) / 128
+
+
+def _resizing(side: int) -> np.ndarray:
+    """Pixel i of the result lies at i side / 299, between two pixels of which the last is repeated: [299, side]"""
+    rows, places = np.arange(SIDE), np.arange(SIDE, dtype=np.float32) * np.float32(side / SIDE)
+    below, matrix = places.astype(int), np.zeros((SIDE, side), np.float32)
+    matrix[rows, below] = 1 - (places - below)
+    matrix[rows, np.minimum(below + 1, side - 1)] += places - below
+    return matrix
+
+
+@jax.jit
+def seen(params: Params, images: Array) -> tuple[Array, Array]:
+    """Features, and the logits of the 1008 classes less their bias: [n, h, w, 3] -> [n, 2048], [n, 1008]"""
+    x = conv(params, "Conv2d_1a_3x3", prepared(images), stride=2, padding="VALID")
+    x = conv(params, "Conv2d_2a_3x3", x, padding="VALID")
+    x = nn.max_pool(conv(params, "Conv2d_2b_3x3", x), (3, 3), (2, 2))
+    x = conv(params, "Conv2d_4a_3x3", conv(params, "Conv2d_3b_1x1", x), padding="VALID")
+    x = nn.max_pool(x, (3, 3), (2, 2))
+    for block in BLOCKS:
+        x = mixed(params, block, x)
+    x = x.mean((1, 2))
+    return x, jnp.matmul(x, params["fc"][0], precision=jax.lax.Precision.HIGHEST)
+
+
+def given(path: str | Path | None = None) -> Inception:
+    """With the weights in this file, or else in that which $GEN_JAX_INCEPTION names."""
+    path = path or os.environ.get(VARIABLE)
+    if not path:
+        raise DataError(f"No weights of Inception are known: let ${VARIABLE} name their file, as {__name__} says.")
+    return _read(Path(path).absolute())
+
+
+@functools.lru_cache(1)
+def _read(path: Path) -> Inception:
+    try:
+        found = stored.load_file(path)
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise DataError(f"{path} cannot be read ({error}): give weights of Inception as safetensors.") from error
+    arrays = {}
+    for name, shape in shapes().items():
+        array = found.get(name)
+        if array is None or array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+            what = "is missing" if array is None else f"is {array.dtype}{list(array.shape)}, perhaps not finite"
+            raise DataError(
+                f"In {path} the array {name} {what}, but it must be finite float32{list(shape)}: give the weights of "
+                "the Inception of 2015-12-05, which has 1008 classes."
+            )
+        arrays[name] = array
+    params = {name.removesuffix(".conv.weight"): _rested(arrays, name) for name in arrays if ".conv." in name}
+    params["fc"] = arrays["fc.weight"].T, arrays["fc.bias"]
+    return Inception(f"inception-{digest(arrays)[:8]}", jax.device_put(params))
+
+
+def _rested(arrays: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A layer's kernel [h, w, in, out] and bias, with the batch norm in them."""
+    weight, bias, mean, variance = (
+        arrays[f"{name.removesuffix('.conv.weight')}.bn.{part}"].astype(np.float64) for part in NORM
+    )
+    scale = weight / np.sqrt(variance + EPS)
+    kernel = arrays[name].transpose(2, 3, 1, 0) * scale
+    return kernel.astype(np.float32), (bias - mean * scale).astype(np.float32)
