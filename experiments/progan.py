@@ -37,11 +37,10 @@ from gen_jax.data import emoji, pipeline, shapes
 from gen_jax.data.augmentation import mirrored
 from gen_jax.data.pipeline import Arrays, Data, Source
 from gen_jax.errors import UserError
-from gen_jax.evaluation import frechet, scores, similarity, sliced
+from gen_jax.evaluation import sets
 from gen_jax.game import Game, Player, Stage, State, Trained
 from gen_jax.growing import FIRST, Growing, Style, averaged, blended, doubled, sides
 from gen_jax.objectives import gradient_penalty
-from gen_jax.pretrained import resnet
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -95,7 +94,7 @@ class Config(Checked):
     judged: Count = 16_384
     """Images of either kind, at most, from which distances are taken (section 5)."""
     perceived: Natural = 10_000
-    """Of them, at most, that are seen through a pretrained network, ResNet-50; 0 for none."""
+    """Of them, at most, that are seen through ResNet-50, and Inception, if the user has its weights; 0 for none."""
     run: Run = Run()
 
     def __post_init__(self) -> None:
@@ -199,15 +198,7 @@ TINY = Config(
     data="digits", side=8, base=16, most=8, latents=8, style=Style(group=4), mirror=False, fade=160, stabilise=320,
     images=640, batches=(16, 8), judged=64, run=Run(log_every=20, checkpoint_every=20, sample_every=20),
 )  # fmt: skip
-DRAWN: dict[str, Any] = {
-    "data": "shapes",
-    "side": 16,
-    "base": 128,
-    "most": 64,
-    "fade": 32_000,
-    "stabilise": 32_000,
-    "judged": 4096,
-}
+DRAWN: dict[str, Any] = {"data": "shapes", "side": 16, "base": 128, "most": 64, "judged": 2048, "perceived": 0}
 
 PRESETS = {
     "paper": ("emoji at 64x64, by appendix A.1, 10 million images; for a GPU", Config()),
@@ -219,32 +210,24 @@ PRESETS = {
     **{
         f"shapes_{row}": (
             f"the same on drawn shapes, 16x16: {what}; minutes",
-            dataclasses.replace(config, **DRAWN, start=16 if row == "a" else 4, images=256_000, run=OFTEN),
+            dataclasses.replace(
+                config, **DRAWN, start=16 if row == "a" else 4, fade=12_000, stabilise=12_000, images=96_000, run=OFTEN
+            ),
         )
         for row, (what, config) in ROWS.items()
     },
     "quick": ("CIFAR-10 at 16x16, an eighth as wide, 400 000 images", QUICK),
     "tiny": ("8x8 digits; seconds, for tests", TINY),
 }
-PAIRS = 10_000  # of images, for MS-SSIM (section 6.1)
 ON = "CelebA at 128x128, all features; 16 384 images of each set"
 CLAIMS = {
     "swd": Claim(2.96, None, "Table 1, h", "unverified", protocol=ON),
     "ms_ssim": Claim(0.2828, None, "Table 1, h", "unverified", protocol=ON),
 }
-WHOSE = {"": "images made", "_of_real": "as many other training images"}
-MEASURES = {
-    "swd": "1000 times the sliced Wasserstein distance to training images, mean over levels",
-    **{f"swd_{side}": f"the same of details at {side} pixels" for side in (8, *sides(1024, sliced.COARSEST))},
-    "ms_ssim": "MS-SSIM of random pairs, lower where they vary more",
-    **frechet.units(resnet.NAME),
-    f"class_score_{resnet.NAME}": "how sure and how varied ResNet-50's classes are; no Inception score",
-}
-UNITS = {
-    **{f"{name}{which}": f"{unit}; {whose}" for which, whose in WHOSE.items() for name, unit in MEASURES.items()},
-    "judged": "images of either kind",
-    "perceived": "of them seen through ResNet-50",
-}
+if sets.INCEPTION:
+    BEST = "best run on CIFAR-10, unsupervised; 50 000 images, ten splits"
+    CLAIMS[f"class_score_{sets.INCEPTION.name}"] = Claim(8.8, None, "abstract", "read", "higher", BEST)
+UNITS = sets.units(1024, {"": "images made", "_of_real": "as many other training images"})
 
 # Data -----------------------------------------------------------------------------------------------------------------
 
@@ -416,19 +399,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     true = real(config, data.train, 2 * config.judged)
     n = len(true) // 2
     fakes = made(config, model, jax.random.normal(key, (n, config.latents)))
-    few = min(config.perceived, n) if config.channels == 3 else 0
-    features = resnet.see(true[:few] / np.float32(127.5) - 1)[0] if few else np.empty(0)
-    metrics = {"judged": float(n), "perceived": float(few)}
-    for which, some in (("", fakes), ("_of_real", true[n : 2 * n])):
-        found = sliced.distances(true[:n], some, jax.random.key(0), images=n)
-        if config.side >= similarity.LEAST:
-            found["ms_ssim"] = similarity.diversity(some, span=255, pairs=PAIRS)
-        if few:
-            seen, logits = resnet.see(some[:few] / np.float32(127.5) - 1)
-            found |= frechet.distances(seen, features, resnet.NAME)
-            found[f"class_score_{resnet.NAME}"] = scores.class_score(logits).mean
-        metrics |= {f"{name}{which}": value for name, value in found.items()}
-    return metrics
+    return sets.judged(true[:n], {"": fakes, "_of_real": true[n : 2 * n]}, perceived=config.perceived)
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:

@@ -72,13 +72,14 @@ class Inception(NamedTuple):
 
     def features(self, images: Any) -> np.ndarray:
         """Images of any size, uint8 or with values in [-1, 1], rounded to 8 bits: [n, h, w, 3] -> float32 [n, 2048]"""
-        return self._see(images)[0]
+        return self.see(images)[0]
 
     def classes(self, images: Any) -> np.ndarray:
         """The logits less their bias, of which the Inception score is made: [n, h, w, 3] -> float32 [n, 1008]"""
-        return self._see(images)[1]
+        return self.see(images)[1]
 
-    def _see(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
+    def see(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Both of these."""
         images = np.asarray(images)
         if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
             raise DataError(f"Images have shape {list(images.shape)}, but must be [n, h, w, 3]: repeat grey ones.")
@@ -163,6 +164,11 @@ def seen(params: Params, images: Array) -> tuple[Array, Array]:
         x = mixed(params, block, x)
     x = x.mean((1, 2))
     return x, jnp.matmul(x, params["fc"][0], precision=jax.lax.Precision.HIGHEST)
+
+
+def named() -> Inception | None:
+    """With the weights that $GEN_JAX_INCEPTION names, if it does."""
+    return given() if os.environ.get(VARIABLE) else None
 
 
 def given(path: str | Path | None = None) -> Inception:

@@ -1,0 +1,64 @@
+"""How near a set of images is to the training images, by the measures of Karras et al. 2018, section 5.
+
+The sliced Wasserstein distance and MS-SSIM of pairs look at pixels; the rest through pretrained networks, whose names
+are in those of the numbers: ResNet-50, and Inception where the user has its weights. Only the latter's are FID and
+Inception score.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from gen_jax.evaluation import frechet, scores, similarity, sliced
+from gen_jax.pretrained import inception, resnet
+
+PAIRS = 10_000  # of images, for MS-SSIM (section 6.1)
+INCEPTION = inception.named()
+JUDGES: dict[str, Callable[[Any], tuple[np.ndarray, np.ndarray]]] = {resnet.NAME: resnet.see}  # features, logits
+if INCEPTION:
+    JUDGES[INCEPTION.name] = INCEPTION.see
+
+
+def units(largest: int, whose: Mapping[str, str]) -> dict[str, str]:
+    """Of the numbers of images of up to that many pixels a side; `whose` maps the end of a name to what is measured."""
+    levels = [side for side in (2**i for i in range(3, 11)) if side <= largest]
+    found = {
+        "swd": "1000 times the sliced Wasserstein distance to training images, mean over levels",
+        **{f"swd_{side}": f"the same of details at {side} pixels" for side in levels},
+        "ms_ssim": "MS-SSIM of random pairs, lower where they vary more",
+        **{name: unit for judge in JUDGES for name, unit in frechet.units(judge).items()},
+        **{f"class_score_{judge}": f"as the Inception score is made, of {judge}'s classes" for judge in JUDGES},
+    }
+    return {
+        **{f"{name}{end}": f"{unit}; {what}" for end, what in whose.items() for name, unit in found.items()},
+        "judged": "images of either kind",
+        "perceived": "of them seen through pretrained networks",
+    }
+
+
+def judged(true: np.ndarray, others: Mapping[str, np.ndarray], *, perceived: int) -> dict[str, float]:
+    """Each of the others beside the training images, as many: uint8 [n, s, s, c]; colour images through networks too.
+
+    So many, at most, are seen through networks. The names of the numbers end as the others are called.
+    """
+    count, side, _, channels = true.shape
+    few = min(perceived, count) if channels == 3 else 0
+    known = {judge: see(_scaled(true[:few]))[0] for judge, see in JUDGES.items() if few}
+    metrics = {"judged": float(count), "perceived": float(few)}
+    for end, some in others.items():
+        found = sliced.distances(true, some, jax.random.key(0), images=count)
+        if side >= similarity.LEAST:
+            found["ms_ssim"] = similarity.diversity(some, span=255, pairs=PAIRS)
+        for judge, features in known.items():
+            seen, logits = JUDGES[judge](_scaled(some[:few]))
+            found |= frechet.distances(seen, features, judge)
+            found[f"class_score_{judge}"] = scores.class_score(logits).mean
+        metrics |= {f"{name}{end}": value for name, value in found.items()}
+    return metrics
+
+
+def _scaled(images: np.ndarray) -> np.ndarray:
+    """uint8 -> [-1, 1]"""
+    return images / np.float32(127.5) - 1
