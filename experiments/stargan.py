@@ -5,8 +5,8 @@ Yunjey Choi, Minje Choi, Munyoung Kim, Jung-Woo Ha, Sunghun Kim, Jaegul Choo. CV
 Replicated: the networks of the official code, weight for weight; the critic with gradient penalty, classification of
 domains and reconstruction; labels of one domain (RaFD) or of several attributes (CelebA), and both sets at once with a
 mask vector, on digits of which one half says its ink and the other its paper; the paper's decay, and the code's, which
-hardly decays; the error of a classifier on translated test images. The domains are three vendors of emoji, so that the
-true translation is known: that of a symbol unseen in any domain is its picture by the other vendor.
+hardly decays; the error of a classifier on translated test images. The domains are four vendors of emoji, so that the
+true translation is known: that of a symbol unseen in any domain is its picture by another vendor.
 
 Not replicated: RaFD, which no package carries, and so training on it and CelebA; the votes of people. CelebA is split
 as TFDS splits it, 2000 images of whose test set are judged, where the paper takes 2000 of all at random. `quick` adds
@@ -50,7 +50,7 @@ from gen_jax.types import Array, Batch, Claim, Key, Metrics
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
     data: Literal["emoji", "digits", "mnist", "celeb_a"] = "emoji"
-    """Emoji of three vendors, digits in red, green and blue ink, or CelebA as TFDS has prepared it."""
+    """Emoji of four vendors, digits in red, green and blue ink, or CelebA as TFDS has prepared it."""
     labels: Literal["one", "several", "joint"] = "one"
     """An image has one domain (RaFD: softmax), or attributes (CelebA: a sigmoid each), which the inks of digits are;
     or two sets are learnt from (section 3.2): of half of the digits the ink is known, of the others the paper."""
@@ -121,7 +121,7 @@ PRESETS = {
 ON = "RaFD at 128x128, from the neutral face to 7 others; a ResNet-18 that tells 99.55 % of real images right"
 CLAIMS = {
     "test/domain_error": Claim(2.12, None, "section 5, classification error on RaFD", "unverified", protocol=ON),
-    "parameters": Claim(53.2, None, "the same table", "unverified", protocol="128x128, 8 domains; ours: 3"),
+    "parameters": Claim(53.2, None, "the same table", "unverified", protocol="128x128, 8 domains; ours: 4"),
 }
 UNITS = {
     **changes.UNITS,
@@ -143,8 +143,8 @@ def known(config: Config) -> Domains:
     if config.labels == "joint":
         return domains.joint(len(domains.INKS), len(domains.PAPERS))
     if config.labels == "several":
-        return domains.several(len(domains.ATTRIBUTES) if config.data == "celeb_a" else 3)
-    return domains.exclusive(3)
+        return domains.several(len(domains.ATTRIBUTES) if config.data == "celeb_a" else len(domains.INKS))
+    return domains.exclusive(len(emoji.VENDORS) if config.data == "emoji" else len(domains.INKS))
 
 
 def model(config: Config) -> StarGAN:

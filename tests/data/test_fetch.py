@@ -170,11 +170,39 @@ def test_a_client_is_asked_for_several_packages_at_once_and_each_is_checked(base
     assert how == "npm a.bin b.bin" and (where / "b.bin").read_bytes() == b"b.bin"
     for what, bad, said in (
         ("a.bin b.bin", {"b.bin": "0"}, f"b.bin has SHA-256 {sha256(b'b.bin')}, expected 0"),
-        ("a.bin", {}, "exit code 0"),
+        ("a.bin", {}, "b.bin has not come"),
     ):
         shutil.rmtree(base / "work" / "npm")
         with pytest.raises(DataError, match=said):
             obtain(base, Way("npm", what, {**files, **bad}, read))
+
+
+def test_files_of_several_clients_come_together_or_by_hand(base, client, monkeypatch):
+    program = "import sys, pathlib; pathlib.Path(sys.argv[1]).write_bytes(sys.argv[1].encode())"
+    monkeypatch.setitem(fetch.CLIENTS, "npm", (sys.executable, "-c", program))
+    files = {name: sha256(content) for name, content in (("a.bin", b"a.bin"), ("it.bin", CONTENT))}
+    both = Way("npm", "a.bin", files, read, also={"pip": "it==1"})
+    _, where, how = obtain(base, both)
+    assert how == "npm a.bin and pip it==1"
+    assert [(where / name).read_bytes() for name in files] == [b"a.bin", CONTENT]
+    for harm, said in (
+        ({"code": 1, "said": "ERROR: none"}, r"npm a\.bin and pip it==1 \(ERROR: none\)"),
+        ({"content": b"other"}, f"it.bin has SHA-256 {sha256(b'other')}, expected {sha256(CONTENT)}"),
+    ):
+        shutil.rmtree(base / "work" / "npm")
+        client(**harm)
+        with pytest.raises(DataError, match=said) as caught:
+            obtain(base, both)
+        assert f"place a.bin (SHA-256 {files['a.bin']}) and it.bin (SHA-256 {files['it.bin']})" in str(caught.value)
+    monkeypatch.setenv("GEN_JAX_OFFLINE", "1")
+    with pytest.raises(DataError, match=r"npm a\.bin and pip it==1 \(not asked: GEN_JAX_OFFLINE is set\)"):
+        obtain(base, both)
+    (base / "manual" / "toy").mkdir(parents=True)
+    (base / "manual" / "toy" / "a.bin").write_bytes(b"a.bin")
+    with pytest.raises(DataError, match=r"holds a\.bin; not all files"):
+        obtain(base, both)
+    (base / "manual" / "toy" / "it.bin").write_bytes(CONTENT)
+    assert obtain(base, both)[2] == "by hand: a.bin, it.bin"
 
 
 def test_a_client_that_is_missing_or_hangs(base, monkeypatch):
