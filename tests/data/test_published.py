@@ -1,16 +1,19 @@
 """The papers' own sets: small files of the very features that TFDS declares, read as the sets themselves would be."""
 
+import dataclasses
 import io
 import logging
 import sys
 import types
 
+import jax
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from gen_jax.data import emoji, published, sources
+from experiments import progan
+from gen_jax.data import emoji, pipeline, published, sources
 from gen_jax.errors import DataError
 
 rng = np.random.default_rng(0)
@@ -277,3 +280,20 @@ def test_what_is_not_prepared_says_how_it_is(place, name, said):
         sources.load(name, "train", place)
     assert "\n" not in str(caught.value)
     assert not list(place.glob("arrays/tfds*"))
+
+
+def test_the_sets_of_progressive_gan_by_the_names_that_it_asks_for(place):
+    """A configuration that is a number is no version."""
+    faces, rooms = [noise(64, 64) for _ in range(3)], [noise(40, 60) for _ in range(4)]
+    named = [{"image": coded(face), "image/filename": f"{i}.png"} for i, face in enumerate(faces)]
+    write(place / "theirs", "celeb_a_hq/64", {"train": named})
+    pictures = [{"image": coded(room, "JPEG", quality=95), "id": str(i)} for i, room in enumerate(rooms)]
+    write(place / "theirs", "lsun/bedroom", {"train": pictures[:3], "validation": pictures[3:]})
+    for data, count in (("celeb_a_hq", 3), ("lsun_bedroom", 3)):
+        config = dataclasses.replace(progan.PRESETS["tiny"][1], data=data, side=64, images=10_000)
+        source = progan.source(config)
+        found = pipeline.load(source, place)
+        assert found.train["image"].shape == (count, *source.fields["image"][0]) == (count, 64, 64, 3)
+        x = found.prepare(found.train, jax.random.key(0))["x"]
+        np.testing.assert_allclose(x, found.train["image"] / 127.5 - 1, atol=1e-6)
+    np.testing.assert_array_equal(sources.load("tfds:celeb_a_hq:64", "train", place)["image"], faces)
