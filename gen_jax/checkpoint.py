@@ -90,6 +90,13 @@ class Checkpoints:
         """The directories of steps, newest first, good or not."""
         return sorted((p for p in self.directory.glob("step-*") if p.name[5:].isdigit()), reverse=True)
 
+    def back_to(self, step: int) -> None:
+        """Remove what is newer."""
+        self.wait()
+        for path in self.steps():
+            if int(path.name[5:]) > step:
+                shutil.rmtree(path, ignore_errors=True)
+
     def restore(self, target_of: Callable[[int], T], say: Any) -> tuple[T, dict[str, Any]] | None:
         """The newest good (state, seal), in the shapes and places of its step's target; None if nothing was saved."""
         from orbax.checkpoint import v1 as ocp

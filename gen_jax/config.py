@@ -87,6 +87,8 @@ class Run(Checked):
 
     seed: Seed = 0
     """Of everything random: initial weights, the order of the data, noise."""
+    seeds: Count = 1
+    """So many runs, from this seed on, in one program; each has a directory of its own, that ends with its seed."""
     dir: Path | None = None
     """Where all of the run is written; by default runs/PAPER-PRESET-sSEED. The same command again resumes it."""
     data: Path | None = None
@@ -108,7 +110,7 @@ class Run(Checked):
 
 
 # What may differ when a run is resumed; of the devices, the journal says what it means.
-NOT_LEARNT = ("run.dir", "run.data", "run.keep", "run.resident_megabytes", "run.devices")
+NOT_LEARNT = ("run.dir", "run.seeds", "run.data", "run.keep", "run.resident_megabytes", "run.devices")
 
 
 class Experiment(Protocol):

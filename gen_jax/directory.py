@@ -94,7 +94,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def environment(devices: int) -> dict[str, Any]:
+def environment(devices: int, seeds: int = 1) -> dict[str, Any]:
     """What bit-identity depends on: equal here means equal results; and what else a reader wants to know."""
     import jax
 
@@ -105,6 +105,7 @@ def environment(devices: int) -> dict[str, Any]:
         "backend": first.platform,
         "device": first.device_kind,
         "devices": devices,
+        **({"seeds": seeds} if seeds > 1 else {}),  # in one program
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "threefry_partitionable": bool(jax.config.jax_threefry_partitionable),  # type: ignore[attr-defined]
         "commit": commit(),
@@ -112,7 +113,7 @@ def environment(devices: int) -> dict[str, Any]:
     }
 
 
-MATTERS = ("jaxlib", "backend", "device", "devices", "xla_flags", "threefry_partitionable")  # to bit-identity
+MATTERS = ("jaxlib", "backend", "device", "devices", "seeds", "xla_flags", "threefry_partitionable")  # to bit-identity
 
 
 def commit() -> str:

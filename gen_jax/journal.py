@@ -30,11 +30,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 class Journal:
     """The writer of one start of a run."""
 
-    def __init__(self, directory: Path, *, steps: int, batch_size: int):
+    def __init__(self, directory: Path, *, steps: int, batch_size: int, quiet: bool = False):
+        """A quiet one says nothing but in its files."""
         from rich.console import Console
         from tensorboardX import SummaryWriter
 
         self.path, self.steps, self.batch_size = directory / "metrics.jsonl", steps, batch_size
+        self.quiet = quiet
         self.attempt = next_attempt(directory)
         self.events = SummaryWriter(str(self.attempt / "tb"), flush_secs=10)
         self.text = (directory / "log.txt").open("a", encoding="utf-8")
@@ -60,7 +62,7 @@ class Journal:
         self.text.flush()
         if self.bar:
             self.bar.console.print(text, highlight=False)
-        else:
+        elif not self.quiet:
             print(text, flush=True)
 
     def line(self, step: int, metrics: dict[str, float]) -> None:
@@ -84,9 +86,9 @@ class Journal:
         losses = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name.endswith("/loss"))
         left = _clock((self.steps - step) / speed) if speed else "?"
         rate = f"{speed * self.batch_size:,.0f} images/s"
-        if self.console.is_terminal and not self.console.is_dumb_terminal:
+        if self.console.is_terminal and not self.console.is_dumb_terminal and not self.quiet:
             self._show(step, f"{losses}  {rate}")
-        else:
+        elif not self.quiet:
             print(f"step {step}/{self.steps}  {losses}  {rate}  {left} left", flush=True)
         self.text.write(f"step {step}/{self.steps}  {losses}  {speed:.1f} steps/s  {rate}\n")
         self.text.flush()

@@ -1,4 +1,4 @@
-"""The programs of a run: one for each stage and length of chunk, compiled when it is first needed.
+"""The programs of a run, or of several side by side: one for each stage and length of chunk, compiled when needed.
 
 The first program of the next stage is compiled by a thread while the stage before it plays.
 """
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gen_jax import game, sharding
+from gen_jax import game, seeds, sharding
 from gen_jax.data import pipeline
 from gen_jax.game import Stage, State
 from gen_jax.journal import Journal
@@ -54,20 +54,22 @@ class Programs:
         data: pipeline.Data,
         plan: list[Chunk],
         *,
-        key: Key,
+        keys: list[Key],  # of the order of the data, for each seed
         mesh: Any,
         states: Callable[[int], State],  # of a stage: shapes and places
         resident: bool,
         journal: Journal,
     ):
         self.stages, self.data, self.mesh, self.states, self.journal = stages, data, mesh, states, journal
-        self.plan, self.resident = plan, resident
-        self.keys = [jax.random.fold_in(key, STAGE + i) if i else key for i in range(len(stages))]
+        self.plan, self.resident, self.seeds = plan, resident, len(keys)
+        later = [[jax.random.fold_in(key, STAGE + i) if i else key for key in keys] for i in range(len(stages))]
+        self.keys = [own[0] if len(own) == 1 else jnp.stack(own) for own in later]  # of each stage
         self.raw = sharding.replicate(dict(data.train), mesh) if resident else None
         self.inputs = itertools.repeat(self.raw) if resident else self._streamed()
         whole = sharding.everywhere(mesh)
         self.compiled = jax.jit(self._play, static_argnums=(4, 5), donate_argnums=0, out_shardings=whole)
-        self.begin = [jax.jit(stage.begin, donate_argnums=0, out_shardings=whole) for stage in stages]
+        begin = (seeds.together(stage.begin, self.seeds) for stage in stages)
+        self.begin = [jax.jit(one, donate_argnums=0, out_shardings=whole) for one in begin]
         self.made: dict[tuple[int, int], Future[Any]] = {}  # by stage and length
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compile")
         self.remaining = iter(plan)
@@ -86,7 +88,7 @@ class Programs:
         program = self._made(number, count).result()
         if fresh:
             self.journal.restart(first)
-        self.journal.batch_size = stage.batch_size
+        self.journal.batch_size = stage.batch_size * self.seeds
         if following := next((chunk for chunk in self.plan if chunk.stage == number + 1), None):
             self._made(following.stage, following.length)
         return program(state, raw, jnp.int32(first), self.keys[number])
@@ -99,10 +101,15 @@ class Programs:
         else:
             batch_of = pipeline.streamed(self.data.prepare)
 
-        def batch(step: Any) -> Any:
-            return sharding.split_batch(batch_of(raw, key, step - stage.first, first - stage.first), self.mesh)
+        def play(state: State, key: Key) -> tuple[State, Any]:
+            def batch(step: Any) -> Any:
+                return sharding.split_batch(batch_of(raw, key, step - stage.first, first - stage.first), self.mesh)
 
-        return game.steps(stage.game, state, batch, count)
+            return game.steps(stage.game, state, batch, count)
+
+        if self.seeds == 1:
+            return play(state, key)
+        return jax.vmap(play, (seeds.AXES, 0), (seeds.AXES, 0))(state, key)
 
     def _made(self, number: int, count: int) -> "Future[Any]":
         if (number, count) not in self.made:

@@ -5,7 +5,8 @@ of the one before. Where a checkpoint is due, the line of its step is written af
 holds: whenever a run is killed, the resumed one leaves the same metrics.jsonl, bit for bit.
 
 A run may have stages, each with a game and a batch size of its own on the same networks: a change of stage is saved and
-resumed as any step is.
+resumed as any step is. Several seeds may be played side by side in one program; each is a run with its own directory,
+which may be resumed alone.
 """
 
 import contextlib
@@ -15,17 +16,19 @@ import itertools
 import json
 import logging
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax import cache, directory, files, game, images, programs, sharding
+from gen_jax import cache, directory, files, game, images, programs, seeds, sharding
 from gen_jax.checkpoint import Checkpoints
 from gen_jax.config import Experiment, command_line
 from gen_jax.data import pipeline
-from gen_jax.errors import NonFiniteError, UserError
+from gen_jax.errors import CheckpointError, NonFiniteError, UserError
 from gen_jax.game import FINITE, Game, Stage, State
 from gen_jax.interrupts import Interrupts
 from gen_jax.journal import Journal, read_lines
@@ -37,8 +40,18 @@ Means = dict[str, float]  # of each metric over the steps of one chunk
 class Loop:
     """One start of a run: what is open while it lasts, and what happens between chunks."""
 
-    def __init__(self, experiment: Experiment, preset: str, config: Any, stack: contextlib.ExitStack):
-        self.experiment, self.config, self.run = experiment, config, config.run
+    def __init__(
+        self,
+        experiment: Experiment,
+        preset: str,
+        config: Any,
+        stack: contextlib.ExitStack,
+        interrupts: Interrupts,
+        *,
+        beside: Sequence["Loop"] = (),
+        seeds: int = 1,
+    ):
+        self.experiment, self.config, self.run, self.interrupts = experiment, config, config.run, interrupts
         self.path = config.run.dir or directory.default(experiment, preset, config)
         self.mesh = sharding.mesh(self.run.devices)
         self.game: Game = experiment.game(config)
@@ -47,15 +60,14 @@ class Loop:
         self.stages: tuple[Stage, ...] = own(config) if own else (alone,)
         for stage in self.stages:
             sharding.check_batch(self.mesh, stage.batch_size)
-        self.interrupts = stack.enter_context(Interrupts())
         stack.enter_context(directory.claim(self.path))
-        self.data = pipeline.load(experiment.source(config), self.run.data)
+        self.data = _data(experiment.source(config), self.run.data, beside)
         for stage in self.stages:
             pipeline.check_batch(self.data.train, stage.batch_size)
         directory.describe(self.path, experiment, preset, config)
-        self.environment = directory.environment(self.mesh.size)
+        self.environment = directory.environment(self.mesh.size, seeds)
         files.replace(self.path / "env.json", json.dumps(self.environment, indent=1))
-        self.journal = Journal(self.path, steps=config.steps, batch_size=config.batch_size)
+        self.journal = Journal(self.path, steps=config.steps, batch_size=config.batch_size, quiet=bool(beside))
         stack.callback(self.journal.close)
         self.checkpoints = Checkpoints(self.path / "checkpoints", keep=self.run.keep, environment=self.environment)
         stack.callback(self.checkpoints.close)
@@ -80,10 +92,10 @@ class Loop:
         step = int(seal["step"])
         line = self.journal.resume(step)
         self.journal.say(f"Going on from the checkpoint of step {step} in {self.path}.")
-        drift = [n for n in directory.MATTERS if seal["environment"].get(n) != self.environment[n]]
-        for name in drift:
-            before, now = seal["environment"].get(name), self.environment[name]
-            self.journal.say(f"Not bit-identical from here: {name} was {before}, is {now}.")
+        for name in directory.MATTERS:
+            before, now = seal["environment"].get(name), self.environment.get(name)
+            if before != now:
+                self.journal.say(f"Not bit-identical from here: {name} was {before}, is {now}.")
         if line is None:  # killed between the checkpoint and its line
             means = {name: np.nan if value is None else value for name, value in seal["record"].items()}
             self.speak(step, state, means)
@@ -106,13 +118,12 @@ class Loop:
         periods = (self.run.checkpoint_every, self.run.evaluate_every, self.run.sample_every)
         return bool(self.interrupts.number) or any(self.passed(every, step) for every in periods)
 
-    def boundary(self, step: int, state: State, means: Means) -> None:
-        """Save, then draw, evaluate and write the line: in the order that survives a kill at any point."""
+    def save(self, step: int, state: State, means: Means) -> None:
+        """Start to; what is then said survives a kill at any point."""
         if not _all_finite(state.params):
             raise NonFiniteError(f"A weight is not finite after step {step}; the checkpoint before it is kept.")
         record = {name: value if np.isfinite(value) else None for name, value in means.items()}
         self.checkpoints.save(step, state, record)
-        self.speak(step, state, means)
 
     def speak(self, step: int, state: State, means: Means) -> None:
         """What is due once the state of `step` is saved, or being saved: leaving waits until that is done."""
@@ -132,21 +143,6 @@ class Loop:
         for name, picture in pictures.items():
             images.save(self.path / "samples" / f"{name}-step-{step:08d}.png", picture)
             self.journal.image(name, picture, step)
-
-    def playing(self, step: int, stack: contextlib.ExitStack) -> programs.Programs:
-        """What plays the chunks from `step` on."""
-        made = programs.Programs(
-            self.stages,
-            self.data,
-            programs.chunks(self.stages, step, self.config.steps, self.run.log_every),
-            key=self.order,
-            mesh=self.mesh,
-            states=self.states,
-            resident=pipeline.megabytes(self.data.train) <= self.run.resident_megabytes,
-            journal=self.journal,
-        )
-        stack.callback(made.close)
-        return made
 
     def finish(self) -> None:
         """The page, and where everything is."""
@@ -169,29 +165,89 @@ class Loop:
 
 
 def run(experiment: Experiment, preset: str, config: Any, *, until: int | None = None) -> State:
-    """Train, evaluate and report; goes on from what the run directory holds.
+    """Train, evaluate and report; goes on from what the run directory holds. Of several seeds the states are stacked.
 
     `until` stops at the end of the chunk that holds that step, saved, as a signal would: raises Interrupted.
     """
     with contextlib.ExitStack() as stack:
-        loop = Loop(experiment, preset, config, stack)
-        step, state = loop.start()
-        chunks = loop.playing(step, stack)
+        interrupts, every = stack.enter_context(Interrupts()), seeds.configs(config)
+        loops: list[Loop] = []
+        for one in every:
+            loops.append(Loop(experiment, preset, one, stack, interrupts, beside=loops, seeds=len(every)))
+        step, state = _start(loops)
+        chunks = _programs(loops, step)
+        stack.callback(chunks.close)
         pending: tuple[int, Any] | None = None
         while step < config.steps:
             state, metrics = chunks.advance(state)
             if pending:  # while the device works
-                loop.journal.line(pending[0], _means(loop.journal, *pending))
-            step, pending = step + len(metrics[FINITE]), None
+                for loop, means in zip(loops, _means(loops, *pending), strict=True):
+                    loop.journal.line(pending[0], means)
+            step, pending = step + metrics[FINITE].shape[-1], None
             if until is not None and step >= until and step < config.steps:
-                loop.interrupts.number = 2
-            if loop.due(step):
-                loop.boundary(step, state, _means(loop.journal, step, metrics))
-                loop.journal.restart(step)
+                interrupts.number = 2
+            if loops[0].due(step):
+                done = [*zip(loops, seeds.parts(state, len(loops)), _means(loops, step, metrics), strict=True)]
+                for loop, own, means in done:
+                    loop.save(step, own, means)
+                for loop, own, means in done:
+                    loop.speak(step, own, means)
+                    loop.journal.restart(step)
             else:
                 pending = (step, metrics)
-        loop.finish()
+        for loop in loops:
+            loop.finish()
         return state
+
+
+def _start(loops: list[Loop]) -> tuple[int, State]:
+    """All at one step: those that have come further go back."""
+    started = [loop.start() for loop in loops]
+    least = min(step for step, _ in started)
+    for i, (step, _) in enumerate(started):
+        if step > least:
+            loops[i].checkpoints.back_to(least)
+            started[i] = loops[i].start()
+    if {step for step, _ in started} != {least}:
+        raise CheckpointError(
+            f"The seeds have no checkpoint of one step, {sorted({step for step, _ in started})}; run those that have "
+            "come further alone, with --run.seeds 1, or give another --run.dir."
+        )
+    stacked = jax.jit(seeds.stacked, out_shardings=sharding.everywhere(loops[0].mesh))
+    return least, started[0][1] if len(loops) == 1 else stacked([state for _, state in started])
+
+
+def _data(source: pipeline.Source, directory: Path | None, beside: Sequence[Loop]) -> pipeline.Data:
+    """Seeds in one program learn from one set."""
+    if not beside:
+        return pipeline.load(source, directory)
+    first = beside[0].data
+    if source.arrays:  # computed for the seed, perhaps
+        own = pipeline.load(source, directory).train
+        if not all(np.array_equal(array, own[name]) for name, array in first.train.items()):
+            raise UserError("seeds is above 1, but each seed has data of its own: run one after another.")
+    return first
+
+
+def _programs(loops: list[Loop], step: int) -> programs.Programs:
+    """What plays the chunks from `step` on."""
+    first, count = loops[0], len(loops)
+    resident = pipeline.megabytes(first.data.train) <= first.run.resident_megabytes
+    if count > 1 and not resident:
+        size = round(pipeline.megabytes(first.data.train))
+        raise UserError(
+            f"seeds is {count}, for which data must stay on the device: give --run.resident-megabytes {size}."
+        )
+    return programs.Programs(
+        first.stages,
+        first.data,
+        programs.chunks(first.stages, step, first.config.steps, first.run.log_every),
+        keys=[loop.order for loop in loops],
+        mesh=first.mesh,
+        states=lambda stage: seeds.shapes(first.states(stage), count),
+        resident=resident,
+        journal=first.journal,
+    )
 
 
 def _first(game: Game, data: pipeline.Data, key: Key, batch_size: int, mesh: Any) -> State:
@@ -211,18 +267,27 @@ def _all_finite(tree: Any) -> Any:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
-def _means(journal: Journal, step: int, metrics: Any) -> Means:
-    """Over the steps of a chunk that ended at `step`, of those that a player played; stops where one was not finite."""
+def _means(loops: list[Loop], step: int, metrics: Any) -> list[Means]:
+    """For each seed, over the steps of a chunk that ended at `step`, of those that a player played."""
     fetched = jax.device_get(metrics)
-    finite = fetched.pop(FINITE)
+    own = [fetched] if len(loops) == 1 else [{name: v[i] for name, v in fetched.items()} for i in range(len(loops))]
+    return [_mean(loop, step, values) for loop, values in zip(loops, own, strict=True)]
+
+
+def _mean(loop: Loop, step: int, values: dict[str, np.ndarray]) -> Means:
+    """[steps] each; stops where one was not finite."""
+    finite = values.pop(FINITE)
     if not finite.all():
         bad = step - len(finite) + int(np.argmin(finite)) + 1
-        values = ", ".join(f"{n} {v[np.argmin(finite)]}" for n, v in fetched.items() if n.endswith("/loss"))
-        raise NonFiniteError(f"A loss or gradient is not finite in step {bad} ({values}); the last checkpoint is kept.")
+        shown = ", ".join(f"{n} {v[np.argmin(finite)]}" for n, v in values.items() if n.endswith("/loss"))
+        of = f" of {loop.path}" if "seeds" in loop.environment else ""
+        raise NonFiniteError(
+            f"A loss or gradient is not finite in step {bad}{of} ({shown}); the last checkpoint is kept."
+        )
     means = {
-        name: float(v[~np.isnan(v)].mean()) if not np.isnan(v).all() else float("nan") for name, v in fetched.items()
+        name: float(v[~np.isnan(v)].mean()) if not np.isnan(v).all() else float("nan") for name, v in values.items()
     }
-    journal.progress(step, means)
+    loop.journal.progress(step, means)
     return means
 
 
