@@ -12,7 +12,7 @@ import re
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gen_jax.errors import UserError
 
@@ -95,6 +95,9 @@ class Run(Checked):
     """Where prepared data sets lie; by default $GEN_JAX_DATA or the user's cache folder."""
     devices: Natural = 0
     """How many devices share each batch; 0 is all that there are."""
+    parallel: Literal["jit", "pmap"] = "jit"
+    """They play as one, or each plays its part of a batch, with batch statistics and noise of its own, and gradients
+    are averaged, as under jax.pmap."""
     log_every: Count = 100
     """Steps in one compiled chunk, and between two lines of metrics.jsonl."""
     checkpoint_every: Count = 1000

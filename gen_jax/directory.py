@@ -61,7 +61,8 @@ def describe(path: Path, experiment: Experiment, preset: str, config: Any) -> No
     file = path / "config.json"
     if file.exists():
         old = read_json(file)
-        configs.from_json(type(config), old.get("config", {}), str(file))  # or a sentence that says what is wrong
+        known = configs.from_json(type(config), old.get("config", {}), str(file))  # or a sentence says what is wrong
+        old["config"] = configs.to_json(known)  # with the defaults of fields that are newer than the run
         ignore = ("preset", *(f"config.{name}" for name in configs.NOT_LEARNT))
         changed = configs.differences(old, new, ignore)
         if changed:

@@ -15,6 +15,7 @@ import optax
 from flax import linen as nn
 from flax import struct
 
+from gen_jax.errors import UserError
 from gen_jax.types import Array, Batch, Key, Metrics, Objective, Params
 
 FINITE = "finite"  # a metric of each step: 1 where every loss and gradient was finite
@@ -45,7 +46,7 @@ class Game(NamedTuple):
     """Two pure functions. A paper that fits no scheme of players returns its own pair."""
 
     init: Callable[[Key, Batch], State]
-    step: Callable[[State, Batch], tuple[State, Metrics]]
+    step: Callable[..., tuple[State, Metrics]]  # (state, batch), and the axis of devices that play it each on its part
 
 
 class Stage(NamedTuple):
@@ -99,6 +100,9 @@ def make(
     Players move in turn, each seeing the moves before its own (Goodfellow et al. 2014, Algorithm 1). With `together`,
     all gradients are taken at the same point and with the same noise (the code of that paper). `average` maps a network
     to the decay of its running average. Metrics are named PLAYER/NAME; a resting player's are NaN.
+
+    `step` may be given the name of an axis of devices, each of which has a part of the batch: gradients, metrics and
+    batch statistics are then means over them, and each draws noise of its own.
     """
     decays = dict(average or {})
 
@@ -119,7 +123,7 @@ def make(
         copies = jax.tree.map(jnp.copy, {name: params[name] for name in decays})
         return afresh(players)(State(jnp.zeros((), jnp.int32), lives, params, variables, {}, copies))
 
-    def turn(name: str, state: State, batch: Batch, key: Key, at: State) -> tuple[State, Metrics]:
+    def turn(name: str, state: State, batch: Batch, key: Key, at: State, axis: str | None) -> tuple[State, Metrics]:
         """One player's move from `state`, along the gradient at `at`."""
         player = players[name]
 
@@ -131,6 +135,8 @@ def make(
             return value, ({"loss": value, **metrics}, changed)
 
         gradients, (metrics, changed) = jax.grad(loss, has_aux=True)(_own(at.params, player))
+        if axis:
+            gradients, metrics, changed = jax.lax.pmean((gradients, metrics, changed), axis)
         own = _own(state.params, player)
         updates, optimizer = player.optimizer.update(gradients, state.optimizers[name], own)
         moved = state.replace(
@@ -142,14 +148,17 @@ def make(
         finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(optax.tree.norm(gradients))
         return moved, {**named, FINITE: finite.astype(jnp.float32)}
 
-    def step(state: State, batch: Batch) -> tuple[State, Metrics]:
+    def step(state: State, batch: Batch, axis: str | None = None) -> tuple[State, Metrics]:
+        if axis and (others := {*state.variables} - {"batch_stats"}):
+            raise UserError(f"each device would have its own {', '.join(others)}: give --run.parallel jit.")
         batch, start = {**batch, "step": state.step}, state
         metrics: Metrics = {FINITE: jnp.float32(1)}
         for i, (name, player) in enumerate(players.items()):
             key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 0 if together else i)
+            key = jax.random.fold_in(key, jax.lax.axis_index(axis)) if axis else key
 
             def play(state: State, name: str = name, key: Key = key) -> tuple[State, Metrics]:
-                return turn(name, state, batch, key, start if together else state)
+                return turn(name, state, batch, key, start if together else state, axis)
 
             if player.every == 1:
                 state, new = play(state)
@@ -171,6 +180,9 @@ def _own(tree: Params, player: Player) -> Params:
     return {name: tree[name] for name in player.moves if name in tree}
 
 
-def steps(game: Game, state: State, batch_of: Callable[[Array], Batch], count: int) -> tuple[State, Metrics]:
+def steps(
+    game: Game, state: State, batch_of: Callable[[Array], Batch], count: int, axis: str | None = None
+) -> tuple[State, Metrics]:
     """`count` steps in one program; the metrics are stacked, [count] each. `batch_of` gives the batch of a step."""
-    return jax.lax.scan(lambda state, _: game.step(state, batch_of(state.step)), state, length=count)
+    devices = (axis,) if axis else ()
+    return jax.lax.scan(lambda state, _: game.step(state, batch_of(state.step), *devices), state, length=count)

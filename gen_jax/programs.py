@@ -58,10 +58,11 @@ class Programs:
         mesh: Any,
         states: Callable[[int], State],  # of a stage: shapes and places
         resident: bool,
+        each: bool,  # device plays a step of its own
         journal: Journal,
     ):
         self.stages, self.data, self.mesh, self.states, self.journal = stages, data, mesh, states, journal
-        self.plan, self.resident, self.seeds = plan, resident, len(keys)
+        self.plan, self.resident, self.each, self.seeds = plan, resident, each, len(keys)
         later = [[jax.random.fold_in(key, STAGE + i) if i else key for key in keys] for i in range(len(stages))]
         self.keys = [own[0] if len(own) == 1 else jnp.stack(own) for own in later]  # of each stage
         self.raw = sharding.replicate(dict(data.train), mesh) if resident else None
@@ -94,22 +95,26 @@ class Programs:
         return program(state, raw, jnp.int32(first), self.keys[number])
 
     def _play(self, state: State, raw: Any, first: Any, key: Key, number: int, count: int) -> tuple[State, Any]:
-        stage = self.stages[number]
+        stage, apart = self.stages[number], self.data.apart
+        part = pipeline.Part(sharding.own, sharding.own_key) if self.each else pipeline.ALL
         if self.resident:
-            size, apart = stage.batch_size, self.data.apart
-            batch_of = pipeline.resident(self.data.train, self.data.prepare, batch_size=size, apart=apart)
+            train, prepare = self.data.train, self.data.prepare
+            batch_of = pipeline.resident(train, prepare, batch_size=stage.batch_size, apart=apart, part=part)
         else:
-            batch_of = pipeline.streamed(self.data.prepare)
+            batch_of = pipeline.streamed(self.data.prepare, part)
 
-        def play(state: State, key: Key) -> tuple[State, Any]:
+        def play(state: State, raw: Any, first: Any, key: Key) -> tuple[State, Any]:
             def batch(step: Any) -> Any:
-                return sharding.split_batch(batch_of(raw, key, step - stage.first, first - stage.first), self.mesh)
+                found = batch_of(raw, key, step - stage.first, first - stage.first)
+                return found if self.each else sharding.split_batch(found, self.mesh)
 
-            return game.steps(stage.game, state, batch, count)
+            return game.steps(stage.game, state, batch, count, sharding.AXIS if self.each else None)
 
-        if self.seeds == 1:
-            return play(state, key)
-        return jax.vmap(play, (seeds.AXES, 0), (seeds.AXES, 0))(state, key)
+        if self.each:
+            play = sharding.each(play, self.mesh, raw=None if self.resident else 1)
+        if self.seeds > 1:
+            play = jax.vmap(play, (seeds.AXES, None, None, 0), (seeds.AXES, 0))
+        return play(state, raw, first, key)
 
     def _made(self, number: int, count: int) -> "Future[Any]":
         if (number, count) not in self.made:

@@ -246,6 +246,7 @@ def _programs(loops: list[Loop], step: int) -> programs.Programs:
         mesh=first.mesh,
         states=lambda stage: seeds.shapes(first.states(stage), count),
         resident=resident,
+        each=first.run.parallel == "pmap",
         journal=first.journal,
     )
 

@@ -45,7 +45,7 @@ def play(start, state, *, resident):
         return base if number == 0 else base.replace(optimizers={"second": programs.place(jnp.zeros(3))})
 
     player = programs.Programs(
-        some, DATA, plan, keys=[jax.random.key(7)], mesh=sharding.mesh(1), states=states, resident=resident,
+        some, DATA, plan, keys=[jax.random.key(7)], mesh=sharding.mesh(1), states=states, resident=resident, each=False,
         journal=journal,
     )  # fmt: skip
     found, sizes = [state], []

@@ -152,23 +152,38 @@ def _chosen(arrays: Arrays, key: Key, step: Array, batch_size: int, apart: tuple
     return {name: alone.get(name, together) for name in arrays}
 
 
+class Part(NamedTuple):
+    """What of a batch is wanted: all, unless devices have parts of their own."""
+
+    rows: Callable[[Array], Array] = lambda rows: rows
+    key: Callable[[Key], Key] = lambda key: key
+
+
+ALL = Part()
+
+
 def resident(
-    arrays: Arrays, prepare: Callable[[Batch, Key], Batch], *, batch_size: int, apart: tuple[str, ...] = ()
+    arrays: Arrays,
+    prepare: Callable[[Batch, Key], Batch],
+    *,
+    batch_size: int,
+    apart: tuple[str, ...] = (),
+    part: Part = ALL,
 ) -> BatchOf:
     """The batch of a step where the raw arrays are the whole set, [n, ...], on the device."""
 
     def batch_of(raw: Batch, key: Key, step: Array, first: Array) -> Batch:
-        chosen = _chosen(arrays, key, step, batch_size, apart)
-        return prepare({n: a[chosen[n]] for n, a in raw.items()}, _augmentation(key, step))
+        chosen = {n: part.rows(rows) for n, rows in _chosen(arrays, key, step, batch_size, apart).items()}
+        return prepare({n: a[chosen[n]] for n, a in raw.items()}, part.key(_augmentation(key, step)))
 
     return batch_of
 
 
-def streamed(prepare: Callable[[Batch, Key], Batch]) -> BatchOf:
+def streamed(prepare: Callable[[Batch, Key], Batch], part: Part = ALL) -> BatchOf:
     """The same batch where the raw arrays are those of one chunk, [steps, batch, ...], as `stream` gathers them."""
 
     def batch_of(raw: Batch, key: Key, step: Array, first: Array) -> Batch:
-        return prepare({n: a[step - first] for n, a in raw.items()}, _augmentation(key, step))
+        return prepare({n: a[step - first] for n, a in raw.items()}, part.key(_augmentation(key, step)))
 
     return batch_of
 
