@@ -5,10 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gen_jax import growing
 from gen_jax.pretrained import progan
 from gen_jax.pretrained.weights import load
-
-growing = pytest.importorskip("gen_jax.growing")
 
 SHAPES = {  # of a small one: 5 latents, 8 features up to 64 x 64, then 4
     f"{progan.GRAPH}/Conv2D{'' if i == 0 else f'_{i}'}/merged_input": shape
