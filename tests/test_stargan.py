@@ -277,6 +277,12 @@ def test_the_discriminator_plays_at_every_step_and_the_generator_at_every_fifth(
     assert metrics[games.FINITE].all()
 
 
+def test_an_average_is_of_the_generator_and_only_where_it_is_asked_for():
+    for decay, networks in ((0, set()), (0.5, {"generator"})):
+        one = stargan.game(dataclasses.replace(TINY, average=decay))
+        assert set(jax.eval_shape(one.init, jax.random.key(0), batch_of(TINY)).average) == networks
+
+
 ALWAYS = dataclasses.replace(TINY, critics=1, decay=1, learning_rate=0.01)
 
 
