@@ -156,13 +156,13 @@ def levels(config: Config) -> tuple[Level, ...]:
     return tuple(found)
 
 
-FOUR = (16,)
-TABLE = Config(data="cifar10", side=32, base=2048, batches=FOUR)  # section 6.1: smaller networks, batches of 16
-BARE = Style(False, False, False, False, True, True, True, "none")
+TABLE = Config(data="cifar10", side=32, base=2048, batches=(16,))  # section 6.1: smaller networks
+BARE = Style(equalized=False, pixel_norm=False, variation="none")
+OLD = dataclasses.replace(BARE, sphere=False, leaky=False, batch_norm=True, layer_norm=True, tanh=True)
 GULRAJANI = dataclasses.replace(
-    TABLE, latents=128, style=BARE, critics=5, b2=0.9, drift=0, batches=(64,), rates=(1e-4,), smoothing=0.999**4
+    TABLE, latents=128, style=OLD, critics=5, b2=0.9, drift=0, batches=(64,), rates=(1e-4,), smoothing=0.999**4
 )
-REVISED = dataclasses.replace(TABLE, rates=(1e-4,), style=Style(False, False, variation="none"))
+REVISED = dataclasses.replace(TABLE, rates=(1e-4,), style=BARE)
 
 
 def styled(config: Config, **changes: Any) -> Config:
@@ -172,7 +172,7 @@ def styled(config: Config, **changes: Any) -> Config:
 ROWS = {
     "a": ("WGAN-GP", dataclasses.replace(GULRAJANI, start=32)),
     "b": ("+ progressive growing", GULRAJANI),
-    "c": ("+ small minibatch", dataclasses.replace(GULRAJANI, batches=FOUR, smoothing=0.999)),
+    "c": ("+ small minibatch", dataclasses.replace(GULRAJANI, batches=(16,), smoothing=0.999)),
     "d": ("+ revised training parameters", REVISED),
     "e_discrimination": ("+ minibatch discrimination", styled(REVISED, variation="discrimination")),
     "e": ("+ minibatch standard deviation", styled(REVISED, variation="deviation")),
@@ -182,7 +182,7 @@ ROWS = {
 }
 CIFAR = Config(
     data="cifar10", side=32, base=4096, most=128, latents=128, slope=750, together=True, mirror=False,
-    fade=400_000, stabilise=400_000, images=20_000_000, batches=FOUR, hold=4,
+    fade=400_000, stabilise=400_000, images=20_000_000, batches=(16,), hold=4,
 )  # fmt: skip
 HQ = Config(data="celeb_a_hq", side=1024, images=19_000_000, hold=4)
 TWO = dataclasses.replace(
