@@ -125,13 +125,12 @@ EVERYWHERE = Weights(identity=5)
 OFFICIAL = Config(weights=EVERYWHERE, order="each", biases=False, halved=False)
 PYTORCH = Config(weights=EVERYWHERE, load=286, side=256, blocks=9, affine=False)
 EMOJI = Config(data="emoji", weights=EVERYWHERE, load=64, pad=4, side=64, steps=200 * SOURCES["emoji"].sizes["train"])
-QUICK = Config(load=75, side=64, width=16, blocks=3, steps=4675, run=Run(sample_every=935))
-SMALL = Config(load=36, side=32, width=16, blocks=2, halvings=1, steps=4675)
-EMOJI_QUICK = dataclasses.replace(
-    SMALL, data="emoji", weights=EVERYWHERE, load=32, pad=2, batch_size=4, steps=3000, perceived=128
-)
+# Without identity, land and sea are exchanged: see `full`.
+QUICK = Config(load=75, side=64, width=16, blocks=3, weights=EVERYWHERE, steps=4675, run=Run(sample_every=935))
+SMALL = Config(load=36, side=32, width=16, blocks=2, halvings=1, weights=EVERYWHERE, steps=4675)
+EMOJI_QUICK = dataclasses.replace(SMALL, data="emoji", load=32, pad=2, batch_size=4, steps=3000, perceived=128)
 DISCS = dataclasses.replace(
-    SMALL, data="discs", load=18, side=16, width=8, blocks=1, batch_size=8, steps=2000, perceived=0
+    SMALL, data="discs", weights=Weights(), load=18, side=16, width=8, blocks=1, batch_size=8, steps=2000, perceived=0
 )
 ATOMS = Config(data="atoms", batch_size=64, steps=4000, learning_rate=1e-3, perceived=0, run=Run(log_every=500))
 OFTEN = Run(log_every=10, checkpoint_every=20, sample_every=20)
@@ -141,6 +140,7 @@ ABLATIONS = {
     "gan": ("GAN alone", Weights(forward=0, backward=0)),
     "forward": ("GAN + forward cycle", Weights(backward=0)),
     "backward": ("GAN + backward cycle", Weights(forward=0)),
+    "full": ("all of equation 3, without identity", Weights()),
 }
 
 PRESETS = {
@@ -148,8 +148,8 @@ PRESETS = {
     "official": ("the Torch code: players in turn, identity, gains, no biases; for a GPU", OFFICIAL),
     "pytorch": ("the PyTorch code: 256x256, 9 blocks, identity, no gains; for a GPU", PYTORCH),
     "emoji": ("64x64 emoji, Google's to Twitter's, with identity as in the codes; 200 epochs; for a GPU", EMOJI),
-    "quick": ("64x64, a quarter as wide, 3 blocks, 5 epochs; 8 to 40 minutes of a core", QUICK),
-    "small": ("32x32, a quarter as wide, 2 blocks, 5 epochs; 3 minutes", SMALL),
+    "quick": ("64x64, a quarter as wide, 3 blocks, 5 epochs, with identity; 8 to 40 minutes of a core", QUICK),
+    "small": ("32x32, a quarter as wide, 2 blocks, 5 epochs, with identity; 3 minutes", SMALL),
     "emoji_quick": ("32x32 emoji, a quarter as wide, 2 blocks, 4 epochs; 5 minutes", EMOJI_QUICK),
     **{
         name: (f"{what} (section 5.1.3), as small", dataclasses.replace(SMALL, weights=weights))

@@ -198,6 +198,7 @@ def test_momentum_and_rate_are_those_of_the_protocol():
 def test_the_ablations_differ_in_their_weights_alone():
     """Section 5.1.3."""
     weights = {"cycle": (0, 10, 10, 0), "gan": (1, 0, 0, 0), "forward": (1, 10, 0, 0), "backward": (1, 0, 10, 0)}
+    weights |= {"full": (1, 10, 10, 0), "small": (1, 10, 10, 5)}  # and identity, as in the codes
     for name, expected in weights.items():
         config, whole = (cyclegan.PRESETS[each][1] for each in (name, "small"))
         assert dataclasses.astuple(config.weights) == expected
