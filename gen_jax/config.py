@@ -83,7 +83,7 @@ def _wanted(value: Any, hint: Any) -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class Run(Checked):
-    """What a run is called and how often it speaks; nothing here changes what is learnt but the seed."""
+    """What a run is called and how often it speaks; here only the seed and `parallel` change what is learnt."""
 
     seed: Seed = 0
     """Of everything random: initial weights, the order of the data, noise."""
