@@ -13,7 +13,8 @@ score 8.80 on CIFAR-10 is through a network that cannot be had: a score through 
 noise of appendix B, for the least-squares variant. In the code the average takes the generator's weights before its
 step, here after it.
 
-Cost: `quick` has not been timed yet. Presets for a GPU are not timed.
+Cost: `quick` took 24 minutes of a CPU core, spread over 78 of a busy one: a step of 32 images is 0.03 seconds at 4x4 and
+0.1 at 16x16, and each of five programs takes 15 to compile. Other presets have not been timed.
 
 Run: python -m experiments.progan quick
 """
@@ -216,7 +217,7 @@ PRESETS = {
         )
         for row, (what, config) in ROWS.items()
     },
-    "quick": ("CIFAR-10 at 16x16, an eighth as wide, 400 000 images", QUICK),
+    "quick": ("CIFAR-10 at 16x16, an eighth as wide, 400 000 images; 25 minutes of a core", QUICK),
     "tiny": ("8x8 digits; seconds, for tests", TINY),
 }
 ON = "CelebA at 128x128, all features; 16 384 images of each set"
