@@ -314,10 +314,10 @@ def test_the_rate_falls_to_0_in_the_paper_and_by_a_thousandth_in_the_code():
         rate = ending(1e-4, config.steps, share=config.decay, period=config.period, every=every)
         return [float(rate(jnp.int32(count))) / 1e-4 for count in counts]
 
-    at = [0, 55_800, 83_700, 111_599]
-    np.testing.assert_allclose(rates(paper, at), [1, 1, 0.5, 1 / 55_800], atol=1e-6)
-    generator = [4, 55_799, 83_704, 111_599]  # its own steps
-    np.testing.assert_allclose(rates(paper, generator, 5), [1, 1, 1 - 27_904 / 55_800, 1 / 55_800], atol=1e-6)
+    at = [0, 74_400, 111_600, 148_799]
+    np.testing.assert_allclose(rates(paper, at), [1, 1, 0.5, 1 / 74_400], atol=1e-6)
+    generator = [4, 74_399, 111_604, 148_799]  # its own steps
+    np.testing.assert_allclose(rates(paper, generator, 5), [1, 1, 1 - 37_204 / 74_400, 1 / 74_400], atol=1e-6)
     slip = [100_999, 101_000, 151_000, 199_999]
     np.testing.assert_allclose(rates(official, slip), [1, 1 - 1e-5, 1 - 51e-5, 1 - 99e-5], atol=3e-7)
     assert rates(dataclasses.replace(official, period=1), [199_999])[0] < 1e-4
