@@ -13,8 +13,8 @@ score 8.80 on CIFAR-10 is through a network that cannot be had: a score through 
 noise of appendix B, for the least-squares variant. In the code the average takes the generator's weights before its
 step, here after it.
 
-Cost: `quick` took 24 minutes of a CPU core, spread over 78 of a busy one: a step of 32 images 0.03 seconds at 4x4 and 0.1
-at 16x16, each of five programs 15 to compile. Other presets have not been timed.
+Cost: `quick` took 24 minutes of a CPU core, spread over 78 of a busy one: 0.03 seconds for a step of 32 images at 4x4,
+0.1 at 16x16, and 15 for each of five programs to compile. Other presets have not been timed.
 
 Run: python -m experiments.progan quick
 """
