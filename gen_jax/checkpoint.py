@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import jax
 
-from gen_jax import files
+from gen_jax import files, sharding
 from gen_jax.errors import CheckpointError
 from gen_jax.files import sha256
 
@@ -46,8 +46,10 @@ class Checkpoints:
         self.wait()
         path = self.directory / STEP.format(step)
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(path, ignore_errors=True)  # a step that was not good, or it would have been restored
+            if sharding.number() == 0:
+                self.directory.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(path, ignore_errors=True)  # a step that was not good, or it would have been restored
+            sharding.together("save")
             response = ocp.save_async(path, state)
         except (OSError, ValueError, RuntimeError) as error:
             raise self._failed(path, error) from error
@@ -57,6 +59,8 @@ class Checkpoints:
     def _finish(self, response: Any, path: Path, seal: dict[str, Any]) -> None:
         try:
             response.result()
+            if sharding.number():
+                return
             hashes = {str(f.relative_to(path)): sha256(f) for f in sorted(path.rglob("*")) if f.is_file()}
             files.replace(path / SEAL, _signed({**seal, "files": hashes}))
             for old in self.steps()[self.keep :]:  # only now: there is a newer good one
@@ -93,7 +97,7 @@ class Checkpoints:
     def back_to(self, step: int) -> None:
         """Remove what is newer."""
         self.wait()
-        for path in self.steps():
+        for path in self.steps() if sharding.number() == 0 else ():
             if int(path.name[5:]) > step:
                 shutil.rmtree(path, ignore_errors=True)
 
@@ -101,8 +105,10 @@ class Checkpoints:
         """The newest good (state, seal), in the shapes and places of its step's target; None if nothing was saved."""
         from orbax.checkpoint import v1 as ocp
 
-        for unfinished in self.directory.glob("*.orbax-checkpoint-tmp*"):  # a save that was killed
-            shutil.rmtree(unfinished, ignore_errors=True)
+        if sharding.number() == 0:
+            for unfinished in self.directory.glob("*.orbax-checkpoint-tmp*"):  # a save that was killed
+                shutil.rmtree(unfinished, ignore_errors=True)
+        sharding.together("sweep")
         passed: dict[Path, str] = {}
         for path in self.steps():
             try:
@@ -116,7 +122,8 @@ class Checkpoints:
                 passed[path] = reason
                 say(f"Passing over checkpoint {path.name}: {reason}.")
                 continue
-            for bad in passed:  # out of the way of the steps to come, but not lost
+            sharding.together("restored")
+            for bad in passed if sharding.number() == 0 else ():  # out of the way of the steps to come, but not lost
                 bad.replace(bad.with_name(f"bad-{bad.name}-{os.getpid()}"))
             return state, seal
         if passed:

@@ -95,6 +95,8 @@ class Run(Checked):
     """Where prepared data sets lie; by default $GEN_JAX_DATA or the user's cache folder."""
     devices: Natural = 0
     """How many devices share each batch; 0 is all that there are."""
+    hosts: Count = 1
+    """How many processes, on one host or several, share each batch, each having been given this command."""
     parallel: Literal["jit", "pmap"] = "jit"
     """They play as one, or each plays its part of a batch, with batch statistics and noise of its own, and gradients
     are averaged, as under jax.pmap."""
@@ -113,7 +115,7 @@ class Run(Checked):
 
 
 # What may differ when a run is resumed; of the devices, the journal says what it means.
-NOT_LEARNT = ("run.dir", "run.seeds", "run.data", "run.keep", "run.resident_megabytes", "run.devices")
+NOT_LEARNT = ("run.dir", "run.seeds", "run.data", "run.keep", "run.resident_megabytes", "run.devices", "run.hosts")
 
 
 class Experiment(Protocol):

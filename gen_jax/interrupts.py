@@ -13,6 +13,12 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.number, self.safe = 0, False
+        self.agreed: int | None = None  # the number that all processes know, where there are several
+
+    @property
+    def asked(self) -> int:
+        """The signal to be obeyed, 0 for none."""
+        return self.number if self.agreed is None else self.agreed
 
     def __enter__(self) -> "Interrupts":
         self.before: dict[int, Any] = {}
@@ -32,12 +38,15 @@ class Interrupts:
 
     @contextlib.contextmanager
     def saved(self, step: int) -> Iterator[None]:
-        """While the state of `step` is on the disk and no newer one is in memory."""
+        """While the state of `step` is on the disk and no newer one is in memory.
+
+        What arrives meanwhile is obeyed at once, unless others have to agree.
+        """
         self.sentence = f"Stopped and saved at step {step}; the same command goes on from there."
-        self.safe = True
+        self.safe = self.agreed is None
         try:
-            if self.number:
-                raise Interrupted(self.sentence, self.number)
+            if self.asked:
+                raise Interrupted(self.sentence, self.asked)
             yield
         finally:
             self.safe = False

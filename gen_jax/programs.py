@@ -141,11 +141,12 @@ class Programs:
         for number, own in itertools.groupby(self.plan, lambda chunk: chunk.stage):
             stage = self.stages[number]
             shifted = iter([(chunk.first - stage.first, chunk.length) for chunk in own])
-            size, apart = stage.batch_size, self.data.apart
-            yield from pipeline.stream(self.data.train, self.keys[number], shifted, batch_size=size, apart=apart)
+            size, apart, here = stage.batch_size, self.data.apart, sharding.rows(stage.batch_size)
+            train, order = self.data.train, self.keys[number]
+            yield from pipeline.stream(train, order, shifted, batch_size=size, apart=apart, rows=here)
 
     def _placed(self, raw: Any) -> Any:
-        return raw if self.resident else jax.device_put(raw, sharding.split(self.mesh, 1))
+        return raw if self.resident else sharding.from_rows(raw, self.mesh, 1)
 
 
 def place(leaf: Any) -> Any:

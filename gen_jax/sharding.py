@@ -6,21 +6,78 @@ Or each device plays a step on its own part, and means over the devices are take
 jax.shard_map and is kept up no further.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from gen_jax.errors import UserError
 
 AXIS = "data"
+PATIENCE = 300  # [s] for the other processes to come
+
+
+def join(hosts: int) -> None:
+    """Make the devices of so many processes, on one host or several, those of all: each runs the same command.
+
+    SLURM, Kubernetes and TPU pods are detected by JAX itself. Elsewhere $JAX_COORDINATOR_ADDRESS is HOST:PORT of the
+    first process and $JAX_PROCESS_ID the number of each, from 0.
+    """
+    if hosts == 1:
+        return
+    address, number = os.environ.get("JAX_COORDINATOR_ADDRESS"), os.environ.get("JAX_PROCESS_ID")
+    try:
+        jax.distributed.initialize(
+            address, hosts if number else None, int(number) if number else None, initialization_timeout=PATIENCE
+        )
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise UserError(
+            f"hosts is {hosts}, but they did not come together ({reason}): start as many processes, with "
+            "$JAX_COORDINATOR_ADDRESS and $JAX_PROCESS_ID where no scheduler tells."
+        ) from error
+    if jax.process_count() != hosts:
+        raise UserError(f"hosts is {hosts}, but {jax.process_count()} processes came together: give that number.")
+
+
+def number() -> int:
+    """Of this process, 0 for the first, which draws, evaluates and reports."""
+    return jax.process_index()
+
+
+def together(name: str) -> None:
+    """Wait for all processes."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def greatest(value: int, after: Any) -> int | None:
+    """Over all processes, asked when some arrays are there: on a CPU two programs that talk at once may deadlock.
+
+    None where there is one process.
+    """
+    if jax.process_count() == 1:
+        return None
+    jax.block_until_ready(after)
+    return int(np.max(multihost_utils.process_allgather(np.int32(value))))
+
+
+def here(tree: Any) -> Any:
+    """A tree that is whole on each device, on the first of this process's alone where there are several processes."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
 def mesh(count: int = 0) -> Mesh:
     """The first `count` devices, all of them for 0, in one axis; fewer than asked for is an error."""
-    devices = jax.devices()
+    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    if count and jax.process_count() > 1:
+        raise UserError(f"devices is {count}; several hosts use all that they have: give --run.devices 0.")
     if count > len(devices):
         raise UserError(f"devices is {count}; this machine has {len(devices)}, so ask for at most that many.")
     used = np.array(devices[: count or len(devices)])
@@ -47,7 +104,23 @@ def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """A copy of a tree of arrays on each device."""
-    return jax.device_put(tree, everywhere(mesh))
+    if jax.process_count() == 1:
+        return jax.device_put(tree, everywhere(mesh))
+    place = jax.make_array_from_callback
+    return jax.tree.map(lambda a: place(a.shape, everywhere(mesh), lambda where: np.asarray(a[where])), tree)
+
+
+def rows(count: int) -> slice:
+    """Of so many rows that are split among all devices, those of this process."""
+    size = count // jax.process_count()
+    return slice(number() * size, (number() + 1) * size)
+
+
+def from_rows(tree: Any, mesh: Mesh, axis: int) -> Any:
+    """Arrays that are split along one axis, of which each process gives its own rows."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, split(mesh, axis))
+    return jax.tree.map(lambda own: jax.make_array_from_process_local_data(split(mesh, axis), own), tree)
 
 
 def split_batch(batch: Any, mesh: Mesh) -> Any:

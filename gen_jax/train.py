@@ -52,7 +52,8 @@ class Loop:
         seeds: int = 1,
     ):
         self.experiment, self.config, self.run, self.interrupts = experiment, config, config.run, interrupts
-        self.path = config.run.dir or directory.default(experiment, preset, config)
+        whole = config.run.dir or directory.default(experiment, preset, config)
+        self.path = whole / "hosts" / str(sharding.number()) if sharding.number() else whole
         self.mesh = sharding.mesh(self.run.devices)
         self.game: Game = experiment.game(config)
         own = getattr(experiment, "stages", None)
@@ -67,9 +68,11 @@ class Loop:
         directory.describe(self.path, experiment, preset, config)
         self.environment = directory.environment(self.mesh.size, seeds)
         files.replace(self.path / "env.json", json.dumps(self.environment, indent=1))
-        self.journal = Journal(self.path, steps=config.steps, batch_size=config.batch_size, quiet=bool(beside))
+        self.journal = Journal(
+            self.path, steps=config.steps, batch_size=config.batch_size, quiet=bool(beside or sharding.number())
+        )
         stack.callback(self.journal.close)
-        self.checkpoints = Checkpoints(self.path / "checkpoints", keep=self.run.keep, environment=self.environment)
+        self.checkpoints = Checkpoints(whole / "checkpoints", keep=self.run.keep, environment=self.environment)
         stack.callback(self.checkpoints.close)
         self.module = experiment.model(config)
         self.born, self.order, self.judge = jax.random.split(jax.random.key(self.run.seed), 3)
@@ -116,7 +119,7 @@ class Loop:
     def due(self, step: int) -> bool:
         """Whether anything but a line is due."""
         periods = (self.run.checkpoint_every, self.run.evaluate_every, self.run.sample_every)
-        return bool(self.interrupts.number) or any(self.passed(every, step) for every in periods)
+        return bool(self.interrupts.asked) or any(self.passed(every, step) for every in periods)
 
     def save(self, step: int, state: State, means: Means) -> None:
         """Start to; what is then said survives a kill at any point."""
@@ -128,7 +131,9 @@ class Loop:
     def speak(self, step: int, state: State, means: Means) -> None:
         """What is due once the state of `step` is saved, or being saved: leaving waits until that is done."""
         with self.interrupts.saved(step):
-            model = game.trained(self.module, state)
+            if sharding.number():  # the first process does it
+                return self.journal.line(step, means)
+            model = game.trained(self.module, sharding.here(state))
             if self.passed(self.run.sample_every, step):
                 fixed = jax.random.fold_in(self.judge, 0)  # the same latents at each step, so that frames compare
                 self.draw(step, self.experiment.sample(self.config, model, self.data, fixed))
@@ -149,6 +154,8 @@ class Loop:
         from gen_jax import report
 
         self.checkpoints.wait()
+        if sharding.number():
+            return
         self.journal.end_bar()
         pictures = sorted((self.path / "samples").glob("samples*-step-*.png"))
         for kind, group in itertools.groupby(pictures, lambda picture: picture.name.partition("-step-")[0]):
@@ -186,6 +193,7 @@ def run(experiment: Experiment, preset: str, config: Any, *, until: int | None =
             step, pending = step + metrics[FINITE].shape[-1], None
             if until is not None and step >= until and step < config.steps:
                 interrupts.number = 2
+            interrupts.agreed = sharding.greatest(interrupts.number, after=(state, metrics))
             if loops[0].due(step):
                 done = [*zip(loops, seeds.parts(state, len(loops)), _means(loops, step, metrics), strict=True)]
                 for loop, own, means in done:
@@ -297,6 +305,7 @@ def main(name: str) -> int:
     try:
         experiment = cast(Experiment, importlib.import_module(name))
         preset, config = command_line(experiment, sys.argv[1:])
+        sharding.join(config.run.hosts)
         cache.compiled_programs()
         logging.basicConfig(format="%(message)s", stream=sys.stdout)
         logging.getLogger("gen_jax").setLevel(logging.INFO)

@@ -189,13 +189,23 @@ def streamed(prepare: Callable[[Batch, Key], Batch], part: Part = ALL) -> BatchO
 
 
 def stream(
-    arrays: Arrays, key: Key, chunks: Iterator[tuple[int, int]], *, batch_size: int, apart: tuple[str, ...] = ()
+    arrays: Arrays,
+    key: Key,
+    chunks: Iterator[tuple[int, int]],
+    *,
+    batch_size: int,
+    apart: tuple[str, ...] = (),
+    rows: slice = slice(None),
 ) -> Iterator[dict[str, np.ndarray]]:
-    """For each (first step, number of steps): the same raw batches, [steps, batch, ...], gathered one chunk ahead."""
+    """For each (first step, number of steps): the same raw batches, [steps, batch, ...], gathered one chunk ahead.
+
+    Of each batch only some rows, if others are read elsewhere.
+    """
     chosen_by = jax.jit(jax.vmap(lambda key, step: _chosen(arrays, key, step, batch_size, apart), (None, 0)))
 
     def gather(first: int, steps: int) -> dict[str, np.ndarray]:
-        chosen = jax.device_get(chosen_by(key, jnp.arange(first, first + steps)))  # by field: [steps, batch]
+        whole = jax.device_get(chosen_by(key, jnp.arange(first, first + steps)))  # by field: [steps, batch]
+        chosen = {n: each[:, rows] for n, each in whole.items()}
         return {n: np.asarray(a[chosen[n].ravel()]).reshape(*chosen[n].shape, *a.shape[1:]) for n, a in arrays.items()}
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as pool:
