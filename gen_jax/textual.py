@@ -80,6 +80,24 @@ class Discriminator(nn.Module):
         return Conv(1, (4, 4), padding="VALID", kernel_init=normal)(x).ravel()
 
 
+class PlainDiscriminator(nn.Module):
+    """The same without normalisation or bottleneck, from He's scale, as a gradient penalty needs; not the paper's."""
+
+    width: int
+    text: int
+
+    @nn.compact
+    def __call__(self, x: Array, text: Array) -> Array:
+        he = nn.initializers.he_normal()
+        for i in range((x.shape[1] // 4).bit_length() - 1):
+            x = leaky(Conv(self.width * 2**i, (4, 4), (2, 2), ((1, 1), (1, 1)), kernel_init=he)(x))
+        x = leaky(Conv(x.shape[-1], (3, 3), kernel_init=he)(x))  # [b, 4, 4, width s / 8]
+        t = leaky(nn.Dense(self.text)(text))[:, None, None]
+        x = jnp.concatenate([x, jnp.broadcast_to(t, (*x.shape[:3], self.text))], -1)
+        x = leaky(Conv(4 * self.width, (1, 1), kernel_init=he)(x))
+        return Conv(1, (4, 4), padding="VALID", kernel_init=he)(x).ravel()
+
+
 class Style(nn.Module):
     """S(x), the z of an image (section 4.4): [b, side, side, 3] -> [b, latents]."""
 

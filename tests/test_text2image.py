@@ -52,21 +52,34 @@ def model_of_logits():
 
 BATCH = {"x": jnp.array([1.0, -2.0, 0.5, 3.0]), "wrong": jnp.array([4.0, 0.0, -1.0, 1.0])}
 TEXT = np.array([0.1, -0.3, 0.2, 0.4])
+STILL = optax.constant_schedule(0)
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.25, 0.5])
 def test_the_discriminator_sees_wrong_images_and_fakes_by_their_weights(wrong):
-    batch = {**BATCH, "text": jnp.asarray(TEXT)[:, None]}
-    loss, _ = text2image.telling(model_of_logits(), batch, KEY, wrong=wrong, noise=0)
+    batch = {**BATCH, "text": jnp.asarray(TEXT)[:, None], "step": 0}
+    loss, _ = text2image.telling(model_of_logits(), batch, KEY, wrong=wrong, noise=STILL, penalty=0)
     right, mismatched, fake = np.asarray(batch["x"]) + TEXT, np.asarray(batch["wrong"]) + TEXT, 11 * TEXT
     expected = softplus(-right).mean() + wrong * softplus(mismatched).mean() + (1 - wrong) * softplus(fake).mean()
     assert float(loss) == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_penalty_is_the_squared_slope_at_real_images():
+    model = model_of_logits()
+    model.discriminator = lambda x, text: -2 * x + text[:, 0]
+    batch = {**BATCH, "text": jnp.asarray(TEXT)[:, None], "step": 0}
+    with_it, without = (
+        text2image.telling(model, batch, KEY, wrong=0.5, noise=STILL, penalty=penalty)[0] for penalty in (3.0, 0.0)
+    )
+    assert float(with_it - without) == pytest.approx(3 * 2**2, rel=1e-6)
+    assert isinstance(text2image.model(tiny(penalty=1.0)).discriminator, textual.PlainDiscriminator)
+    assert isinstance(text2image.model(tiny(penalty=0.0)).discriminator, textual.Discriminator)
+
+
 @pytest.mark.parametrize("between", [0.0, 0.5, 1.0])
 def test_the_generator_is_judged_on_texts_between_too(between):
-    batch = {"text": jnp.asarray(TEXT)[:, None]}
-    loss, _ = text2image.fooling(model_of_logits(), batch, KEY, between=between, beyond=False, noise=0)
+    batch = {"text": jnp.asarray(TEXT)[:, None], "step": 0}
+    loss, _ = text2image.fooling(model_of_logits(), batch, KEY, between=between, beyond=False, noise=STILL)
     amid = np.array([(0.1 + 0.2) / 2, (-0.3 + 0.4) / 2])
     own, mixed = softplus(-11 * TEXT).sum(), softplus(-11 * amid).sum()
     expected = (own + between * mixed) / 6 if between else own / 4
@@ -74,11 +87,26 @@ def test_the_generator_is_judged_on_texts_between_too(between):
 
 
 def test_noise_is_added_to_all_that_the_discriminator_sees():
-    seen = []
-    model = SimpleNamespace(discriminator=lambda x, text: seen.append(x), generator=None)
-    text2image.judged(model, jnp.zeros((2000, 1)), None, KEY, 0.3)
-    text2image.judged(model, jnp.ones(3), None, KEY, 0.0)
-    assert float(seen[0].std()) == pytest.approx(0.3, rel=0.1) and (seen[1] == 1).all()
+    def deviations(fading, step):
+        """Of the right images, the wrong ones and the fakes, and of the fakes that the generator is judged by."""
+        seen = []
+
+        def discriminator(x, text):
+            seen.append(float(x.std()))
+            return x.mean(-1)
+
+        model = SimpleNamespace(
+            discriminator=discriminator,
+            generator=lambda z, text: jnp.ones((len(z), 100)),
+            style=SimpleNamespace(latents=1),
+        )
+        batch = {"x": jnp.ones((50, 100)), "wrong": jnp.ones((50, 100)), "text": jnp.zeros((50, 1)), "step": step}
+        for player in list(text2image.players(tiny(penalty=0.0, noise=0.3, fading=fading, steps=40)).values())[:2]:
+            player.objective(model, batch, KEY)
+        return seen
+
+    for fading, step, expected in ((False, 30, 0.3), (True, 0, 0.3), (True, 30, 0.075), (True, 40, 0)):
+        np.testing.assert_allclose(deviations(fading, step), [expected] * 4, rtol=0.05, atol=1e-6)
 
 
 def test_texts_beyond_lie_on_the_line_of_both():
@@ -112,6 +140,9 @@ def test_a_wrong_image_is_of_another_class():
 
 def tiny(**changes):
     return dataclasses.replace(text2image.PRESETS["tiny"][1], **changes)
+
+
+BORN = {"x": np.zeros((4, 16, 16, 3)), "wrong": np.zeros((4, 16, 16, 3)), "text": np.zeros((4, 16))}
 
 
 def test_batches_hold_a_wrong_image_and_the_mean_of_the_texts(monkeypatch):
@@ -183,18 +214,29 @@ def test_a_generator_that_draws_what_is_said_is_told_so(monkeypatch):
 
 
 def test_sentences_of_the_frozen_encoder_are_another_text(monkeypatch):
-    """The experiment asks it for all captions at once, and the judge stays the one that is trained here."""
+    """The experiment asks it once for each sentence of a split, and the judge stays the one that is trained here."""
     asked = []
 
     def embed(sentences):
-        asked.append(len(sentences))
-        return np.tile(np.arange(len(sentences), dtype=np.float32)[:, None], (1, 384))
+        asked.append(list(sentences))
+        lengths = np.array([len(sentence) for sentence in sentences], np.float32)
+        return np.tile(lengths[:, None], (1, 384))
 
     minilm = pytest.importorskip("gen_jax.pretrained.minilm")
     monkeypatch.setattr(minilm, "embed", embed)
-    made = text2image.arrays(tiny(encoder="minilm", count=50), "test")
-    assert sorted(asked) == [50, 1000] and made["text"].shape == (1000, 1, 384)
-    np.testing.assert_allclose(made["text"][:, 0, 7], (np.arange(1000) - 24.5) / np.arange(50).std(), rtol=1e-5)
+    made = text2image.arrays(tiny(encoder="minilm", count=50), "test")["text"]
+    both = text2image.arrays(tiny(encoder="both", count=50), "test")["text"]
+    alone = text2image.arrays(tiny(count=50), "test")["text"]
+    given = text2image.captioned_of(tiny(count=50))
+    known, lengths = (np.array([len(c) for c in given[split].captions[:, 0]]) for split in ("train", "test"))
+    assert made.shape == (1000, 1, 384) and all(len(set(sentences)) == len(sentences) for sentences in asked)
+    np.testing.assert_allclose(made[:, 0, 7], (lengths - known.mean()) / known.std(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(both, np.concatenate([alone, made], -1), rtol=1e-5)
+
+
+def test_a_running_average_of_the_generator_makes_the_images():
+    assert set(jax.eval_shape(text2image.game(tiny(average=0.9)).init, KEY, BORN).average) == {"generator"}
+    assert not jax.eval_shape(text2image.game(tiny(average=0.0)).init, KEY, BORN).average
 
 
 def test_the_arrays_are_as_the_source_says():
@@ -217,8 +259,8 @@ def test_the_judge_is_trained_on_what_the_player_learns_from(monkeypatch):
 
 
 def test_descent_is_adam_with_the_papers_moments():
-    config = tiny(halvings=0)
-    assert config.learning_rate == 2e-4 and config.b1 == 0.5
+    config = tiny(halvings=0, learning_rate=2e-4)
+    assert Config().learning_rate == 2e-4 and config.b1 == Config().b1 == 0.5
     gradient = jnp.array([0.3, -2.0])
     descent, adam = text2image.players(config)["generator"].optimizer, optax.adam(2e-4, b1=0.5)
     ours, _ = descent.update(gradient, descent.init(gradient))
