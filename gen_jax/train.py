@@ -15,6 +15,7 @@ import importlib
 import itertools
 import json
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -242,7 +243,7 @@ def _programs(loops: list[Loop], step: int) -> programs.Programs:
     first, count = loops[0], len(loops)
     resident = pipeline.megabytes(first.data.train) <= first.run.resident_megabytes
     if count > 1 and not resident:
-        size = round(pipeline.megabytes(first.data.train))
+        size = math.ceil(pipeline.megabytes(first.data.train))
         raise UserError(
             f"seeds is {count}, for which data must stay on the device: give --run.resident-megabytes {size}."
         )
