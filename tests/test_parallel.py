@@ -75,6 +75,7 @@ def test_running_statistics_are_means_of_the_devices():
 TINY = vae.PRESETS["tiny"][1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("megabytes", [2048, 0])
 def test_a_run_in_parts_is_resumed_bit_for_bit_and_known_as_one(tmp_path, megabytes):
     def config(where, **changes):

@@ -190,6 +190,7 @@ def test_a_side_above_the_loaded_one_is_refused():
         text2image.source(tiny(side=32))
 
 
+@pytest.mark.long
 def test_a_generator_that_draws_what_is_said_is_told_so(monkeypatch):
     """One that draws the test images themselves has their scores, and one that draws other ones does not."""
     config = tiny(count=150, load=32, side=32)

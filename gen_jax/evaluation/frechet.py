@@ -63,11 +63,12 @@ def distances(a: Any, b: Any, seen_by: str) -> dict[str, float]:
     return dict(zip(units(seen_by), found, strict=True))
 
 
-def units(seen_by: str) -> dict[str, str]:
-    """What `distances` gives."""
+def units(seen_by: str, title: str = "") -> dict[str, str]:
+    """What `distances` gives; the title is that of the feature map for people."""
+    title = title or seen_by
     return {
-        f"frechet_{seen_by}": f"squared Frechet distance of features by {seen_by}, which few images make larger",
-        f"kid_{seen_by}": f"1000 times the kernel distance of features by {seen_by}",
+        f"frechet_{seen_by}": f"squared Frechet distance of {title}'s features, which few images make larger",
+        f"kid_{seen_by}": f"1000 times the kernel distance of {title}'s features",
     }
 
 

@@ -17,6 +17,7 @@ from gen_jax.pretrained import inception, resnet
 PAIRS = 10_000  # of images, for MS-SSIM (section 6.1)
 INCEPTION = inception.named()
 JUDGES: dict[str, Callable[[Any], tuple[np.ndarray, np.ndarray]]] = {resnet.NAME: resnet.see}  # features, logits
+TITLES = {resnet.NAME: resnet.TITLE}
 if INCEPTION:
     JUDGES[INCEPTION.name] = INCEPTION.see
 
@@ -28,8 +29,8 @@ def units(largest: int, whose: Mapping[str, str]) -> dict[str, str]:
         "swd": "1000 times the sliced Wasserstein distance to training images, mean over levels",
         **{f"swd_{side}": f"the same of details at {side} pixels" for side in levels},
         "ms_ssim": "MS-SSIM of random pairs, lower where they vary more",
-        **{name: unit for judge in JUDGES for name, unit in frechet.units(judge).items()},
-        **{f"class_score_{judge}": f"as the Inception score is made, of {judge}'s classes" for judge in JUDGES},
+        **{name: unit for judge in JUDGES for name, unit in frechet.units(judge, TITLES.get(judge, "")).items()},
+        **{f"class_score_{j}": f"as the Inception score is made, of {TITLES.get(j, j)}'s classes" for j in JUDGES},
     }
     return {
         **{f"{name}{end}": f"{unit}; {what}" for end, what in whose.items() for name, unit in found.items()},

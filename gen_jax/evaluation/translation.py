@@ -24,7 +24,7 @@ ERROR = "mean absolute error, of 255"
 TO_PARTNERS = {"l1": ERROR, "ssim": "structural similarity", "top_1": NEAREST, "top_5": NEAREST + " 5"}
 PERCEIVED = {
     "lpips_alex": "LPIPS 0.1, by AlexNet, as many as test/perceived",
-    **{name: f"{unit}; as many as test/perceived" for name, unit in frechet.units(resnet.NAME).items()},
+    **{name: f"{unit}; as many as test/perceived" for name, unit in frechet.units(resnet.NAME, resnet.TITLE).items()},
 }
 PAIRING = {  # what Atoms.judged gives
     "fits": "1 if the atoms go one to one to atoms of their mass",

@@ -20,7 +20,7 @@ from gen_jax.pretrained import shards
 from gen_jax.pretrained.weights import Weights, load
 from gen_jax.types import Array
 
-NAME = "resnet50"  # in the names of the numbers that are seen through it
+NAME, TITLE = "resnet50", "ResNet-50"  # in the names of the numbers that are seen through it, and for people
 SIDE = 224  # pixels, to which images are resized
 CHUNK = 16  # images in one program
 DEPTHS = (3, 4, 6, 3)  # residual blocks of the stages

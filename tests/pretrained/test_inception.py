@@ -42,7 +42,7 @@ def waves():
 def test_the_network_is_another_implementations(network, monkeypatch):
     """torch-fidelity 0.4.0, PyTorch 2.13.0, with these weights: features, and logits less their bias."""
     monkeypatch.setattr(inception, "CHUNK", 2)
-    found, logits = network._see(waves())
+    found, logits = network.see(waves())
     assert found.shape == (2, 2048) and logits.shape == (2, 1008)
     np.testing.assert_allclose(found.mean(1), [3.7370553, 3.7706645], rtol=1e-5)
     np.testing.assert_allclose(found.std(1), [5.014576, 5.0589976], rtol=1e-5)
