@@ -276,7 +276,9 @@ def read(module: InfoGAN, variables: dict[str, Any], x: Array, key: Key) -> tupl
 def evaluate(config: Config, model: Trained, data: pipeline.Data, key: Key) -> dict[str, float]:
     """The error of the category on test images, by batches of 100, and L_I by as many fakes."""
     batches = pipeline.batches(data.test, data.prepare, key, batch_size=100)
-    categories, nats = zip(*(read(*model, batch["x"], key) for batch, key in batches), strict=True)
+    categories, nats = zip(
+        *(read(model.module, model.variables, batch["x"], key) for batch, key in batches), strict=True
+    )
     counts = np.zeros((CATEGORIES, data.test["label"].max() + 1), int)
     np.add.at(counts, (np.concatenate(categories), data.test["label"]), 1)
     bounds = {f"fakes/{name}": float(value) for name, value in zip(NAMES, np.mean(nats, axis=0), strict=True)}
