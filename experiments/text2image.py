@@ -254,15 +254,17 @@ def latents(model: Any, key: Key, count: int) -> Array:
     return jax.random.normal(key, (count, model.style.latents))
 
 
-def judged(model: Any, x: Array, text: Array, key: Key, noise: Array | float) -> Array:
-    return model.discriminator(x + noise * jax.random.normal(key, x.shape), text)
+def judged(model: Any, x: Array, text: Array, key: Key, noise: Any) -> Array:
+    """Where there is noise, of this deviation, on what is judged."""
+    return model.discriminator(x if noise is None else x + noise * jax.random.normal(key, x.shape), text)
 
 
 def telling(
-    model: Any, batch: Batch, key: Key, *, wrong: float, noise: optax.Schedule, penalty: float
+    model: Any, batch: Batch, key: Key, *, wrong: float, noise: optax.Schedule | None, penalty: float
 ) -> tuple[Array, Metrics]:
     """-log D(x, t) - w log(1 - D(x', t)) - (1 - w) log(1 - D(G(z, t), t)): algorithm 1, with w = 1/2."""
-    x, text, keys, level = batch["x"], batch["text"], jax.random.split(key, 4), noise(batch["step"])
+    x, text, keys = batch["x"], batch["text"], jax.random.split(key, 4)
+    level = noise and noise(batch["step"])
     right = judged(model, x, text, keys[0], level)
     loss = losses.real(right)
     if wrong:
@@ -279,7 +281,7 @@ def telling(
 
 
 def fooling(
-    model: Any, batch: Batch, key: Key, *, between: float, beyond: bool, noise: optax.Schedule
+    model: Any, batch: Batch, key: Key, *, between: float, beyond: bool, noise: optax.Schedule | None
 ) -> tuple[Array, Metrics]:
     """-log D(G(z, t), t), for the captions and, weighted, for texts between two of them (equation 5)."""
     text, (draw, way, blur) = batch["text"], jax.random.split(key, 3)
@@ -288,7 +290,7 @@ def fooling(
         amid = middles(text, way if beyond else None)
         text, weights = jnp.concatenate([text, amid]), jnp.append(weights, jnp.full(len(amid), between))
     fake = model.generator(latents(model, draw, len(text)), text)
-    logits = judged(model, fake, text, blur, noise(batch["step"]))
+    logits = judged(model, fake, text, blur, noise and noise(batch["step"]))
     return (weights * nn.softplus(-logits)).mean(), {}
 
 
@@ -312,7 +314,8 @@ def players(config: Config) -> dict[str, Player]:
     rate = optax.exponential_decay(config.learning_rate, part, 0.5, staircase=True)
     adam = optax.adam(rate if config.halvings else config.learning_rate, b1=config.b1)
     descent = adam if config.biases else without_biases(adam)
-    noise = optax.linear_schedule(config.noise, 0 if config.fading else config.noise, config.steps)
+    last = 0 if config.fading else config.noise
+    noise = optax.linear_schedule(config.noise, last, config.steps) if config.noise else None
     critic = functools.partial(telling, wrong=config.wrong, noise=noise, penalty=config.penalty)
     artist = functools.partial(fooling, between=config.between, beyond=config.beyond, noise=noise)
     return {

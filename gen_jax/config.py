@@ -115,7 +115,7 @@ class Run(Checked):
 
 
 # What may differ when a run is resumed; of the devices, the journal says what it means.
-NOT_LEARNT = ("run.dir", "run.seeds", "run.data", "run.keep", "run.resident_megabytes", "run.devices", "run.hosts")
+NOT_LEARNT = ("run.dir", "run.data", "run.keep", "run.resident_megabytes", "run.devices", "run.hosts")
 
 
 class Experiment(Protocol):

@@ -92,6 +92,12 @@ def weights(layer: nn.Module, shape: tuple[int, ...], gain: float, equalized: bo
     return scale * kernel if equalized else kernel
 
 
+def biased(layer: nn.Module, y: Array) -> Array:
+    """With a bias for each feature, 0 at first: [..., c] -> the same."""
+    bias = layer.param("bias", nn.initializers.zeros, (y.shape[-1],))
+    return y + bias.reshape(*(1,) * (y.ndim - 1), -1)
+
+
 class Dense(nn.Module):
     """[b, d] -> [b, features]"""
 
@@ -103,7 +109,7 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         y = x @ weights(self, (x.shape[-1], self.features), self.gain, self.equalized)
-        return y + self.param("bias", nn.initializers.zeros, (self.features,))[None] if self.use_bias else y
+        return biased(self, y) if self.use_bias else y
 
 
 class Conv(nn.Module):
@@ -129,7 +135,7 @@ class Conv(nn.Module):
             y = conv(x, kernel / 4, strides=(2, 2), padding=((1, 1), (1, 1)))
         else:
             y = conv(x, kernel)
-        return y + self.param("bias", nn.initializers.zeros, (self.features,))[None, None, None] if self.use_bias else y
+        return biased(self, y) if self.use_bias else y
 
 
 class Discrimination(nn.Module):
@@ -155,17 +161,16 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        style, biased = self.style, not self.style.batch_norm
+        style, use_bias = self.style, not self.style.batch_norm
         if self.first:
             x = pixel_norm(x) if style.sphere else x
             dense = Dense(self.features * FIRST**2, math.sqrt(2) / 4, style.equalized, use_bias=False)
             x = dense(x).reshape(len(x), FIRST, FIRST, self.features)
-            if biased:
-                x = x + self.param("bias", nn.initializers.zeros, (self.features,))[None, None, None]
+            x = biased(self, x) if use_bias else x
         else:
-            x = Conv(self.features, 3, style.equalized, step="up", use_bias=biased)(x)
+            x = Conv(self.features, 3, style.equalized, step="up", use_bias=use_bias)(x)
         x = self.activated(x)
-        return self.activated(Conv(self.features, 3, style.equalized, use_bias=biased)(x))
+        return self.activated(Conv(self.features, 3, style.equalized, use_bias=use_bias)(x))
 
     def activated(self, x: Array) -> Array:
         x = BatchNorm()(x) if self.style.batch_norm else x

@@ -32,6 +32,10 @@ def units(largest: int, whose: Mapping[str, str]) -> dict[str, str]:
         **{name: unit for judge in JUDGES for name, unit in frechet.units(judge, TITLES.get(judge, "")).items()},
         **{f"class_score_{j}": f"as the Inception score is made, of {TITLES.get(j, j)}'s classes" for j in JUDGES},
     }
+    if INCEPTION:
+        found = {
+            name: f"{unit}; {inception.CONVENTION}" if INCEPTION.name in name else unit for name, unit in found.items()
+        }
     return {
         **{f"{name}{end}": f"{unit}; {what}" for end, what in whose.items() for name, unit in found.items()},
         "judged": "images of either kind",
