@@ -1,6 +1,8 @@
 """Progressive GAN: objectives by hand, the plan of growing, what a change of stage does, and what is refused."""
 
 import dataclasses
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import pytest
 
 from experiments import progan
 from gen_jax import config as configs
+from gen_jax import train
 from gen_jax.data import emoji, pipeline
 from gen_jax.errors import UserError
 from gen_jax.game import Trained
@@ -194,3 +197,16 @@ def test_emoji_are_of_all_vendors_and_faces_are_cut_as_in_the_code():
 def test_what_cannot_be_played_is_refused(change, words):
     with pytest.raises(UserError, match=words):
         dataclasses.replace(TINY, **change)
+
+
+def test_weights_of_inception_that_cannot_be_read_end_with_65_and_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GEN_JAX_INCEPTION", str(tmp_path / "nowhere"))
+    monkeypatch.setattr("sys.argv", ["progan", "tiny", "--run.dir", str(tmp_path / "run")])
+    assert train.main("experiments.progan") == 65
+    said = capsys.readouterr().err
+    assert "nowhere cannot be read" in said and "give weights of Inception as safetensors" in said
+    assert "Traceback" not in said
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.progan", "tiny", "--help"], capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 0  # nothing is read for that

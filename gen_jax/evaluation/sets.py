@@ -15,26 +15,30 @@ from gen_jax.evaluation import frechet, scores, similarity, sliced
 from gen_jax.pretrained import inception, resnet
 
 PAIRS = 10_000  # of images, for MS-SSIM (section 6.1)
-INCEPTION = inception.named()
-JUDGES: dict[str, Callable[[Any], tuple[np.ndarray, np.ndarray]]] = {resnet.NAME: resnet.see}  # features, logits
 TITLES = {resnet.NAME: resnet.TITLE}
-if INCEPTION:
-    JUDGES[INCEPTION.name] = INCEPTION.see
+See = Callable[[Any], tuple[np.ndarray, np.ndarray]]  # images -> features, logits
+
+
+def judges() -> dict[str, See]:
+    """The networks by their names; the user's weights are read when this is first asked for."""
+    given = inception.named()
+    return {resnet.NAME: resnet.see, **({given.name: given.see} if given else {})}
 
 
 def units(largest: int, whose: Mapping[str, str]) -> dict[str, str]:
     """Of the numbers of images of up to that many pixels a side; `whose` maps the end of a name to what is measured."""
+    names, given = judges(), inception.named()
     levels = [side for side in (2**i for i in range(3, 11)) if side <= largest]
     found = {
         "swd": "1000 times the sliced Wasserstein distance to training images, mean over levels",
         **{f"swd_{side}": f"the same of details at {side} pixels" for side in levels},
         "ms_ssim": "MS-SSIM of random pairs, lower where they vary more",
-        **{name: unit for judge in JUDGES for name, unit in frechet.units(judge, TITLES.get(judge, "")).items()},
-        **{f"class_score_{j}": f"as the Inception score is made, of {TITLES.get(j, j)}'s classes" for j in JUDGES},
+        **{name: unit for judge in names for name, unit in frechet.units(judge, TITLES.get(judge, "")).items()},
+        **{f"class_score_{j}": f"as the Inception score is made, of {TITLES.get(j, j)}'s classes" for j in names},
     }
-    if INCEPTION:
+    if given:
         found = {
-            name: f"{unit}; {inception.CONVENTION}" if INCEPTION.name in name else unit for name, unit in found.items()
+            name: f"{unit}; {inception.CONVENTION}" if given.name in name else unit for name, unit in found.items()
         }
     return {
         **{f"{name}{end}": f"{unit}; {what}" for end, what in whose.items() for name, unit in found.items()},
@@ -50,14 +54,15 @@ def judged(true: np.ndarray, others: Mapping[str, np.ndarray], *, perceived: int
     """
     count, side, _, channels = true.shape
     few = min(perceived, count) if channels == 3 else 0
-    known = {judge: see(_scaled(true[:few]))[0] for judge, see in JUDGES.items() if few}
+    networks = judges() if few else {}
+    known = {judge: see(_scaled(true[:few]))[0] for judge, see in networks.items()}
     metrics = {"judged": float(count), "perceived": float(few)}
     for end, some in others.items():
         found = sliced.distances(true, some, jax.random.key(0), images=count)
         if side >= similarity.LEAST:
             found["ms_ssim"] = similarity.diversity(some, span=255, pairs=PAIRS)
         for judge, features in known.items():
-            seen, logits = JUDGES[judge](_scaled(some[:few]))
+            seen, logits = networks[judge](_scaled(some[:few]))
             found |= frechet.distances(seen, features, judge)
             found[f"class_score_{judge}"] = scores.class_score(logits).mean
         metrics |= {f"{name}{end}": value for name, value in found.items()}
