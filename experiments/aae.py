@@ -235,7 +235,7 @@ def players(config: Config) -> dict[str, Player]:
 
 
 def game(config: Config) -> Game:
-    return games.make(model(config), players(config))
+    return games.make(model(config), players(config), precision=config.run.precision)
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------

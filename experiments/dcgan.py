@@ -224,7 +224,9 @@ def players(config: Config) -> dict[str, Player]:
 
 
 def game(config: Config) -> Game:
-    return games.make(model(config), players(config), together=config.order == "together")
+    return games.make(
+        model(config), players(config), together=config.order == "together", precision=config.run.precision
+    )
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------

@@ -212,7 +212,7 @@ def players(config: Config) -> dict[str, Player]:
 
 def game(config: Config) -> Game:
     """The players' game; the generator's last bias starts where sigmoids give the mean image, if that is known."""
-    one = games.make(model(config), players(config), together=config.together)
+    one = games.make(model(config), players(config), together=config.together, precision=config.run.precision)
 
     def init(key: Key, batch: Batch) -> State:
         state = one.init(key, batch)

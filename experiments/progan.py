@@ -353,7 +353,7 @@ def game(config: Config, level: Level | None = None) -> Game:
     level = level or levels(config)[-1]
     moving, every = players(config, level), model(config)
     smoothed = dict.fromkeys(moving["generator"].moves, config.smoothing)
-    one = games.make(every, moving, together=config.together, average=smoothed)
+    one = games.make(every, moving, together=config.together, average=smoothed, precision=config.run.precision)
 
     def meet(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
         model.born(model.draw(key, len(batch["x"])))

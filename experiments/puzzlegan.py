@@ -250,7 +250,7 @@ def players(config: Config) -> dict[str, Player]:
 
 
 def game(config: Config) -> Game:
-    return games.make(model(config), players(config))
+    return games.make(model(config), players(config), precision=config.run.precision)
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------

@@ -244,7 +244,12 @@ def players(config: Config) -> dict[str, Player]:
 
 
 def game(config: Config) -> Game:
-    return games.make(model(config), players(config), average={"generator": config.average} if config.average else {})
+    return games.make(
+        model(config),
+        players(config),
+        average={"generator": config.average} if config.average else {},
+        precision=config.run.precision,
+    )
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------

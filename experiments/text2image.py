@@ -326,7 +326,12 @@ def players(config: Config) -> dict[str, Player]:
 
 
 def game(config: Config) -> Game:
-    return games.make(model(config), players(config), average={"generator": config.average} if config.average else None)
+    return games.make(
+        model(config),
+        players(config),
+        average={"generator": config.average} if config.average else None,
+        precision=config.run.precision,
+    )
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gen_jax.errors import UserError
+from gen_jax.precision import Precision
 
 SCHEMA = 1  # of config.json
 
@@ -83,7 +84,7 @@ def _wanted(value: Any, hint: Any) -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class Run(Checked):
-    """What a run is called and how often it speaks; here only the seed and `parallel` change what is learnt."""
+    """What a run is called and how often it speaks; only seed, `parallel` and `precision` change what is learnt."""
 
     seed: Seed = 0
     """Of everything random: initial weights, the order of the data, noise."""
@@ -100,6 +101,8 @@ class Run(Checked):
     parallel: Literal["jit", "pmap"] = "jit"
     """They play as one, or each plays its part of a batch, with batch statistics and noise of its own, and gradients
     are averaged, as under jax.pmap."""
+    precision: Precision = "float32"
+    """In which the networks compute as they learn; weights, statistics, penalties and losses stay in float32."""
     log_every: Count = 100
     """Steps in one compiled chunk, and between two lines of metrics.jsonl."""
     checkpoint_every: Count = 1000

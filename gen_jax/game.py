@@ -16,6 +16,7 @@ from flax import linen as nn
 from flax import struct
 
 from gen_jax.errors import UserError
+from gen_jax.precision import Precision, networks_in, rounded
 from gen_jax.types import Array, Batch, Key, Metrics, Objective, Params
 
 FINITE = "finite"  # a metric of each step: 1 where every loss and gradient was finite
@@ -94,12 +95,14 @@ def make(
     *,
     together: bool = False,
     average: Mapping[str, float] | None = None,
+    precision: Precision = "float32",
 ) -> Game:
     """The game of `players` on the networks of `model`.
 
     Players move in turn, each seeing the moves before its own (Goodfellow et al. 2014, Algorithm 1). With `together`,
     all gradients are taken at the same point and with the same noise (the code of that paper). `average` maps a network
-    to the decay of its running average. Metrics are named PLAYER/NAME; a resting player's are NaN.
+    to the decay of its running average. Metrics are named PLAYER/NAME; a resting player's are NaN. In the precision
+    bfloat16 the networks compute in it as they play; weights, optimizers, statistics and losses stay in float32.
 
     `step` may be given the name of an axis of devices, each of which has a part of the batch: gradients, metrics and
     batch statistics are then means over them, and each draws noise of its own.
@@ -128,10 +131,11 @@ def make(
         player = players[name]
 
         def loss(own: Params) -> tuple[Array, tuple[Metrics, Any]]:
-            variables = {"params": {**at.params, **own}, **at.variables}
-            (value, metrics), changed = model.apply(
-                variables, batch, key, method=player.objective, mutable=list(at.variables)
-            )
+            variables = {"params": rounded({**at.params, **own}, precision), **at.variables}
+            with networks_in(precision):
+                (value, metrics), changed = model.apply(
+                    variables, batch, key, method=player.objective, mutable=list(at.variables)
+                )
             return value, ({"loss": value, **metrics}, changed)
 
         gradients, (metrics, changed) = jax.grad(loss, has_aux=True)(_own(at.params, player))

@@ -68,7 +68,8 @@ def blended(old: Array, new: Array, fade: Array) -> Array:
 
 def pixel_norm(x: Array) -> Array:
     """The features of each pixel over their root mean square (section 4.2): [..., c] -> the same."""
-    return x * jax.lax.rsqrt((x**2).mean(-1, keepdims=True) + 1e-8)
+    wide = x.astype(jnp.float32)
+    return (wide * jax.lax.rsqrt((wide**2).mean(-1, keepdims=True) + 1e-8)).astype(x.dtype)
 
 
 def deviation(x: Array, group: int) -> Array:
@@ -78,10 +79,10 @@ def deviation(x: Array, group: int) -> Array:
     """
     b, *rest = x.shape
     group = min(group, b)
-    groups = x.reshape(group, b // group, *rest)  # a group is every (b / group)-th image
+    groups = x.astype(jnp.float32).reshape(group, b // group, *rest)  # a group is every (b / group)-th image
     centred = groups - groups.mean(0, keepdims=True)
     spread = jnp.sqrt((centred**2).mean(0) + 1e-8).mean((1, 2, 3))  # [b / group]
-    tiled = jnp.tile(spread, group).reshape(b, 1, 1, 1)
+    tiled = jnp.tile(spread, group).astype(x.dtype).reshape(b, 1, 1, 1)
     return jnp.concatenate([x, jnp.broadcast_to(tiled, (*x.shape[:3], 1))], -1)
 
 
@@ -148,8 +149,8 @@ class Discrimination(nn.Module):
     def __call__(self, x: Array) -> Array:
         scale = nn.initializers.normal(x.shape[-1] ** -0.5)
         m = jnp.einsum("bd,dks->bks", x, self.param("kernel", scale, (x.shape[-1], self.kernels, self.size)))
-        distances = jnp.abs(m[:, None] - m[None]).sum(-1)  # [b, b, kernels]
-        return jnp.concatenate([x, jnp.exp(-distances).sum(1) - 1], -1)
+        distances = jnp.abs(m[:, None] - m[None]).astype(jnp.float32).sum(-1)  # [b, b, kernels]
+        return jnp.concatenate([x, (jnp.exp(-distances).sum(1) - 1).astype(x.dtype)], -1)
 
 
 class Block(nn.Module):

@@ -71,12 +71,14 @@ class InstanceNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
+        given, x = jnp.result_type(x), jnp.asarray(x, jnp.float32)
         centred = x - x.mean((1, 2), keepdims=True)
         x = centred * jax.lax.rsqrt((centred**2).mean((1, 2), keepdims=True) + self.eps)
-        if not self.affine:
-            return x
-        scale = self.param("scale", self.scale_init, (x.shape[-1],))
-        return x * scale[None, None, None] + self.param("bias", nn.initializers.zeros, (x.shape[-1],))[None, None, None]
+        if self.affine:
+            scale = self.param("scale", self.scale_init, (x.shape[-1],))
+            bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+            x = x * scale[None, None, None] + bias[None, None, None]
+        return x.astype(given)
 
 
 def reflected(x: Array, width: int) -> Array:

@@ -1,0 +1,314 @@
+"""python -m benchmarks.speed [CASE[:TYPE] ...] --save NAME: speed of papers' models, beside the same ones in PyTorch.
+
+A step is what the paper calls one, on batches that lie on the device: of ours in scanned chunks, of PyTorch's in a
+loop, eager and by torch.compile, each in turn in one process. Where PyTorch is not installed its columns stay empty.
+Each case has a process of its own; --jobs of them compile at a time, from nothing, and then measure one by one.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import jax
+import numpy as np
+
+from benchmarks.flops import count
+from gen_jax import game
+from gen_jax.precision import Precision
+
+RESULTS = Path(__file__).parent / "results"
+KEPT = 4  # batches, which the steps take in turn
+
+
+class Case(NamedTuple):
+    """A preset, with what is changed, and how many steps are timed together on a CPU and on an accelerator."""
+
+    paper: str
+    preset: str
+    changes: dict[str, Any]
+    counts: tuple[int, int]
+    torch: str  # the class in in_torch
+
+
+CASES = {
+    "vae": Case("vae", "paper", {}, (500, 5000), "VAE"),
+    "dcgan-64": Case("dcgan", "official", {}, (2, 200), "DCGAN"),
+    "cyclegan-128": Case("cyclegan", "paper", {}, (2, 40), "CycleGAN"),
+    "cyclegan-256": Case("cyclegan", "pytorch", {}, (1, 20), "CycleGAN"),
+    "stargan-128": Case("stargan", "paper", {}, (5, 50), "StarGAN"),
+    "progan-32": Case("progan", "official", {}, (2, 100), "ProGAN"),
+    "progan-128": Case("progan", "celeb_a_hq", {"side": 128}, (1, 30), "ProGAN"),
+    "progan-256": Case("progan", "celeb_a_hq", {"side": 256}, (1, 20), "ProGAN"),
+}
+BESIDE = ("eager", "compile")  # PyTorch's
+
+
+def configured(case: Case, precision: str) -> tuple[Any, Any]:
+    """(experiment, config)"""
+    experiment = importlib.import_module(f"experiments.{case.paper}")
+    config = dataclasses.replace(experiment.PRESETS[case.preset][1], **case.changes)
+    return experiment, dataclasses.replace(config, run=dataclasses.replace(config.run, precision=precision))
+
+
+def batches(paper: str, config: Any) -> dict[str, np.ndarray]:
+    """KEPT batches as the objectives see them, of noise: {name: [KEPT, b, ...]}."""
+    draw, b = np.random.default_rng(0), config.batch_size
+
+    def images(*shape: int) -> np.ndarray:
+        return draw.uniform(-1, 1, (KEPT, b, *shape)).astype(np.float32)
+
+    if paper == "vae":
+        return {"x": (images(784) + 1) / 2}
+    if paper == "dcgan":
+        return {"x": images(64, 64, 3), "y": np.zeros((KEPT, b, 0), np.float32)}
+    square = (config.side, config.side, 3)
+    if paper == "cyclegan":
+        return {"x": images(*square), "y": images(*square)}
+    if paper == "stargan":
+        return {"x": images(1, *square), "c": np.eye(4, dtype=np.float32)[draw.integers(0, 4, (KEPT, b, 1))]}
+    return {"x": images(*square)}
+
+
+def programs(case: Case, precision: str, length: int) -> tuple[Callable[[], Any], dict[str, Any]]:
+    """What plays `length` steps, and what is known of it."""
+    experiment, config = configured(case, precision)
+    one, own = experiment.game(config), jax.device_put(batches(case.paper, config))
+    first = {name: array[0] for name, array in own.items()}
+    state = jax.jit(one.init)(jax.random.key(0), first)
+
+    def play(state: game.State, own: Any) -> Any:
+        return game.steps(one, state, lambda step: {n: a[step % KEPT] for n, a in own.items()}, length)
+
+    before = time.monotonic()
+    compiled = jax.jit(play, donate_argnums=0).lower(state, own).compile()
+    held = compiled.memory_analysis()
+    memory = held.argument_size_in_bytes + held.output_size_in_bytes + held.temp_size_in_bytes
+    known = {
+        "batch": config.batch_size,
+        "compile_s": time.monotonic() - before,
+        "memory_mb": (memory - held.alias_size_in_bytes) / 2**20,
+        "flops": flops(experiment, config, state, first),
+        "parameters": count_of(case, state.params),
+    }
+    kept = [state]
+
+    def advance() -> None:
+        kept[0], metrics = compiled(kept[0], own)
+        jax.block_until_ready(metrics)
+
+    return advance, known
+
+
+def count_of(case: Case, params: Any) -> int:
+    """Weights in use: Progressive GAN's parts for smaller images than its last have ends of their own."""
+    if case.paper == "progan":
+        last = max(int(name.split("_")[1]) for name in params)
+        ends = [
+            name for name in params if name.split("_")[0] in ("image", "reading") and name.split("_")[1] != str(last)
+        ]
+        params = {name: own for name, own in params.items() if name not in ends}
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def flops(experiment: Any, config: Any, state: game.State, batch: Any) -> float:
+    """Of a step, as it is written: each player's, as often as it plays."""
+    total = 0.0
+    for name, player in experiment.players(config).items():
+        alone = game.make(experiment.model(config), {name: player._replace(every=1, at=0)})
+        own = state.replace(optimizers={name: state.optimizers[name]}, average={})
+        total += count(alone.step, own, batch) / player.every
+    return total
+
+
+def beside(case: Case, way: str, precision: str, length: int, parameters: int) -> Callable[[], Any]:
+    """What plays `length` steps in PyTorch."""
+    import torch
+
+    from benchmarks import in_torch
+
+    _, config = configured(case, precision)
+    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+    torch.set_float32_matmul_precision("high" if device == "cuda" else "highest")  # as XLA by default on either
+    torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
+    wrap = torch.compile if way == "compile" else lambda network: network
+    model = getattr(in_torch, case.torch)(config, device, device == "cuda", wrap)
+    if model.parameters() != parameters:
+        raise AssertionError(f"{case.torch} has {model.parameters()} weights in PyTorch and {parameters} here")
+
+    def placed(array: np.ndarray) -> torch.Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, -1, -3) if array.ndim > 3 else array))
+        tensor = tensor.to(device)
+        return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 and device == "cuda" else tensor
+
+    kept = [{n: placed(a[i]) for n, a in batches(case.paper, config).items()} for i in range(KEPT)]
+    low = precision == "bfloat16"
+
+    def advance() -> None:
+        with torch.autocast(device, torch.bfloat16) if low else contextlib.nullcontext():
+            for i in range(length):
+                model.step(kept[i % KEPT])
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return advance
+
+
+def measured(name: str, precision: str, ways: list[str], rounds: int, born: float) -> dict[str, Any]:
+    """A row: seconds of a step by each, medians of interleaved rounds after one for warming."""
+    case = CASES[name]
+    length = case.counts[jax.default_backend() != "cpu"]
+    play, known = programs(case, precision, length)
+    play()
+    row = {"case": name, "precision": precision, **known, "first_s": time.time() - born}
+    every = {"ours": play}
+    if importlib.util.find_spec("torch"):
+        for way in ways:
+            before = time.monotonic()
+            every[way] = beside(case, way, precision, length, known["parameters"])
+            every[way]()
+            row[f"{way}_warming_s"] = time.monotonic() - before
+    print("ready", flush=True)
+    input()  # until it is our turn
+    seconds: dict[str, list[float]] = {way: [] for way in every}
+    for _ in range(rounds):
+        for way, one in every.items():
+            before = time.perf_counter()
+            one()
+            seconds[way].append((time.perf_counter() - before) / length)
+    return row | {f"{way}_step_s": statistics.median(taken) for way, taken in seconds.items()}
+
+
+def ceiling(precision: str) -> float:
+    """FLOP/s of a large matrix product in this type, by XLA; the median of ten."""
+    n, inner = (8192, 16) if jax.default_backend() != "cpu" else (2048, 1)
+    a = jax.random.normal(jax.random.key(0), (n, n), precision)
+
+    @jax.jit
+    def product(a: jax.Array) -> jax.Array:
+        return jax.lax.fori_loop(0, inner, lambda _, b: (a @ b) * (n**-0.5), a)
+
+    product(a).block_until_ready()
+    taken = []
+    for _ in range(10):
+        before = time.perf_counter()
+        product(a).block_until_ready()
+        taken.append(time.perf_counter() - before)
+    return inner * 2 * n**3 / statistics.median(taken)
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers are of."""
+    known = {
+        "device": jax.devices()[0].device_kind,
+        "platform": jax.default_backend(),
+        "cpus": os.cpu_count(),
+        "processor": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    with contextlib.suppress(ImportError):
+        known["torch"] = importlib.import_module("torch").__version__
+    return known
+
+
+def table(result: dict[str, Any]) -> str:
+    """In Markdown."""
+    of = result["machine"]
+    lines = [
+        "| case | type | batch | steps/s | images/s | of the ceiling, % | x eager | x compile "
+        "| compile, s | to the first step, s | memory, MB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        step = row["ours_step_s"]
+        share = 100 * row["flops"] / step / of["ceilings"][row["precision"]]
+        ratios = [f"{row[f'{way}_step_s'] / step:.2f}" if f"{way}_step_s" in row else "" for way in BESIDE]
+        cells = [row["case"], row["precision"], row["batch"], f"{1 / step:.4g}", f"{row['batch'] / step:.4g}"]
+        cells += [
+            f"{share:.1f}",
+            *ratios,
+            f"{row['compile_s']:.1f}",
+            f"{row['first_s']:.1f}",
+            f"{row['memory_mb']:.0f}",
+        ]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    ceilings = ", ".join(f"{flops / 1e12:.3g} in {name}" for name, flops in of["ceilings"].items())
+    software = ", ".join(f"{name} {of[name]}" for name in ("python", "jax", "torch") if name in of)
+    head = f"{of['device']}, {of['cpus']} processors, {software}, {of['date']}. Ceilings, TFLOP/s: {ceilings}."
+    return "\n".join([head, "", *lines])
+
+
+def child(name: str, precision: str, given: argparse.Namespace, kept: str) -> "subprocess.Popen[str]":
+    """A process for one row, which is its last line; compiled programs are kept in a folder."""
+    arguments = ["--alone", "--rounds", str(given.rounds), "--beside", *given.beside]
+    environment = {
+        **os.environ,
+        "BORN": str(time.time()),
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "JAX_COMPILATION_CACHE_DIR": kept,
+        "TORCHINDUCTOR_CACHE_DIR": f"{kept}/torch",
+    }
+    command = [sys.executable, "-m", "benchmarks.speed", f"{name}:{precision}", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+
+
+def rows_of(wanted: list[tuple[str, str]], given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Of each case and type that can be measured."""
+    with tempfile.TemporaryDirectory() as kept:
+        for i in range(0, len(wanted), given.jobs):
+            processes = [child(*one, given, kept) for one in wanted[i : i + given.jobs]]
+            for process in processes:
+                assert process.stdout
+                while process.stdout.readline() not in ("ready\n", ""):
+                    pass
+            for process in processes:
+                out = process.communicate("\n")[0].strip().splitlines()
+                if process.returncode == 0:
+                    yield json.loads(out[-1])
+
+
+def main() -> None:
+    """Measure what was asked for; print and save it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; all if none is given")
+    parser.add_argument("--beside", nargs="*", choices=BESIDE, default=list(BESIDE))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=1, help="processes that compile at a time")
+    parser.add_argument("--save", help="name of a file in benchmarks/results")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    wanted = [(name, of or "float32") for name, _, of in (case.partition(":") for case in given.cases or CASES)]
+    if unknown := [f"{name}:{of}" for name, of in wanted if name not in CASES or of not in get_args(Precision)]:
+        parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}, of {', '.join(get_args(Precision))}")
+    if given.alone:
+        print(json.dumps(measured(*wanted[0], given.beside, given.rounds, float(os.environ["BORN"]))))
+        return
+    rows = []
+    for row in rows_of(wanted, given):
+        print(json.dumps(row), flush=True)
+        rows.append(row)
+    ceilings = {precision: ceiling(precision) for precision in dict.fromkeys(of for _, of in wanted)}
+    result = {"machine": machine() | {"ceilings": ceilings}, "rows": rows}
+    if given.save:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{given.save}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()
