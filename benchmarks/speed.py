@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -267,15 +268,27 @@ def child(name: str, precision: str, given: argparse.Namespace, kept: str) -> "s
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 
 
+def ready(process: "subprocess.Popen[str]") -> None:
+    """Wait until it has compiled, or has failed."""
+    assert process.stdout
+    while process.stdout.readline() not in ("ready\n", ""):
+        pass
+
+
 def rows_of(wanted: list[tuple[str, str]], given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Of each case and type that can be measured."""
     with tempfile.TemporaryDirectory() as kept:
         for i in range(0, len(wanted), given.jobs):
             processes = [child(*one, given, kept) for one in wanted[i : i + given.jobs]]
-            for process in processes:
-                assert process.stdout
-                while process.stdout.readline() not in ("ready\n", ""):
-                    pass
+            waiting = [threading.Thread(target=ready, args=(process,)) for process in processes]
+            end = time.monotonic() + given.patience
+            for thread in waiting:
+                thread.start()
+            for thread, process in zip(waiting, processes, strict=True):
+                thread.join(max(end - time.monotonic(), 0))
+                if thread.is_alive():
+                    process.kill()
+                    thread.join()
             for process in processes:
                 out = process.communicate("\n")[0].strip().splitlines()
                 if process.returncode == 0:
@@ -289,6 +302,7 @@ def main() -> None:
     parser.add_argument("--beside", nargs="*", choices=BESIDE, default=list(BESIDE))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=1, help="processes that compile at a time")
+    parser.add_argument("--patience", type=float, default=1200, help="seconds, at most, that those take to compile")
     parser.add_argument("--save", help="name of a file in benchmarks/results")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
