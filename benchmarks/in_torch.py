@@ -278,21 +278,33 @@ class PixelNorm(nn.Module):
         return x * ((x.float() ** 2).mean(1, keepdim=True) + 1e-8).rsqrt().to(x.dtype)
 
 
+class First(nn.Module):
+    """Latents to 4x4, with a bias for each feature."""
+
+    def __init__(self, latents: int, features: int):
+        super().__init__()
+        self.norm = PixelNorm()
+        self.weight, self.bias = nn.Parameter(torch.randn(16 * features, latents)), nn.Parameter(torch.zeros(features))
+        self.scale = 2**0.5 / 4 / latents**0.5
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = F.linear(self.norm(z), self.weight * self.scale).unflatten(1, (-1, 4, 4))
+        return x + self.bias[:, None, None]
+
+
 class Grown(nn.Module):
     """Progressive GAN's generator at one side."""
 
     def __init__(self, config: Any, widths: Sequence[int]):
         super().__init__()
         rest = [nn.LeakyReLU(0.2), PixelNorm()]
-        # The latents to 4x4, as a convolution whose padding makes the image.
-        layers: list[nn.Module] = [PixelNorm(), Equalized(config.latents, widths[0], 4, 2**0.5 / 4, 3), *rest]
-        layers += [Equalized(widths[0], widths[0], 3), *rest]
+        layers: list[nn.Module] = [First(config.latents, widths[0]), *rest, Equalized(widths[0], widths[0], 3), *rest]
         for a, b in itertools.pairwise(widths):
             layers += [nn.Upsample(scale_factor=2), Equalized(a, b, 3), *rest, Equalized(b, b, 3), *rest]
         self.layers = nn.Sequential(*layers, Equalized(widths[-1], 3, 1, 1))
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z[:, :, None, None])
+        return self.layers(z)
 
 
 class Deviation(nn.Module):

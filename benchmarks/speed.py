@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -147,7 +148,7 @@ def beside(case: Case, way: str, precision: str, length: int, parameters: int) -
     wrap = torch.compile if way == "compile" else lambda network: network
     model = getattr(in_torch, case.torch)(config, device, device == "cuda", wrap)
     if model.parameters() != parameters:
-        raise AssertionError(f"{case.torch} has {model.parameters()} weights in PyTorch and {parameters} here")
+        raise ValueError(f"{case.torch} has {model.parameters()} weights in PyTorch and {parameters} here")
 
     def placed(array: np.ndarray) -> torch.Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, -1, -3) if array.ndim > 3 else array))
@@ -178,9 +179,13 @@ def measured(name: str, precision: str, ways: list[str], rounds: int, born: floa
     if importlib.util.find_spec("torch"):
         for way in ways:
             before = time.monotonic()
-            every[way] = beside(case, way, precision, length, known["parameters"])
-            every[way]()
-            row[f"{way}_warming_s"] = time.monotonic() - before
+            try:
+                every[way] = beside(case, way, precision, length, known["parameters"])
+                every[way]()
+                row[f"{way}_warming_s"] = time.monotonic() - before
+            except (RuntimeError, AssertionError) as error:  # of PyTorch's compiler
+                every.pop(way, None)
+                row[f"{way}_failed"] = str(error).splitlines()[0][:200]
     print("ready", flush=True)
     input()  # until it is our turn
     seconds: dict[str, list[float]] = {way: [] for way in every}
@@ -265,34 +270,29 @@ def child(name: str, precision: str, given: argparse.Namespace, kept: str) -> "s
     }
     command = [sys.executable, "-m", "benchmarks.speed", f"{name}:{precision}", *arguments]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, start_new_session=True)
 
 
-def ready(process: "subprocess.Popen[str]") -> None:
-    """Wait until it has compiled, or has failed."""
-    assert process.stdout
-    while process.stdout.readline() not in ("ready\n", ""):
-        pass
+def row_of(process: "subprocess.Popen[str]") -> dict[str, Any] | None:
+    """What it measures, now that it may; None where it failed."""
+    out = process.communicate("\n")[0].strip().splitlines()
+    return json.loads(out[-1]) if process.returncode == 0 else None
 
 
 def rows_of(wanted: list[tuple[str, str]], given: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Of each case and type that can be measured."""
+    """Of each case and type that can be measured; what has not compiled in time is killed, with all that it started."""
     with tempfile.TemporaryDirectory() as kept:
         for i in range(0, len(wanted), given.jobs):
             processes = [child(*one, given, kept) for one in wanted[i : i + given.jobs]]
-            waiting = [threading.Thread(target=ready, args=(process,)) for process in processes]
-            end = time.monotonic() + given.patience
-            for thread in waiting:
-                thread.start()
-            for thread, process in zip(waiting, processes, strict=True):
-                thread.join(max(end - time.monotonic(), 0))
-                if thread.is_alive():
-                    process.kill()
-                    thread.join()
-            for process in processes:
-                out = process.communicate("\n")[0].strip().splitlines()
-                if process.returncode == 0:
-                    yield json.loads(out[-1])
+            timers = [threading.Timer(given.patience, os.killpg, (p.pid, signal.SIGKILL)) for p in processes]
+            for timer in timers:
+                timer.start()
+            for process, timer in zip(processes, timers, strict=True):
+                assert process.stdout
+                while process.stdout.readline() not in ("ready\n", ""):
+                    pass
+                timer.cancel()
+            yield from (row for process in processes if (row := row_of(process)))
 
 
 def main() -> None:

@@ -101,6 +101,8 @@ class Run(Checked):
     parallel: Literal["jit", "pmap"] = "jit"
     """They play as one, or each plays its part of a batch, with batch statistics and noise of its own, and gradients
     are averaged, as under jax.pmap."""
+    fsdp: bool = False
+    """Weights, optimizers and averages are divided among the devices, not copied to each: for large networks."""
     precision: Precision = "float32"
     """In which the networks compute as they learn; weights, statistics, penalties and losses stay in float32."""
     log_every: Count = 100
@@ -116,9 +118,15 @@ class Run(Checked):
     resident_megabytes: Natural = 2048
     """Data sets up to this size stay on the device; larger ones stream from the host."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fsdp and (self.parallel == "pmap" or self.seeds > 1):
+            what = "parallel is pmap" if self.parallel == "pmap" else f"seeds is {self.seeds}"
+            raise UserError(f"{what}, for which each device holds all weights: give --run.no-fsdp.")
+
 
 # What may differ when a run is resumed; of the devices, the journal says what it means.
-NOT_LEARNT = ("run.dir", "run.data", "run.keep", "run.resident_megabytes", "run.devices", "run.hosts")
+NOT_LEARNT = ("run.dir", "run.data", "run.keep", "run.resident_megabytes", "run.devices", "run.hosts", "run.fsdp")
 
 
 class Experiment(Protocol):

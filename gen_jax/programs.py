@@ -67,10 +67,6 @@ class Programs:
         self.keys = [own[0] if len(own) == 1 else jnp.stack(own) for own in later]  # of each stage
         self.raw = sharding.replicate(dict(data.train), mesh) if resident else None
         self.inputs = itertools.repeat(self.raw) if resident else self._streamed()
-        whole = sharding.everywhere(mesh)
-        self.compiled = jax.jit(self._play, static_argnums=(4, 5), donate_argnums=0, out_shardings=whole)
-        begin = (seeds.together(stage.begin, self.seeds) for stage in stages)
-        self.begin = [jax.jit(one, donate_argnums=0, out_shardings=whole) for one in begin]
         self.made: dict[tuple[int, int], Future[Any]] = {}  # by stage and length
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compile")
         self.remaining = iter(plan)
@@ -84,7 +80,8 @@ class Programs:
         number, first, count = next(self.remaining)
         stage, raw = self.stages[number], self._placed(next(self.inputs))
         if number and first == stage.first:
-            state = self.begin[number](state)
+            begin = seeds.together(stage.begin, self.seeds)
+            state = jax.jit(begin, donate_argnums=0, out_shardings=self._places(number))(state)
         fresh = (number, count) not in self.made
         program = self._made(number, count).result()
         if fresh:
@@ -132,10 +129,16 @@ class Programs:
                 for name, array in self.data.train.items()
             }
         arguments = (self.states(number), raw, jnp.int32(0), self.keys[number])
-        program = self.compiled.lower(*arguments, number, count).compile()
+        places = (self._places(number), sharding.everywhere(self.mesh))
+        play = jax.jit(self._play, static_argnums=(4, 5), donate_argnums=0, out_shardings=places)
+        program = play.lower(*arguments, number, count).compile()
         of = f" of stage {number + 1}" if len(self.stages) > 1 else ""
         self.journal.say(f"Compiled a chunk of {count} steps{of} in {time.monotonic() - before:.1f} s.")
         return program
+
+    def _places(self, number: int) -> Any:
+        """Of the state in a stage."""
+        return jax.tree.map(lambda leaf: leaf.sharding, self.states(number))
 
     def _streamed(self) -> Iterator[Any]:
         for number, own in itertools.groupby(self.plan, lambda chunk: chunk.stage):

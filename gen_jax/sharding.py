@@ -18,6 +18,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from gen_jax.errors import UserError
 
 AXIS = "data"
+SPLIT = 4096  # numbers: smaller arrays of a state are never divided
 PATIENCE = 300  # [s] for the other processes to come
 
 
@@ -67,9 +68,12 @@ def greatest(value: int, after: Any) -> int | None:
 
 
 def here(tree: Any) -> Any:
-    """A tree that is whole on each device, on the first of this process's alone where there are several processes."""
+    """A tree, whole and on the first device of this process alone, where there are several; all processes ask."""
     if jax.process_count() == 1:
         return tree
+    if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(tree)):
+        own = jax.tree.leaves(tree)[0].sharding.mesh
+        tree = jax.jit(lambda tree: tree, out_shardings=everywhere(own))(tree)
     return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
@@ -100,6 +104,21 @@ def everywhere(mesh: Mesh) -> NamedSharding:
 def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
     """Split along one axis of the array."""
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
+
+
+def spread(tree: Any, mesh: Mesh) -> Any:
+    """The place of each array of a state whose large ones are divided, along the longest side that can be (FSDP).
+
+    Rajbhandari et al. 2020 (ZeRO, stage 3). XLA gathers a weight where it is used and scatters its gradient.
+    """
+
+    def place(leaf: Any) -> NamedSharding:
+        sides = [axis for axis, n in enumerate(leaf.shape) if n % mesh.size == 0]
+        if not sides or leaf.size < SPLIT:
+            return everywhere(mesh)
+        return split(mesh, max(sides, key=lambda axis: leaf.shape[axis]))
+
+    return jax.tree.map(place, tree)
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

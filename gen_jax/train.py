@@ -82,6 +82,7 @@ class Loop:
         """The newest good checkpoint, or the first state; (step, state)."""
         one = self.game._replace(init=lambda key, batch: self.stages[0].begin(self.game.init(key, batch)))
         state = _first(one, self.data, self.born, self.config.batch_size, self.mesh)
+        state = jax.device_put(state, self.places(state)) if self.run.fsdp else state
         self.shapes = jax.tree.map(programs.place, state)
         played = functools.partial(programs.stage_of, self.stages)
         restored = self.checkpoints.restore(lambda step: self.states(played(step)), self.journal.say)
@@ -109,8 +110,18 @@ class Loop:
         """Shapes and places of the state in a stage."""
         if stage == 0:
             return self.shapes
-        shapes, where = jax.eval_shape(self.stages[stage].begin, self.shapes), sharding.everywhere(self.mesh)
-        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), shapes)
+        shapes = jax.eval_shape(self.stages[stage].begin, self.shapes)
+        return jax.tree.map(
+            lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+            shapes,
+            self.places(shapes),
+        )
+
+    def places(self, state: State) -> Any:
+        """Where each array of a state lies: a copy on each device, or some divided among them."""
+        if self.run.fsdp:
+            return sharding.spread(state, self.mesh)
+        return jax.tree.map(lambda _: sharding.everywhere(self.mesh), state)
 
     def passed(self, every: int, step: int) -> bool:
         """Whether a multiple of `every` lies in the chunk that ended at `step`, or the run ended."""
@@ -132,9 +143,10 @@ class Loop:
     def speak(self, step: int, state: State, means: Means) -> None:
         """What is due once the state of `step` is saved, or being saved: leaving waits until that is done."""
         with self.interrupts.saved(step):
-            if sharding.number():  # the first process does it
+            state = sharding.here(state)
+            if sharding.number():  # the first process does the rest
                 return self.journal.line(step, means)
-            model = game.trained(self.module, sharding.here(state))
+            model = game.trained(self.module, state)
             if self.passed(self.run.sample_every, step):
                 fixed = jax.random.fold_in(self.judge, 0)  # the same latents at each step, so that frames compare
                 self.draw(step, self.experiment.sample(self.config, model, self.data, fixed))

@@ -52,9 +52,8 @@ def ended(processes):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("megabytes", ["2048", "0"])
-def test_two_processes_give_the_numbers_of_two_devices_of_one(tmp_path, started, megabytes):
-    flag = ("--run.resident-megabytes", megabytes)
+@pytest.mark.parametrize("flag", [(), ("--run.resident-megabytes", "0"), ("--run.fsdp", "--hidden", "64")])
+def test_two_processes_give_the_numbers_of_two_devices_of_one(tmp_path, started, flag):
     codes, said = ended([start(tmp_path / "one", 0, 0, *flag, hosts=1, devices=2)])
     assert codes == [0], said
     processes = both(started, tmp_path / "two", *flag, "--steps", "400")

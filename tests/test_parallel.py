@@ -115,3 +115,33 @@ def test_a_run_that_is_older_than_a_field_is_resumed(tmp_path):
     file.write_text(json.dumps(content))
     train.run(vae, "tiny", config)
     assert read_lines(tmp_path / "run" / "metrics.jsonl")[-1]["step"] == config.steps
+
+
+def test_a_state_is_divided_along_the_longest_side_that_can_be():
+    mesh = sharding.mesh(8)
+    shapes = {"a": (64, 128), "b": (4096,), "small": (8, 8), "odd": (77, 99), "c": (3, 3, 24, 65)}
+    places = sharding.spread({name: jax.ShapeDtypeStruct(shape, "float32") for name, shape in shapes.items()}, mesh)
+    divided = {name: place.shard_shape(shapes[name]) for name, place in places.items()}
+    assert divided == {**shapes, "a": (64, 16), "b": (512,), "c": (3, 3, 3, 65)}
+
+
+def test_a_divided_state_learns_as_a_whole_one_and_is_resumed_as_one_and_back(tmp_path):
+    def config(where, **changes):
+        run = dataclasses.replace(TINY.run, dir=tmp_path / where, **changes)
+        return dataclasses.replace(TINY, hidden=(64,), run=run)
+
+    whole = train.run(vae, "tiny", config("whole", devices=1))
+    for until, changes in ((10, {"devices": 8, "fsdp": True}), (20, {"devices": 1})):
+        with pytest.raises(Interrupted):
+            train.run(vae, "tiny", config("run", **changes), until=until)
+    divided = train.run(vae, "tiny", config("run", devices=8, fsdp=True))
+    kernels = [leaf for leaf in jax.tree.leaves((divided.params, divided.optimizers)) if leaf.shape == (64, 64)]
+    assert len(kernels) == 6  # two layers of 64 x 64, and both of Adam's moments
+    assert all(leaf.addressable_shards[0].data.size == 64 * 64 / 8 for leaf in kernels)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), divided.params, whole.params)
+
+
+@pytest.mark.parametrize("changes", [{"parallel": "pmap"}, {"seeds": 2}])
+def test_what_needs_all_weights_on_each_device_refuses_to_divide_them(changes):
+    with pytest.raises(UserError, match=r"give --run\.no-fsdp"):
+        dataclasses.replace(TINY.run, fsdp=True, **changes)
