@@ -78,10 +78,8 @@ class Journal:
 
     def progress(self, step: int, metrics: dict[str, float]) -> None:
         """The bar on a terminal, a plain line elsewhere: step, losses, images per second, time left."""
-        now = time.monotonic()
-        before, first = self.since
-        self.since = (now, step)
-        speed = (step - first) / max(now - before, 1e-9)  # steps per second
+        before, first = self.since  # not the chunk before: a GPU's host comes late to it, and then at once to this one
+        speed = (step - first) / max(time.monotonic() - before, 1e-9)  # steps per second
         self.events.add_scalar("speed/steps_per_second", speed, step)
         losses = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name.endswith("/loss"))
         left = _clock((self.steps - step) / speed) if speed else "?"

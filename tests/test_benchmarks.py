@@ -1,0 +1,31 @@
+"""What the benchmarks count, against counts by hand."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from benchmarks import flops
+from gen_jax.convolutions import conv, conv_transpose
+
+X, K = jnp.ones((2, 8, 8, 3)), jnp.ones((4, 4, 3, 5))
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "expected"),
+    [
+        (lambda a, b: a @ b, (jnp.ones((7, 11)), jnp.ones((11, 13))), 2 * 7 * 11 * 13),
+        (lambda a, b: jnp.einsum("bij,bjk->bik", a, b), (jnp.ones((2, 3, 5)), jnp.ones((2, 5, 7))), 2 * 2 * 3 * 5 * 7),
+        (lambda x, k: conv(x, k, strides=(2, 2), padding=((1, 1), (1, 1))), (X, K), 2 * 2 * 4 * 4 * 5 * 4 * 4 * 3),
+        (lambda x, k: conv_transpose(x, k, strides=(2, 2)), (X, K), 2 * 2 * 16 * 16 * 5 * 4 * 4 * 3 / 4),
+        (lambda a: jax.lax.scan(lambda c, _: (c @ a, None), a, length=9)[0], (jnp.ones((4, 4)),), 9 * 2 * 4**3),
+    ],
+)
+def test_products_and_convolutions_are_counted(function, arguments, expected):
+    assert flops.count(jax.jit(function), *arguments) == expected
+
+
+def test_a_gradient_costs_twice_what_the_value_does():
+    """Of a dense layer: one product more for the weights and one for the input."""
+    a, b = jnp.ones((7, 11)), jnp.ones((11, 13))
+    forward = flops.count(lambda a, b: a @ b, a, b)
+    assert flops.count(jax.grad(lambda a, b: ((a @ b) ** 2).sum(), (0, 1)), a, b) == 3 * forward
