@@ -263,7 +263,7 @@ def telling(
     model: Any, batch: Batch, key: Key, *, wrong: float, noise: optax.Schedule | None, penalty: float
 ) -> tuple[Array, Metrics]:
     """-log D(x, t) - w log(1 - D(x', t)) - (1 - w) log(1 - D(G(z, t), t)): algorithm 1, with w = 1/2."""
-    x, text, keys = batch["x"], batch["text"], jax.random.split(key, 4)
+    x, text, keys = batch["x"], batch["text"], jax.random.split(key, 6)
     level = noise and noise(batch["step"])
     right = judged(model, x, text, keys[0], level)
     loss = losses.real(right)
@@ -274,9 +274,9 @@ def telling(
     if penalty:
 
         def critic(x: Array) -> Array:
-            return judged(model, x, text, keys[0], level)
+            return judged(model, x, text, keys[4], level)
 
-        loss += penalty * objectives.gradient_penalty(critic, x, x, keys[0], target=0)
+        loss += penalty * objectives.gradient_penalty(critic, x, x, keys[5], target=0)
     return loss, {"accuracy": losses.accuracy(right, fake)}
 
 

@@ -220,7 +220,7 @@ def from_json(kind: type[C], values: dict[str, Any], where: str) -> C:
 
     try:
         return dacite.from_dict(kind, values, config=dacite.Config(strict=True, cast=[tuple, Path]))
-    except (dacite.DaciteError, UserError) as error:
+    except (dacite.DaciteError, UserError, TypeError, ValueError) as error:
         raise UserError(f"{where} does not hold a {kind.__module__}.{kind.__name__}: {error}") from error
 
 

@@ -112,8 +112,8 @@ def make(
     def init(key: Key, batch: Batch) -> State:
         def meet(model: nn.Module, batch: Batch, key: Key) -> None:
             """Networks are born from what the objectives show them."""
-            for player in players.values():
-                player.objective(model, batch, key)
+            for i, player in enumerate(players.values()):
+                player.objective(model, batch, jax.random.fold_in(key, i))
 
         born, lives = jax.random.split(key)
         variables = dict(model.init(born, {**batch, "step": jnp.zeros((), jnp.int32)}, lives, method=meet))

@@ -1,0 +1,1 @@
+"""Faults made for real, and what must hold then."""

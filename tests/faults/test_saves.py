@@ -1,0 +1,44 @@
+"""A save that is cut short, at each call that changes a file, or for want of room."""
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from gen_jax.journal import read_lines
+from tests.faults import crash_in_save
+
+RUN = (sys.executable, "-m", "experiments.vae", "tiny", "--hidden", "512")
+
+
+def test_a_crash_at_each_call_of_a_save_leaves_the_step_before_or_this_one(tmp_path):
+    command = (sys.executable, "-m", crash_in_save.__name__, str(tmp_path))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if not line.startswith("Passing over")]
+    *crashed, whole = [(kind, int(step)) for kind, _, step in lines]
+    assert len(crashed) > 10 and {kind for kind, _ in crashed} == {"crash"}
+    steps = [step for _, step in crashed]
+    assert steps == sorted(steps) and {*steps} == {1, 2} and whole == ("whole", 2)
+
+
+@pytest.mark.long
+def test_no_room_for_a_checkpoint_is_told_and_the_run_goes_on_when_there_is(tmp_path):
+    """A file may not grow beyond 300 kB, which is less than a state takes."""
+
+    def run(*arguments, **options):
+        command = (*RUN, "--run.dir", str(tmp_path / "run"), *arguments)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+
+    def narrow():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    first = run("--steps", "20")
+    assert first.returncode == 0, first.stderr
+    full = run("--steps", "20", "--run.dir", str(tmp_path / "full"), preexec_fn=narrow)
+    assert full.returncode == 74 and "could not be written" in full.stderr and "Traceback" not in full.stderr
+    again = run("--steps", "20", "--run.dir", str(tmp_path / "full"))
+    assert again.returncode == 0, again.stderr
+    a, b = (read_lines(tmp_path / where / "metrics.jsonl") for where in ("run", "full"))
+    assert a == b
