@@ -20,6 +20,7 @@ from gen_jax.errors import UserError
 AXIS = "data"
 SPLIT = 4096  # numbers: smaller arrays of a state are never divided
 PATIENCE = 300  # [s] for the other processes to come
+HEARTBEAT = 100  # [s] without a sign of life after which another process is lost, and this one ends
 
 
 def join(hosts: int) -> None:
@@ -33,7 +34,11 @@ def join(hosts: int) -> None:
     address, number = os.environ.get("JAX_COORDINATOR_ADDRESS"), os.environ.get("JAX_PROCESS_ID")
     try:
         jax.distributed.initialize(
-            address, hosts if number else None, int(number) if number else None, initialization_timeout=PATIENCE
+            address,
+            hosts if number else None,
+            int(number) if number else None,
+            initialization_timeout=PATIENCE,
+            heartbeat_timeout_seconds=HEARTBEAT,
         )
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0][:200]

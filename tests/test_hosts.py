@@ -13,13 +13,19 @@ import pytest
 from gen_jax.journal import read_lines
 from tests.test_train import wait_for_step
 
+SOON = """
+import sys
+from gen_jax import sharding, train
+sharding.HEARTBEAT = 10
+sys.exit(train.main("experiments.vae"))
+"""
 ARGUMENTS = ("--steps", "60", "--run.log-every", "10", "--run.checkpoint-every", "20", "--run.sample-every", "0")
 
 
 def start(directory, number, port, *arguments, hosts=2, devices=1):
     env = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices), "NPROC": "32"}
     env |= {"JAX_COORDINATOR_ADDRESS": f"localhost:{port}", "JAX_PROCESS_ID": str(number)} if hosts > 1 else {}
-    command = [sys.executable, "-m", "experiments.vae", "tiny", "--run.dir", str(directory), *ARGUMENTS, *arguments]
+    command = [sys.executable, "-c", SOON, "tiny", "--run.dir", str(directory), *ARGUMENTS, *arguments]
     command += ["--run.hosts", str(hosts)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
 
@@ -73,6 +79,22 @@ def test_two_processes_give_the_numbers_of_two_devices_of_one(tmp_path, started,
     assert (tmp_path / "two" / "report.html").exists() and not (
         tmp_path / "two" / "hosts" / "1" / "report.html"
     ).exists()
+
+
+@pytest.mark.long
+def test_where_one_process_is_lost_the_other_ends_and_both_go_on(tmp_path, started):
+    processes = both(started, tmp_path / "run", "--steps", "400")
+    wait_for_step(tmp_path / "run", 40, processes[0])
+    processes[1].kill()
+    _, err = processes[0].communicate(timeout=60)
+    assert processes[0].returncode != 0, err
+    codes, said = ended(both(started, tmp_path / "run", "--steps", "400"))
+    assert codes == [0, 0], said
+    assert "Going on from the checkpoint of step" in said[0][0]
+    assert [line["step"] for line in read_lines(tmp_path / "run" / "metrics.jsonl")] == list(range(10, 401, 10))
+    codes, said = ended(both(started, tmp_path / "whole", "--steps", "400"))
+    texts = [(tmp_path / where / "metrics.jsonl").read_text() for where in ("run", "whole")]
+    assert codes == [0, 0] and texts[0] == texts[1]
 
 
 def test_hosts_that_do_not_come_together_are_told_so(tmp_path):

@@ -127,6 +127,18 @@ def test_streaming_gathers_only_one_chunk_ahead():
     flow.close()
 
 
+def test_what_fails_while_it_is_gathered_ends_the_stream():
+    """In another thread, one chunk ahead: an error, not a wait without end."""
+
+    class Torn(np.ndarray):
+        def __getitem__(self, chosen):
+            raise OSError("the disk is gone")
+
+    flow = pipeline.stream({"x": np.zeros((8, 2)).view(Torn)}, KEY, iter([(0, 1), (1, 1)]), batch_size=4)
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(flow)
+
+
 def test_batches_for_evaluation_keep_the_order_and_the_remainder():
     seen = [np.asarray(batch["label"]) for batch, _ in pipeline.batches(ARRAYS, noisy, KEY, batch_size=32)]
     assert [len(s) for s in seen] == [32, 32, 6]
