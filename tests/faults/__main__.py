@@ -1,0 +1,222 @@
+"""python -m tests.faults writes FAULTS.md: each fault, what happens, and the tests that make it and see that it does.
+
+A row without a test, or with one that is not there, is an error.
+"""
+
+import ast
+import functools
+from pathlib import Path
+
+from gen_jax.config import EXIT_CODES
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "FAULTS.md"
+TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (
+        "SIGTERM or SIGINT while a run learns, evaluates, draws or compiles",
+        "saved, exit code 143 or 130, and the same command goes on to the same end, bit for bit",
+        (
+            "test_train::test_signals_and_kills_leave_the_same_run",
+            "faults/test_signals::test_a_signal_in_any_phase_ends_the_run_saved",
+        ),
+    ),
+    (
+        "SIGKILL at any time, in a save too",
+        "the same command goes on from the last good checkpoint to the same end, bit for bit",
+        (
+            "test_train::test_signals_and_kills_leave_the_same_run",
+            "test_train::test_killed_between_the_checkpoint_and_its_line",
+            "faults/test_sweep::test_a_run_that_is_killed_over_and_over_ends_as_one_that_is_not",
+        ),
+    ),
+    (
+        "a crash at each call of a save that changes a file",
+        "the step before comes back, or this one, whole",
+        ("faults/test_saves::test_a_crash_at_each_call_of_a_save_leaves_the_step_before_or_this_one",),
+    ),
+    (
+        "a checkpoint's file changed, cut, emptied, removed or exchanged, or its seal edited",
+        "found by its SHA-256; the next older good step is used, and one line names file and reason; where none is "
+        "good, exit code 74 and no fresh start",
+        (
+            "test_checkpoint::test_any_damage_to_any_file_falls_back_one_step_and_says_why",
+            "test_checkpoint::test_a_whole_step_under_another_name_is_refused",
+            "test_checkpoint::test_an_extra_file_is_not_part_of_a_checkpoint",
+            "test_checkpoint::test_where_all_are_bad_nothing_starts_afresh",
+        ),
+    ),
+    (
+        "no room for a checkpoint",
+        "exit code 74 and the newest complete one by name; the run goes on when there is room",
+        (
+            "faults/test_saves::test_no_room_for_a_checkpoint_is_told_and_the_run_goes_on_when_there_is",
+            "test_checkpoint::test_a_place_that_cannot_be_written_is_named",
+        ),
+    ),
+    (
+        "a loss, gradient or weight that is not finite",
+        "exit code 70 with the step and the losses; the last good checkpoint is kept",
+        (
+            "test_train::test_what_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint",
+            "test_seeds::test_the_seed_that_diverges_is_named",
+        ),
+    ),
+    (
+        "data that are damaged, of another shape or type, or too few",
+        "refused before a step, with file, field and what is expected",
+        (
+            "data/test_arrays::test_damaged_files_are_named",
+            "data/test_arrays::test_damaged_manifests_are_named",
+            "data/test_formats::test_idx_refuses",
+            "data/test_formats::test_cifar_refuses",
+            "data/test_published::test_a_picture_that_is_torn_is_no_picture",
+            "data/test_pipeline::test_a_batch_larger_than_the_data_is_refused",
+        ),
+    ),
+    (
+        "a download that fails, hangs or is not what it was",
+        "nothing half-written is left and no other data are taken",
+        (
+            "data/test_sources::test_readers_that_fail_leave_nothing",
+            "data/test_sources::test_verify_compares_with_the_known_hashes_too",
+            "data/test_fetch::test_a_client_that_is_missing_or_hangs",
+        ),
+    ),
+    (
+        "a bad value of any field, from code, the command line or a file",
+        "exit code 2 and a sentence with the field and what it may be, before a device is started",
+        (
+            "faults/test_every_field::test_each_bad_value_of_each_field_is_refused_by_name",
+            "faults/test_every_field::test_each_bad_value_of_a_file_is_refused",
+            "test_config::test_bad_arguments_end_with_2_and_a_sentence",
+            "test_config::test_help_names_presets_and_exit_codes_and_starts_no_device",
+        ),
+    ),
+    (
+        "another number of devices when a run goes on",
+        "the state is the same, what follows but for rounding, and a line says so",
+        (
+            "test_train::test_saved_on_one_device_and_resumed_on_eight_and_back",
+            "test_parallel::test_a_divided_state_learns_as_a_whole_one_and_is_resumed_as_one_and_back",
+        ),
+    ),
+    ("two writers in one run directory", "the second ends with 75", ("test_train::test_two_writers",)),
+    (
+        "one process of several is lost",
+        "the others end, and all go on to the same end, bit for bit, when they are started again",
+        ("test_hosts::test_where_one_process_is_lost_the_other_ends_and_both_go_on",),
+    ),
+    (
+        "data that fail while they are gathered",
+        "an error, not a wait without end",
+        ("data/test_pipeline::test_what_fails_while_it_is_gathered_ends_the_stream",),
+    ),
+    (
+        "a directory that cannot be made, or is none",
+        "exit code 73 and a sentence",
+        (
+            "test_train::test_a_directory_that_cannot_be_made_ends_with_73",
+            "test_files::test_a_place_that_is_no_folder_is_named",
+        ),
+    ),
+    (
+        "hostile files: a pickle in an array file or as weights, a huge header, a torn gzip, links in an archive",
+        "refused; nothing of them is run, and nothing is written elsewhere",
+        (
+            "pretrained/test_pickles::test_a_hostile_pickle_is_refused_and_nothing_runs",
+            "data/test_formats::test_dsprites_refuses_a_hostile_header",
+            "data/test_formats::test_idx_refuses_a_torn_gzip",
+            "data/test_fetch::test_links_and_devices_are_not_followed",
+        ),
+    ),
+    (
+        "a random key that is used twice",
+        "none is, in any experiment, and none is of the kind of which it cannot be told",
+        ("faults/test_keys::test_no_experiment_uses_a_key_twice", "faults/test_keys::test_keys_are_typed"),
+    ),
+    (
+        "another environment when a run goes on",
+        "a line for each of jaxlib, backend, device, XLA's flags and the kind of random numbers that is another",
+        ("test_train::test_saved_on_one_device_and_resumed_on_eight_and_back",),
+    ),
+    (
+        "a checkpoint of an older release",
+        "it is read, bit for bit, and draws what it drew",
+        (
+            "faults/test_old_runs::test_the_checkpoint_of_a_release_is_read_and_draws_the_same",
+            "test_parallel::test_a_run_that_is_older_than_a_field_is_resumed",
+        ),
+    ),
+    (
+        "another config, or changed code, in an old run's directory",
+        "refused, with each field or weight that differs",
+        (
+            "test_train::test_another_config_in_the_same_directory_is_refused_with_its_fields",
+            "test_train::test_a_damaged_config_is_read_strictly",
+            "test_checkpoint::test_another_tree_is_refused_by_its_path",
+        ),
+    ),
+    (
+        "what a save that was killed has left; a finished run started again",
+        "swept away; nothing is done twice",
+        (
+            "test_checkpoint::test_a_save_that_was_killed_is_swept_away",
+            "test_experiments::test_stopped_and_resumed_equals_straight_through_bit_for_bit",
+        ),
+    ),
+    (
+        "a line of metrics.jsonl that was torn, or written before a kill",
+        "each step that is logged has one line in the end",
+        (
+            "test_train::test_a_torn_last_line_is_written_again",
+            "test_train::test_the_journal_drops_what_will_be_written_again",
+        ),
+    ),
+    (
+        "a package that is not the one that was locked",
+        "not installed",
+        (
+            "faults/test_supply::test_a_file_that_was_changed_is_not_installed",
+            "faults/test_supply::test_every_requirement_is_locked_by_hash",
+        ),
+    ),
+)  # fmt: skip
+
+
+@functools.cache
+def functions(module: str) -> frozenset[str]:
+    """The tests in a file."""
+    tree = ast.parse((ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8"))
+    return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
+
+
+def page() -> str:
+    """In Markdown; ValueError where a row has no test."""
+    lines = [
+        "# Faults, and what happens then",
+        "",
+        "`python -m tests.faults` writes this page from the table beside the tests, and refuses a row without a test.",
+        "Each test makes its fault for real: signals and kills of processes, damage to files, a full disk.",
+        "",
+        "`python -m tests.faults.sweep --kills N` kills each experiment so often, at random times.",
+        "",
+        *EXIT_CODES.strip().splitlines()[2:],
+        "",
+        "| fault | what happens | tests |",
+        "|---|---|---|",
+    ]
+    for fault, then, tests in TABLE:
+        if not tests:
+            raise ValueError(f"no test shows what happens at {fault!r}")
+        for test in tests:
+            module, name = test.split("::")
+            if name not in functions(module):
+                raise ValueError(f"tests/{module}.py has no {name}, which is to show what happens at {fault!r}")
+        each = (test.split("::") for test in tests)
+        shown = "<br>".join(f"[{name.removeprefix('test_').replace('_', ' ')}](tests/{of}.py)" for of, name in each)
+        lines.append(f"| {fault} | {then} | {shown} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
