@@ -11,6 +11,7 @@ import dataclasses
 import importlib
 import importlib.util
 import json
+import math
 import os
 import platform
 import signal
@@ -32,6 +33,7 @@ from gen_jax import game
 from gen_jax.precision import Precision
 
 RESULTS = Path(__file__).parent / "results"
+PAGE = RESULTS.parents[1] / "SPEED.md"
 KEPT = 4  # batches, which the steps take in turn
 
 
@@ -215,13 +217,19 @@ def ceiling(precision: str) -> float:
     return inner * 2 * n**3 / statistics.median(taken)
 
 
+def processor() -> str:
+    """By name, where Linux tells."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line for line in lines if line.startswith("model name")).partition(": ")[2]
+    return platform.machine()
+
+
 def machine() -> dict[str, Any]:
     """What the numbers are of."""
     known = {
-        "device": jax.devices()[0].device_kind,
-        "platform": jax.default_backend(),
+        "device": jax.devices()[0].device_kind if jax.default_backend() != "cpu" else processor(),
         "cpus": os.cpu_count(),
-        "processor": platform.processor() or platform.machine(),
         "python": platform.python_version(),
         "jax": jax.__version__,
         "date": time.strftime("%Y-%m-%d"),
@@ -242,7 +250,8 @@ def table(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         step = row["ours_step_s"]
         share = 100 * row["flops"] / step / of["ceilings"][row["precision"]]
-        ratios = [f"{row[f'{way}_step_s'] / step:.2f}" if f"{way}_step_s" in row else "" for way in BESIDE]
+        known = {way: row.get(f"{way}_step_s", math.nan) / step for way in BESIDE}
+        ratios = ["fails" if f"{w}_failed" in row else "" if math.isnan(r) else f"{r:.2f}" for w, r in known.items()]
         cells = [row["case"], row["precision"], row["batch"], f"{1 / step:.4g}", f"{row['batch'] / step:.4g}"]
         cells += [
             f"{share:.1f}",
@@ -256,6 +265,22 @@ def table(result: dict[str, Any]) -> str:
     software = ", ".join(f"{name} {of[name]}" for name in ("python", "jax", "torch") if name in of)
     head = f"{of['device']}, {of['cpus']} processors, {software}, {of['date']}. Ceilings, TFLOP/s: {ceilings}."
     return "\n".join([head, "", *lines])
+
+
+def page() -> str:
+    """SPEED.md: the table of each file of results."""
+    lines = [
+        "# Speed",
+        "",
+        "`python -m benchmarks.speed --save NAME` writes a file of results, and this page from all of them. A step is",
+        "what the paper calls one, on batches that lie on the device; medians of interleaved rounds. `x eager` and",
+        "`x compile` say how many times as fast it is as the same model in PyTorch, eager and by `torch.compile`. The",
+        "ceiling is a large matrix product of the same type; operations are those of products and convolutions as",
+        "written. Memory is that of the compiled steps.",
+    ]
+    for file in sorted(RESULTS.glob("*.json")):
+        lines += ["", f"## {file.stem}", "", table(json.loads(file.read_text(encoding="utf-8")))]
+    return "\n".join(lines) + "\n"
 
 
 def child(name: str, precision: str, given: argparse.Namespace, kept: str) -> "subprocess.Popen[str]":
@@ -318,9 +343,10 @@ def main() -> None:
         rows.append(row)
     ceilings = {precision: ceiling(precision) for precision in dict.fromkeys(of for _, of in wanted)}
     result = {"machine": machine() | {"ceilings": ceilings}, "rows": rows}
-    if given.save:
+    if given.save and rows:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{given.save}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        PAGE.write_text(page(), encoding="utf-8")
     print(table(result))
 
 

@@ -17,7 +17,7 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -76,12 +76,15 @@ class Loop:
         self.checkpoints = Checkpoints(whole / "checkpoints", keep=self.run.keep, environment=self.environment)
         stack.callback(self.checkpoints.close)
         self.module = experiment.model(config)
+        one = self.game._replace(init=lambda key, batch: self.stages[0].begin(self.game.init(key, batch)))
+        self.first: Callable[[Key], State] = (
+            beside[0].first if beside else _first(one, self.data, config.batch_size, self.mesh)
+        )
         self.born, self.order, self.judge = jax.random.split(jax.random.key(self.run.seed), 3)
 
     def start(self) -> tuple[int, State]:
         """The newest good checkpoint, or the first state; (step, state)."""
-        one = self.game._replace(init=lambda key, batch: self.stages[0].begin(self.game.init(key, batch)))
-        state = _first(one, self.data, self.born, self.config.batch_size, self.mesh)
+        state = self.first(self.born)
         state = jax.device_put(state, self.places(state)) if self.run.fsdp else state
         self.shapes = jax.tree.map(programs.place, state)
         played = functools.partial(programs.stage_of, self.stages)
@@ -272,8 +275,8 @@ def _programs(loops: list[Loop], step: int) -> programs.Programs:
     )
 
 
-def _first(game: Game, data: pipeline.Data, key: Key, batch_size: int, mesh: Any) -> State:
-    """The state before the first step; the shapes of the networks come from a batch of the data."""
+def _first(game: Game, data: pipeline.Data, batch_size: int, mesh: Any) -> Callable[[Key], State]:
+    """What makes the state before the first step; the shapes of the networks come from a batch of the data."""
 
     def init(raw: Any, key: Key) -> State:
         born, noise = jax.random.split(key)
@@ -281,7 +284,7 @@ def _first(game: Game, data: pipeline.Data, key: Key, batch_size: int, mesh: Any
 
     whole = data.birth(data.train)
     raw = {name: np.asarray(array[:batch_size]) for name, array in data.train.items()}
-    return jax.jit(init, out_shardings=sharding.everywhere(mesh))(raw, key)
+    return functools.partial(jax.jit(init, out_shardings=sharding.everywhere(mesh)), raw)
 
 
 @jax.jit

@@ -1,10 +1,12 @@
 """What the benchmarks count, against counts by hand."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import flops
+from benchmarks import flops, speed
 from gen_jax.convolutions import conv, conv_transpose
 
 X, K = jnp.ones((2, 8, 8, 3)), jnp.ones((4, 4, 3, 5))
@@ -29,3 +31,10 @@ def test_a_gradient_costs_twice_what_the_value_does():
     a, b = jnp.ones((7, 11)), jnp.ones((11, 13))
     forward = flops.count(lambda a, b: a @ b, a, b)
     assert flops.count(jax.grad(lambda a, b: ((a @ b) ** 2).sum(), (0, 1)), a, b) == 3 * forward
+
+
+def test_the_page_of_speeds_is_that_of_the_results():
+    """Which are of cases that there are."""
+    assert speed.PAGE.read_text(encoding="utf-8") == speed.page()
+    files = [json.loads(file.read_text()) for file in speed.RESULTS.glob("*.json")]
+    assert {row["case"] for file in files for row in file["rows"]} <= {*speed.CASES}

@@ -120,13 +120,16 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "hostile files: a pickle in an array file or as weights, a huge header, a torn gzip, links in an archive",
+        "hostile files: a pickle in an array file or as weights, a huge header, a torn gzip, an archive's members that "
+        "lead outside, links in it, and what it unpacks to without end",
         "refused; nothing of them is run, and nothing is written elsewhere",
         (
             "pretrained/test_pickles::test_a_hostile_pickle_is_refused_and_nothing_runs",
             "data/test_formats::test_dsprites_refuses_a_hostile_header",
             "data/test_formats::test_idx_refuses_a_torn_gzip",
+            "data/test_fetch::test_members_that_lead_outside",
             "data/test_fetch::test_links_and_devices_are_not_followed",
+            "data/test_fetch::test_faulty_archives",
         ),
     ),
     (
