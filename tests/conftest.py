@@ -15,7 +15,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")  # catches [b] against [b
 cache.compiled_programs()
 
 
-LONG = ("test_stopped_and_resumed_equals_straight_through_bit_for_bit", "test_several_devices_equal_one")
+LONG = (
+    "test_stopped_and_resumed_equals_straight_through_bit_for_bit",
+    "test_several_devices_equal_one",
+    "test_networks_compute_in_bfloat16_and_all_else_stays_float32",
+    "test_no_experiment_uses_a_key_twice",
+)
 ALWAYS = ("vae", "gan", "cyclegan")  # one player, two, and what remembers images: of these they are asked at once
 
 
@@ -23,9 +28,10 @@ def pytest_collection_modifyitems(items):
     """Among several processes (pytest -n), the tests of a file stay together, and in test_experiments a paper's."""
     for item in items:
         values = item.callspec.params if hasattr(item, "callspec") else {}
-        paper = values.get("name", values.get("played")) if item.path.stem == "test_experiments" else None
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{paper}"))
-        if paper not in (None, *ALWAYS) and item.originalname in LONG:
+        paper = values.get("name", values.get("played"))
+        group = f"{item.path.stem}-{paper}" if item.path.stem == "test_experiments" else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+        if item.originalname in LONG and paper not in ALWAYS:
             item.add_marker(pytest.mark.long)
 
 

@@ -90,6 +90,7 @@ def size(tree):
     return max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "reaches"),
     [({}, True), ({"passive": True}, False), ({"lambda_category": 0, "lambda_continuous": 0}, False)],

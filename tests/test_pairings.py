@@ -8,6 +8,7 @@ from benchmarks import pairings
 from experiments import cyclegan
 
 
+@pytest.mark.long
 def test_seeds_side_by_side_are_as_if_alone():
     config = dataclasses.replace(cyclegan.PRESETS["tiny"][1], masses=(1, 2), steps=30)
     (alone,), (_, together) = pairings.played(config, [5]), pairings.played(config, [4, 5])

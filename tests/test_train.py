@@ -61,6 +61,7 @@ def final_state(directory):
     return leaves(train.run(vae, "tiny", config(directory, steps=2000, run=periods)))
 
 
+@pytest.mark.long
 def test_signals_and_kills_leave_the_same_run(tmp_path):
     """SIGTERM ends with 143, SIGINT with 130, both saved; SIGKILL loses nothing that is not made again."""
     expected, directory = straight(tmp_path), tmp_path / "stopped"

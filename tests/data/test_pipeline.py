@@ -86,6 +86,7 @@ def unpaired(**lengths):
     return pipeline.Source("zoo", arrays=lambda: (arrays, arrays), apart=("x", "y"))
 
 
+@pytest.mark.long
 def test_domains_of_different_lengths_are_all_seen_and_nothing_beyond_them():
     """Twelve horses and thirty zebras, in whatever order the fields are named."""
     for data in (pipeline.load(unpaired(x=12, y=30)), pipeline.load(unpaired(y=30, x=12))):
