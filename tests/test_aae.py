@@ -126,6 +126,7 @@ def test_at_the_best_discriminator_the_loss_is_log_4_less_twice_the_divergence()
     assert float(aae.reconstruction(Known(), given, jax.random.key(0))[0]) == pytest.approx(9)
 
 
+@pytest.mark.long
 def test_a_gaussian_encoder_draws_and_a_universal_one_sees_noise():
     x, keys = batch()["x"], jax.random.split(jax.random.key(5))
     for kind, outputs, inputs in (("deterministic", 2, 64), ("gaussian", 4, 64), ("universal", 2, 66)):

@@ -52,7 +52,7 @@ def test_parameter_counts():
 
 def test_a_run_s_first_state_holds_the_same_few_labelled_images_of_each_class():
     """As the loop makes it; and playing does not change them."""
-    state = train._first(aae_labels.game(TINY), data(), jax.random.key(0), 32, sharding.mesh(1))
+    state = train._first(aae_labels.game(TINY), data(), 32, sharding.mesh(1))(jax.random.key(0))
     held = jax.device_get(state.variables["labelled"]["labelled"])
     np.testing.assert_array_equal(np.bincount(held["label"]), np.full(10, 4))
     image, label = data().train["image"], np.asarray(data().train["label"])

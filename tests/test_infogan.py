@@ -124,6 +124,7 @@ def stepped(config):
     return jax.device_get(one.step(state.replace(optimizers=optimizers), BATCH)[0].params)
 
 
+@pytest.mark.long
 def test_a_passive_q_is_a_plain_gan_beside_which_q_learns():
     plain = dataclasses.replace(infogan.TINY, lambda_category=0, lambda_continuous=0)
     passive, without, born = stepped(dataclasses.replace(plain, passive=True)), stepped(plain), first().params

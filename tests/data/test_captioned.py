@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from gen_jax.data import captioned, shapes
 
@@ -41,6 +42,7 @@ def test_a_caption_and_a_ground_are_one_image():
     )
 
 
+@pytest.mark.long
 def test_images_match_their_own_captions_and_not_others():
     given = MADE["test"]
     right = captioned.matches(given.image, given.captions[:, 0])
