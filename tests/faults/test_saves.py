@@ -1,6 +1,5 @@
 """A save that is cut short, at each call that changes a file, or for want of room."""
 
-import resource
 import subprocess
 import sys
 
@@ -9,6 +8,11 @@ import pytest
 from gen_jax.journal import read_lines
 from tests.faults import crash_in_save
 
+NARROW = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 RUN = (sys.executable, "-m", "experiments.vae", "tiny", "--hidden", "512")
 
 
@@ -27,18 +31,15 @@ def test_a_crash_at_each_call_of_a_save_leaves_the_step_before_or_this_one(tmp_p
 def test_no_room_for_a_checkpoint_is_told_and_the_run_goes_on_when_there_is(tmp_path):
     """A file may not grow beyond 300 kB, which is less than a state takes."""
 
-    def run(*arguments, **options):
-        command = (*RUN, "--run.dir", str(tmp_path / "run"), *arguments)
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+    def run(where, *before):
+        command = (*before, *RUN, "--run.dir", str(tmp_path / where), "--steps", "20")
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
-    def narrow():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-
-    first = run("--steps", "20")
+    first = run("run")
     assert first.returncode == 0, first.stderr
-    full = run("--steps", "20", "--run.dir", str(tmp_path / "full"), preexec_fn=narrow)
+    full = run("full", sys.executable, "-c", NARROW)
     assert full.returncode == 74 and "could not be written" in full.stderr and "Traceback" not in full.stderr
-    again = run("--steps", "20", "--run.dir", str(tmp_path / "full"))
+    again = run("full")
     assert again.returncode == 0, again.stderr
     a, b = (read_lines(tmp_path / where / "metrics.jsonl") for where in ("run", "full"))
     assert a == b
