@@ -7,26 +7,18 @@ from typing import Any
 import jax
 from jax.extend import core
 
-
-def equations(jaxpr: Any, times: int = 1) -> Iterator[tuple[Any, int]]:
-    """Each operation, in whatever is called, and how often; of branches, all are counted."""
-    for equation in jaxpr.eqns:
-        yield equation, times
-        inside = times * (equation.params["length"] if equation.primitive.name == "scan" else 1)
-        closed = jax.tree.leaves([*equation.params.values()], is_leaf=lambda p: isinstance(p, KINDS))
-        for inner in closed:
-            if isinstance(inner, KINDS):
-                yield from equations(inner.jaxpr if isinstance(inner, core.ClosedJaxpr) else inner, inside)
-
-
 KINDS = (core.Jaxpr, core.ClosedJaxpr)
 
 
-def products(jaxpr: Any) -> Iterator[tuple[Any, int]]:
-    """Of those, the products and convolutions."""
-    for equation, times in equations(jaxpr):
+def products(jaxpr: Any, times: int = 1) -> Iterator[tuple[Any, int]]:
+    """Each product and convolution, in whatever is called, and how often; of branches, all are counted."""
+    for equation in jaxpr.eqns:
         if equation.primitive.name in ("dot_general", "conv_general_dilated"):
             yield equation, times
+        inside = times * (equation.params["length"] if equation.primitive.name == "scan" else 1)
+        for inner in jax.tree.leaves([*equation.params.values()], is_leaf=lambda p: isinstance(p, KINDS)):
+            if isinstance(inner, KINDS):
+                yield from products(inner.jaxpr if isinstance(inner, core.ClosedJaxpr) else inner, inside)
 
 
 def count(function: Callable[..., Any], *arguments: Any) -> int:

@@ -261,11 +261,11 @@ class StarGAN(Model):
 class Equalized(nn.Module):
     """A convolution or a dense layer (size 0) whose weights are scaled at run time."""
 
-    def __init__(self, a: int, b: int, size: int, gain: float = 2**0.5, pad: int | None = None):
+    def __init__(self, a: int, b: int, size: int, gain: float = 2**0.5):
         super().__init__()
         shape = (b, a, size, size) if size else (b, a)
         self.weight, self.bias = nn.Parameter(torch.randn(shape)), nn.Parameter(torch.zeros(b))
-        self.scale, self.pad = gain / (a * max(size, 1) ** 2) ** 0.5, size // 2 if pad is None else pad
+        self.scale, self.pad = gain / (a * max(size, 1) ** 2) ** 0.5, size // 2
 
     def forward(self, x: Tensor) -> Tensor:
         if self.weight.ndim == 2:

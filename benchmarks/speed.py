@@ -105,7 +105,7 @@ def programs(case: Case, precision: str, length: int) -> tuple[Callable[[], Any]
         "compile_s": time.monotonic() - before,
         "memory_mb": (memory - held.alias_size_in_bytes) / 2**20,
         "flops": flops(experiment, config, state, first),
-        "parameters": count_of(case, state.params),
+        "parameters": weights(experiment, config, state.params),
     }
     kept = [state]
 
@@ -116,15 +116,10 @@ def programs(case: Case, precision: str, length: int) -> tuple[Callable[[], Any]
     return advance, known
 
 
-def count_of(case: Case, params: Any) -> int:
-    """Weights in use: Progressive GAN's parts for smaller images than its last have ends of their own."""
-    if case.paper == "progan":
-        last = max(int(name.split("_")[1]) for name in params)
-        ends = [
-            name for name in params if name.split("_")[0] in ("image", "reading") and name.split("_")[1] != str(last)
-        ]
-        params = {name: own for name, own in params.items() if name not in ends}
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
+def weights(experiment: Any, config: Any, params: Any) -> int:
+    """How many the players move: Progressive GAN has parts for smaller images than its last, too."""
+    moved = {name for player in experiment.players(config).values() for name in player.moves}
+    return sum(leaf.size for name in moved & {*params} for leaf in jax.tree.leaves(params[name]))
 
 
 def flops(experiment: Any, config: Any, state: game.State, batch: Any) -> float:

@@ -81,7 +81,7 @@ class Programs:
         stage, raw = self.stages[number], self._placed(next(self.inputs))
         if number and first == stage.first:
             begin = seeds.together(stage.begin, self.seeds)
-            state = jax.jit(begin, donate_argnums=0, out_shardings=self._places(number))(state)
+            state = jax.jit(begin, donate_argnums=0, out_shardings=_places(self.states(number)))(state)
         fresh = (number, count) not in self.made
         program = self._made(number, count).result()
         if fresh:
@@ -129,16 +129,12 @@ class Programs:
                 for name, array in self.data.train.items()
             }
         arguments = (self.states(number), raw, jnp.int32(0), self.keys[number])
-        places = (self._places(number), sharding.everywhere(self.mesh))
+        places = (_places(arguments[0]), sharding.everywhere(self.mesh))
         play = jax.jit(self._play, static_argnums=(4, 5), donate_argnums=0, out_shardings=places)
         program = play.lower(*arguments, number, count).compile()
         of = f" of stage {number + 1}" if len(self.stages) > 1 else ""
         self.journal.say(f"Compiled a chunk of {count} steps{of} in {time.monotonic() - before:.1f} s.")
         return program
-
-    def _places(self, number: int) -> Any:
-        """Of the state in a stage."""
-        return jax.tree.map(lambda leaf: leaf.sharding, self.states(number))
 
     def _streamed(self) -> Iterator[Any]:
         for number, own in itertools.groupby(self.plan, lambda chunk: chunk.stage):
@@ -155,3 +151,8 @@ class Programs:
 def place(leaf: Any) -> Any:
     """Shape, type and place of an array."""
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+
+
+def _places(state: State) -> Any:
+    """Of its arrays."""
+    return jax.tree.map(lambda leaf: leaf.sharding, state)

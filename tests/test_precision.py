@@ -19,7 +19,7 @@ from tests.test_experiments import NAMES, tiny
 
 
 def games(name):
-    """(module, config, data, first batch) with its game in either precision."""
+    """(module, its tiny config, the same in bfloat16, a batch)"""
     module = importlib.import_module(f"experiments.{name}")
     config = tiny(module)
     data = pipeline.load(module.source(config))

@@ -139,7 +139,7 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "another environment when a run goes on",
-        "a line for each of jaxlib, backend, device, XLA's flags and the kind of random numbers that is another",
+        "a line for each thing that bit-identity needs and that is another; the test changes the number of devices",
         ("test_train::test_saved_on_one_device_and_resumed_on_eight_and_back",),
     ),
     (
