@@ -17,7 +17,7 @@ with a gradient penalty; a running average of G; and MiniLM beside the char-CNN-
 learns the shape (a linear reader of its features tells 46 % where the pair of shape and colour is new). Its G ignores
 z, so that no style is moved: `noisy`, which is nearer to the paper, moves it and shows no shape.
 
-Cost: `quick` and `gan_cls` take 15 minutes of a CPU core each, `noisy` 9. `emoji_quick`, `gan`, `gan_int` and the
+Cost: `quick` and `gan_cls` took 17 to 24 minutes of a shared CPU core each, `noisy` 9. `emoji_quick`, `gan`, `gan_int` and the
 presets for a GPU have not been played.
 
 Run: python -m experiments.text2image quick
@@ -132,7 +132,7 @@ PRESETS = {
     "paper": ("GAN-INT-CLS on emoji, 64x64, 600 epochs; for a GPU", Config()),
     "official": ("the same, as the released script runs; for a GPU", OFFICIAL),
     "minilm": ("the same as the paper's, text by a frozen sentence encoder; for a GPU", Config(encoder="minilm")),
-    "quick": ("GAN-INT-CLS on shapes, 16x16, half as wide, 16 epochs; 15 minutes of a core", QUICK),
+    "quick": ("GAN-INT-CLS on shapes, 16x16, half as wide, 16 epochs; 17 to 24 minutes of a shared core", QUICK),
     "gan": ("quick without either: the text may be ignored", dataclasses.replace(QUICK, wrong=0.0, between=0.0)),
     "gan_cls": ("quick without INT", dataclasses.replace(QUICK, between=0.0)),
     "gan_int": ("quick without CLS", dataclasses.replace(QUICK, wrong=0.0)),
