@@ -17,8 +17,8 @@ with a gradient penalty; a running average of G; and MiniLM beside the char-CNN-
 learns the shape (a linear reader of its features tells 46 % where the pair of shape and colour is new). Its G ignores
 z, so that no style is moved: `noisy`, which is nearer to the paper, moves it and shows no shape.
 
-Cost: `quick` and `gan_cls` took 17 to 24 minutes of a shared CPU core each, `noisy` 9. `emoji_quick`, `gan`, `gan_int` and the
-presets for a GPU have not been played.
+Cost: `quick` and `gan_cls` took 17 to 24 minutes of a shared CPU core each, `noisy` 9. `emoji_quick`, `gan`, `gan_int`
+and the presets for a GPU have not been played.
 
 Run: python -m experiments.text2image quick
 """
