@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -86,8 +87,8 @@ def batches(paper: str, config: Any) -> dict[str, np.ndarray]:
     return {"x": images(*square)}
 
 
-def programs(case: Case, precision: str, length: int) -> tuple[Callable[[], Any], dict[str, Any]]:
-    """What plays `length` steps, and what is known of it."""
+def programs(case: Case, precision: str, length: int) -> tuple[Callable[[], Any], str, dict[str, Any]]:
+    """What plays `length` steps, its compiled program as text, and what is known of it."""
     experiment, config = configured(case, precision)
     one, own = experiment.game(config), jax.device_put(batches(case.paper, config))
     first = {name: array[0] for name, array in own.items()}
@@ -113,7 +114,7 @@ def programs(case: Case, precision: str, length: int) -> tuple[Callable[[], Any]
         kept[0], metrics = compiled(kept[0], own)
         jax.block_until_ready(metrics)
 
-    return advance, known
+    return advance, compiled.as_text(), known
 
 
 def weights(experiment: Any, config: Any, params: Any) -> int:
@@ -169,7 +170,7 @@ def measured(name: str, precision: str, ways: list[str], rounds: int, born: floa
     """A row: seconds of a step by each, medians of interleaved rounds after one for warming."""
     case = CASES[name]
     length = case.counts[jax.default_backend() != "cpu"]
-    play, known = programs(case, precision, length)
+    play, _, known = programs(case, precision, length)
     play()
     row = {"case": name, "precision": precision, **known, "first_s": time.time() - born}
     every = {"ours": play}
@@ -197,11 +198,11 @@ def measured(name: str, precision: str, ways: list[str], rounds: int, born: floa
 def ceiling(precision: str) -> float:
     """FLOP/s of a large matrix product in this type, by XLA; the median of ten."""
     n, inner = (8192, 16) if jax.default_backend() != "cpu" else (2048, 1)
-    a = jax.random.normal(jax.random.key(0), (n, n), precision)
+    a = jax.random.normal(jax.random.key(0), (n, n), precision) * n**-0.5  # its powers stay of this size
 
     @jax.jit
     def product(a: jax.Array) -> jax.Array:
-        return jax.lax.fori_loop(0, inner, lambda _, b: (a @ b) * (n**-0.5), a)
+        return jax.lax.fori_loop(0, inner, lambda _, b: a @ b, a)
 
     product(a).block_until_ready()
     taken = []
@@ -252,7 +253,7 @@ def table(result: dict[str, Any]) -> str:
             f"{share:.1f}",
             *ratios,
             f"{row['compile_s']:.1f}",
-            f"{row['first_s']:.1f}",
+            f"{row['first_s']:.1f}" if "first_s" in row else "",
             f"{row['memory_mb']:.0f}",
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
@@ -271,10 +272,13 @@ def page() -> str:
         "what the paper calls one, on batches that lie on the device; medians of interleaved rounds. `x eager` and",
         "`x compile` say how many times as fast it is as the same model in PyTorch, eager and by `torch.compile`. The",
         "ceiling is a large matrix product of the same type; operations are those of products and convolutions as",
-        "written. Memory is that of the compiled steps.",
+        "written. Memory is that of the compiled steps. `python -m benchmarks.profile CASE` says where a step's time",
+        "goes.",
     ]
     for file in sorted(RESULTS.glob("*.json")):
-        lines += ["", f"## {file.stem}", "", table(json.loads(file.read_text(encoding="utf-8")))]
+        result = json.loads(file.read_text(encoding="utf-8"))
+        lines += ["", f"## {file.stem}", "", table(result)]
+        lines += [line for note in result.get("notes", ()) for line in ("", textwrap.fill(note, 116))]
     return "\n".join(lines) + "\n"
 
 

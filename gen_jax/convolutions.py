@@ -1,10 +1,12 @@
-"""Convolutions and transposed convolutions whose gradients, of every order, are fast on the CPU too.
+"""Convolutions and transposed convolutions whose gradients, of every order, are fast.
 
-XLA's CPU leaves its fast path for a kernel's gradient inside a scan, and for what a transposed convolution dilates.
-All of it comes from one trilinear form, <conv(x, w), y>, which is linear in the image x, the kernel w and the output y.
-Its three derivatives are written here as ordinary NHWC/HWIO convolutions, and the gradients of each are the two others.
-A transposed convolution is the derivative by the image. Derivatives are backward ones (jax.grad, jax.vjp), not jax.jvp.
-Other backends get XLA's own operations.
+All of it comes from one trilinear form, <conv(x, w), y>, which is linear in the image x, the kernel w and the output y,
+and the gradients of each of its three derivatives are the two others. A transposed convolution is the derivative by the
+image. Derivatives are backward ones (jax.grad, jax.vjp), not jax.jvp.
+
+cuDNN has a kernel for each of the three, which XLA finds in what it writes for a convolution's own gradients, but not
+in the gradients of these. XLA's CPU leaves its fast path for a kernel's gradient inside a scan, and for what a
+transposed convolution dilates; there, they are written as ordinary NHWC/HWIO convolutions.
 """
 
 import functools
@@ -30,9 +32,7 @@ def conv(x: Array, kernel: Array, *, strides: Pair = (1, 1), padding: Padding = 
     """The convolution of lax.conv_general_dilated: [b, h, w, i], [kh, kw, i, o] -> [b, h', w', o]."""
     sides = x.shape[1:3], kernel.shape[:2], strides
     pads = tuple(lax.padtype_to_pads(*sides, padding)) if isinstance(padding, str) else padding
-    if jax.default_backend() == "cpu":
-        return _output(strides, pads, x, kernel)
-    return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=LAYOUT)
+    return _output(strides, pads, x, kernel)
 
 
 def conv_transpose(x: Array, kernel: Array, *, strides: Pair = (1, 1), padding: Padding = "SAME") -> Array:
@@ -43,8 +43,6 @@ def conv_transpose(x: Array, kernel: Array, *, strides: Pair = (1, 1), padding: 
     """
     sides = tuple(zip(x.shape[1:3], kernel.shape[:2], strides, strict=True))
     pads = tuple(_dilated(padding, k, s) for _, k, s in sides) if isinstance(padding, str) else padding
-    if jax.default_backend() != "cpu":
-        return lax.conv_general_dilated(x, kernel, (1, 1), pads, lhs_dilation=strides, dimension_numbers=LAYOUT)
     ends = tuple(zip(sides, pads, strict=True))
     size = tuple((n - 1) * s + 2 + lo + hi - k for (n, k, s), (lo, hi) in ends)
     back = tuple((k - 1 - lo, k - 1 - hi) for (_, k, _), (lo, hi) in ends)  # of the convolution that this transposes
@@ -104,9 +102,12 @@ def _output(strides: Pair, pads: Pads, x: Array, w: Array) -> Array:
 def _image(strides: Pair, pads: Pads, size: Sizes, y: Array, w: Array) -> Array:
     """Its derivative by an image x of this size: [b, h', w', o], [kh, kw, i, o] -> [b, h, w, i].
 
-    By phases: the pixels a, a + s, a + 2s ... see only the values k, k + s, ... of the kernel, so they are an ordinary
-    convolution of y.
+    On a CPU by phases: the pixels a, a + s, a + 2s ... see only the values k, k + s, ... of the kernel, so they are an
+    ordinary convolution of y.
     """
+    if jax.default_backend() != "cpu":
+        image = jax.ShapeDtypeStruct((len(y), *size, w.shape[2]), y.dtype)
+        return jax.linear_transpose(lambda x: _plain(x, w, strides, pads), image)(y)[0]
     w = w.swapaxes(2, 3)  # [kh, kw, o, i]
     counts = [-(-n // s) for n, s in zip(size, strides, strict=True)]  # pixels in a phase
 
@@ -133,8 +134,11 @@ def _image(strides: Pair, pads: Pads, size: Sizes, y: Array, w: Array) -> Array:
 def _kernel(strides: Pair, pads: Pads, size: Sizes, x: Array, y: Array) -> Array:
     """Its derivative by a kernel w of this size: [b, h, w, i], [b, h', w', o] -> [kh, kw, i, o].
 
-    A convolution of x with y as the kernel, in which the batch is summed over and i takes its place.
+    On a CPU a convolution of x with y as the kernel, in which the batch is summed over and i takes its place.
     """
+    if jax.default_backend() != "cpu":
+        kernel = jax.ShapeDtypeStruct((*size, x.shape[3], y.shape[3]), x.dtype)
+        return jax.linear_transpose(lambda w: _plain(x, w, strides, pads), kernel)(y)[0]
     sides = zip(size, y.shape[1:3], strides, x.shape[1:3], pads, strict=True)
     used = tuple((before, k + (m - 1) * s - n - before) for k, m, s, n, (before, _) in sides)
     w = _plain(x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3), (1, 1), used, dilation=strides)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import flops, speed
+from benchmarks import flops, profile, speed
 from gen_jax.convolutions import conv, conv_transpose
 
 X, K = jnp.ones((2, 8, 8, 3)), jnp.ones((4, 4, 3, 5))
@@ -38,3 +38,15 @@ def test_the_page_of_speeds_is_that_of_the_results():
     assert speed.PAGE.read_text(encoding="utf-8") == speed.page()
     files = [json.loads(file.read_text()) for file in speed.RESULTS.glob("*.json")]
     assert {row["case"] for file in files for row in file["rows"]} <= {*speed.CASES}
+
+
+def test_a_profile_says_what_each_operation_is_and_where_it_comes_from(tmp_path):
+    a = jnp.ones((512, 512))
+    compiled = jax.jit(lambda a: jnp.sort(jax.lax.conv(a[None, None], a[None, None, :3, :3], (1, 1), "SAME"))).lower(a)
+    compiled = compiled.compile()
+    with jax.profiler.trace(str(tmp_path)):
+        jax.block_until_ready(compiled(a))
+    found = profile.events(tmp_path)
+    text = profile.table(list(found), profile.operations(compiled.as_text()), 1, 1e-3, 10)
+    assert text.startswith("1.000 ms a step")
+    assert "/sort" in text and "convolutions and products" in text
