@@ -19,7 +19,7 @@ from gen_jax.errors import UserError
 from gen_jax.precision import Precision, networks_in, rounded
 from gen_jax.types import Array, Batch, Key, Metrics, Objective, Params
 
-FINITE = "finite"  # a metric of each step: 1 where every loss and gradient was finite
+FINITE = "finite"  # a metric of each step: 1 where every loss and gradient was finite, else as of `_finite`
 
 
 class Player(NamedTuple):
@@ -149,8 +149,7 @@ def make(
             optimizers={**state.optimizers, name: optimizer},
         )
         named = {f"{name}/{metric}": jnp.asarray(value, jnp.float32) for metric, value in metrics.items()}
-        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(optax.tree.norm(gradients))
-        return moved, {**named, FINITE: finite.astype(jnp.float32)}
+        return moved, {**named, FINITE: _finite(metrics["loss"], gradients, state.params)}
 
     def step(state: State, batch: Batch, axis: str | None = None) -> tuple[State, Metrics]:
         if axis and (others := {*state.variables} - {"batch_stats"}):
@@ -172,7 +171,7 @@ def make(
                 state, new = jax.lax.cond(
                     start.step % player.every == player.at, play, lambda state, rest=rest: (state, rest), state
                 )
-            metrics |= {**new, FINITE: metrics[FINITE] * new[FINITE]}
+            metrics |= {**new, FINITE: jnp.where(metrics[FINITE] == 1, new[FINITE], metrics[FINITE])}
         averages = {n: optax.incremental_update(state.params[n], state.average[n], 1 - d) for n, d in decays.items()}
         return state.replace(step=state.step + 1, average={**state.average, **averages}), metrics
 
@@ -182,6 +181,20 @@ def make(
 def _own(tree: Params, player: Player) -> Params:
     """The player's part of a tree by network; a network without weights (a pool) has none."""
     return {name: tree[name] for name in player.moves if name in tree}
+
+
+def _finite(loss: Array, gradients: Params, params: Params) -> Array:
+    """1; or 0 where the loss is not finite; or -n where the gradient of the n-th weight is the first that is not."""
+    numbers = {path: n for n, path in enumerate(weights(params), 1)}
+    finite = {numbers[path]: jnp.isfinite(leaf.sum()) for path, leaf in weights(gradients).items()}
+    first = jnp.stack([jnp.where(ok, len(numbers) + 1, n) for n, ok in finite.items()]).min()
+    return jnp.where(jnp.isfinite(loss), jnp.where(first > len(numbers), 1, -first), 0).astype(jnp.float32)
+
+
+def weights(params: Params) -> dict[str, Array]:
+    """Each by its path, 'encoder/Dense_0/kernel'."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 def steps(

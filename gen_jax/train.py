@@ -138,8 +138,8 @@ class Loop:
 
     def save(self, step: int, state: State, means: Means) -> None:
         """Start to; what is then said survives a kill at any point."""
-        if not _all_finite(state.params):
-            raise NonFiniteError(f"A weight is not finite after step {step}; the checkpoint before it is kept.")
+        if bad := [name for name, finite in _finite(game.weights(state.params)).items() if not finite]:
+            raise NonFiniteError(f"{bad[0]} is not finite after step {step}; the checkpoint before it is kept.")
         record = {name: value if np.isfinite(value) else None for name, value in means.items()}
         self.checkpoints.save(step, state, record)
 
@@ -288,8 +288,8 @@ def _first(game: Game, data: pipeline.Data, batch_size: int, mesh: Any) -> Calla
 
 
 @jax.jit
-def _all_finite(tree: Any) -> Any:
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+def _finite(weights: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    return {name: jnp.isfinite(weight).all() for name, weight in weights.items()}
 
 
 def _means(loops: list[Loop], step: int, metrics: Any) -> list[Means]:
@@ -302,12 +302,15 @@ def _means(loops: list[Loop], step: int, metrics: Any) -> list[Means]:
 def _mean(loop: Loop, step: int, values: dict[str, np.ndarray]) -> Means:
     """[steps] each; stops where one was not finite."""
     finite = values.pop(FINITE)
-    if not finite.all():
-        bad = step - len(finite) + int(np.argmin(finite)) + 1
-        shown = ", ".join(f"{n} {v[np.argmin(finite)]}" for n, v in values.items() if n.endswith("/loss"))
+    if (finite != 1).any():
+        at = int(np.argmax(finite != 1))
+        what = (
+            f"The gradient of {[*game.weights(loop.shapes.params)][-int(finite[at]) - 1]}" if finite[at] else "A loss"
+        )
+        shown = ", ".join(f"{n} {v[at]}" for n, v in values.items() if n.endswith("/loss"))
         of = f" of {loop.path}" if "seeds" in loop.environment else ""
         raise NonFiniteError(
-            f"A loss or gradient is not finite in step {bad}{of} ({shown}); the last checkpoint is kept."
+            f"{what} is not finite in step {step - len(finite) + at + 1}{of} ({shown}); the last checkpoint is kept."
         )
     means = {
         name: float(v[~np.isnan(v)].mean()) if not np.isnan(v).all() else float("nan") for name, v in values.items()

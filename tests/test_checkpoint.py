@@ -10,6 +10,7 @@ import pytest
 
 from gen_jax.checkpoint import SEAL, Checkpoints
 from gen_jax.errors import CheckpointError
+from tests.faults.damages import DAMAGE, flip
 
 
 def state_of(step):
@@ -62,26 +63,6 @@ def test_the_newest_step_comes_back_bit_for_bit_and_only_two_are_kept(checkpoint
     assert jax.tree.structure(state) == jax.tree.structure(target())
 
 
-def flip(path):
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(bytes(data))
-
-
-def swap(path):
-    other = next(parent for parent in path.parents if parent.name == "step-000000003").with_name("step-000000002")
-    path.write_bytes((other / SEAL).read_bytes())
-
-
-DAMAGE = {
-    "flip": flip,
-    "truncate": lambda path: path.write_bytes(path.read_bytes()[:-1]),
-    "empty": lambda path: path.write_bytes(b""),
-    "delete": lambda path: path.unlink(),
-    "swap": swap,
-}
-
-
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_any_damage_to_any_file_falls_back_one_step_and_says_why(checkpoints, kind):
     newest = checkpoints.steps()[0]
@@ -89,7 +70,7 @@ def test_any_damage_to_any_file_falls_back_one_step_and_says_why(checkpoints, ki
     assert SEAL in names and len(names) > 5
     shutil.copytree(newest, newest.parent / "safe")
     for name in names:
-        DAMAGE[kind](newest / name)
+        DAMAGE[kind](newest / name, 0.5)
         said = []
         state, seal = checkpoints.restore(lambda step: target(), said.append)
         assert seal["step"] == 2 and equal(state, state_of(2)), name
@@ -114,7 +95,7 @@ def test_a_whole_step_under_another_name_is_refused(checkpoints):
 
 def test_where_all_are_bad_nothing_starts_afresh(checkpoints):
     for path in checkpoints.steps():
-        flip(path / "_CHECKPOINT_METADATA")
+        flip(path / "_CHECKPOINT_METADATA", 0.5)
     with pytest.raises(
         CheckpointError, match=r"No good checkpoint is left .*step-000000003.*step-000000002.*another --run\.dir"
     ):
@@ -140,7 +121,7 @@ def test_a_save_that_was_killed_is_swept_away(checkpoints):
 
 
 def test_saving_goes_on_after_a_fall_back_and_keeps_the_good_ones(checkpoints):
-    flip(checkpoints.steps()[0] / SEAL)
+    flip(checkpoints.steps()[0] / SEAL, 0.5)
     checkpoints.restore(lambda step: target(), lambda text: None)
     checkpoints.keep = 1
     checkpoints.save(3, state_of(30), {})

@@ -125,16 +125,17 @@ def test_objectives_read_the_step():
     np.testing.assert_array_equal(metrics["first/step"], [0, 1, 2])
 
 
-@pytest.mark.parametrize("where", ["loss", "gradient"])
-def test_what_is_not_finite_is_marked(where):
+@pytest.mark.parametrize(("where", "marked"), [("loss", 0), ("a", -1), ("b", -2)])
+def test_what_is_not_finite_is_marked(where, marked):
     def objective(model, batch, key):
         bad = batch["step"] == 1
         if where == "loss":
-            return jnp.where(bad, jnp.inf, model.a()), {}
-        return jnp.sqrt(jnp.where(bad, 0.0, 1.0) * model.a() ** 2), {}  # 0, with slope infinity times 0
+            return jnp.where(bad, jnp.inf, model.a() + model.b()), {}
+        own, other = (model.a(), model.b()) if where == "a" else (model.b(), model.a())
+        return other + jnp.sqrt(jnp.where(bad, 0.0, 1.0) * own**2), {}  # 0, with slope infinity times 0
 
-    _, metrics = play(2, players={"first": Player(("a",), objective, SGD)})
-    np.testing.assert_array_equal(metrics[game.FINITE], [1, 0])
+    _, metrics = play(2, players={"first": Player(("a", "b"), objective, SGD)})
+    np.testing.assert_array_equal(metrics[game.FINITE], [1, marked])
 
 
 def test_an_unknown_network_is_named():

@@ -1,6 +1,7 @@
 """The loop under real signals and kills, and its promises: one truth, one writer, nothing lost."""
 
 import dataclasses
+import json
 import os
 import random
 import signal
@@ -10,12 +11,14 @@ import time
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from experiments import vae
-from gen_jax import programs, train
-from gen_jax.checkpoint import Checkpoints
+from gen_jax import directory, programs, train
+from gen_jax.checkpoint import SEAL, _signed
 from gen_jax.errors import Interrupted, InUseError, NonFiniteError, UserError
 from gen_jax.game import Stage
 from gen_jax.journal import Journal, read_lines
@@ -136,6 +139,20 @@ def test_saved_on_one_device_and_resumed_on_eight_and_back(tmp_path, capsys):
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
+def test_each_thing_that_bit_identity_needs_and_that_is_another_is_told(tmp_path, capsys):
+    with pytest.raises(Interrupted):
+        train.run(vae, "tiny", config(tmp_path / "run"), until=20)
+    (step,) = (tmp_path / "run" / "checkpoints").iterdir()
+    seal = json.loads((step / SEAL).read_text().partition("\n")[2])
+    told = [name for name in directory.MATTERS if name != "seeds"]
+    (step / SEAL).write_text(_signed({**seal, "environment": {**seal["environment"], **dict.fromkeys(told, "other")}}))
+    capsys.readouterr()
+    train.run(vae, "tiny", config(tmp_path / "run"))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Not bit-identical from here")]
+    now = json.loads((tmp_path / "run" / "env.json").read_text())
+    assert lines == [f"Not bit-identical from here: {name} was other, is {now[name]}." for name in told]
+
+
 def test_another_config_in_the_same_directory_is_refused_with_its_fields(tmp_path):
     train.run(vae, "tiny", config(tmp_path / "run", steps=10))
     with pytest.raises(UserError, match=r"latents: 2 there, 3 here; run\.seed: 0 there, 5 here"):
@@ -160,30 +177,51 @@ def test_a_damaged_config_is_read_strictly(tmp_path, damage, words):
 
 
 def test_two_writers(tmp_path):
-    from gen_jax import directory
-
     with directory.claim(tmp_path / "run"), pytest.raises(InUseError, match="is being written by another process"):
         train.run(vae, "tiny", config(tmp_path / "run"))
     assert InUseError.exit_code == 75
 
 
-def test_what_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
+@pytest.mark.parametrize(
+    ("poison", "words"),
+    [
+        (lambda value, bad: value / ~bad, r"A loss is not finite in step 34 \(vae/loss inf\)"),
+        (
+            lambda value, bad: (
+                value + jnp.sqrt(jnp.where(bad, 0.0, 1.0) * value**2)
+            ),  # 0, with a slope of infinity times 0
+            r"The gradient of decoder/Dense_0/bias is not finite in step 34 \(vae/loss \d+",
+        ),
+    ],
+    ids=["loss", "gradient"],
+)
+def test_what_is_not_finite_is_named_with_its_step_and_the_last_checkpoint_is_kept(tmp_path, poison, words):
     def poisoned(config):
         players = vae.players(config)
         objective = players["vae"].objective
 
         def loss(model, batch, key):
             value, metrics = objective(model, batch, key)
-            return value / (batch["step"] != 33), metrics
+            return poison(value, batch["step"] == 33), metrics
 
         return vae.games.make(vae.model(config), {"vae": players["vae"]._replace(objective=loss)})
 
     experiment = types.SimpleNamespace(**{**vars(vae), "game": poisoned})
-    with pytest.raises(NonFiniteError, match=r"not finite in step 34 \(vae/loss inf\); the last checkpoint is kept"):
+    with pytest.raises(NonFiniteError, match=rf"^{words}.*; the last checkpoint is kept"):
         train.run(experiment, "tiny", config(tmp_path / "run"))
-    assert [path.name for path in Checkpoints(tmp_path / "run" / "checkpoints", keep=2, environment={}).steps()] == [
-        "step-000000020"
-    ]
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-000000020"]
+
+
+def test_a_weight_that_is_not_finite_is_not_saved(tmp_path):
+    """Its gradient was, but not the step that was made of it."""
+    optimizer = optax.chain(optax.scale(1e30), optax.scale(1e30))
+    players = {"vae": vae.players(TINY)["vae"]._replace(optimizer=optimizer)}
+    experiment = types.SimpleNamespace(**{**vars(vae), "game": lambda c: vae.games.make(vae.model(c), players)})
+    with pytest.raises(
+        NonFiniteError, match=r"^decoder/\S+ is not finite after step 1; the checkpoint before it is kept"
+    ):
+        train.run(experiment, "tiny", config(tmp_path / "run", run={"log_every": 1, "checkpoint_every": 1}))
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_the_journal_drops_what_will_be_written_again(tmp_path):

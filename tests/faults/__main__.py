@@ -11,6 +11,7 @@ from gen_jax.config import EXIT_CODES
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "FAULTS.md"
+KEPT = Path(__file__).with_name("printed.txt")  # what the two long commands printed last
 TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "SIGTERM or SIGINT while a run learns, evaluates, draws or compiles",
@@ -43,6 +44,8 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "test_checkpoint::test_a_whole_step_under_another_name_is_refused",
             "test_checkpoint::test_an_extra_file_is_not_part_of_a_checkpoint",
             "test_checkpoint::test_where_all_are_bad_nothing_starts_afresh",
+            "faults/test_damages::test_each_experiment_names_what_is_not_finite_and_recovers_from_any_damage",
+            "faults/test_damages::test_whatever_happened_the_newest_whole_step_comes_back",
         ),
     ),
     (
@@ -55,9 +58,11 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "a loss, gradient or weight that is not finite",
-        "exit code 70 with the step and the losses; the last good checkpoint is kept",
+        "exit code 70 with the step, the losses and the first such weight; the last good checkpoint is kept",
         (
-            "test_train::test_what_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint",
+            "test_train::test_what_is_not_finite_is_named_with_its_step_and_the_last_checkpoint_is_kept",
+            "test_train::test_a_weight_that_is_not_finite_is_not_saved",
+            "faults/test_damages::test_each_experiment_names_what_is_not_finite_and_recovers_from_any_damage",
             "test_seeds::test_the_seed_that_diverges_is_named",
         ),
     ),
@@ -139,8 +144,12 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "another environment when a run goes on",
-        "a line for each thing that bit-identity needs and that is another; the test changes the number of devices",
-        ("test_train::test_saved_on_one_device_and_resumed_on_eight_and_back",),
+        "a line for each thing that bit-identity needs and that is another; the kind of random numbers is pinned",
+        (
+            "test_train::test_each_thing_that_bit_identity_needs_and_that_is_another_is_told",
+            "faults/test_keys::test_which_random_numbers_a_key_gives_is_pinned",
+            "test_train::test_saved_on_one_device_and_resumed_on_eight_and_back",
+        ),
     ),
     (
         "a checkpoint of an older release",
@@ -201,7 +210,12 @@ def page() -> str:
         "`python -m tests.faults` writes this page from the table beside the tests, and refuses a row without a test.",
         "Each test makes its fault for real: signals and kills of processes, damage to files, a full disk.",
         "",
-        "`python -m tests.faults.sweep --kills N` kills each experiment so often, at random times.",
+        "`python -m tests.faults.sweep --kills N` kills each experiment so often, at random times, and",
+        "`python -m tests.faults.damages` damages each file of a checkpoint of each in six ways. They printed this:",
+        "",
+        "```",
+        *KEPT.read_text(encoding="utf-8").splitlines(),
+        "```",
         "",
         *EXIT_CODES.strip().splitlines()[2:],
         "",

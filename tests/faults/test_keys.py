@@ -1,7 +1,10 @@
 """No random key is used twice in any experiment, none is of the old kind, and how they are drawn is pinned."""
 
 import importlib
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -44,3 +47,14 @@ def test_keys_are_typed():
     sources = [path for where in ("gen_jax", "experiments", "benchmarks") for path in (ROOT / where).rglob("*.py")]
     assert len(sources) > 50
     assert not [path for path in sources if re.search(r"\bPRNGKey\(", path.read_text(encoding="utf-8"))]
+
+
+def test_which_random_numbers_a_key_gives_is_pinned():
+    """The environment asks for the older way of JAX, which gives others."""
+    draw = "print(jax.random.bits(jax.random.key(7), (5,)))"
+    expected = str(jax.random.bits(jax.random.key(7), (5,)))
+    for ours, same in (("import gen_jax, jax; ", True), ("import jax; ", False)):
+        command = [sys.executable, "-W", "ignore", "-c", ours + draw]
+        environment = {**os.environ, "JAX_THREEFRY_PARTITIONABLE": "0"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+        assert (done.stdout.strip() == expected) is same
