@@ -5,11 +5,14 @@ and the gradients of each of its three derivatives are the two others. A transpo
 image. Derivatives are backward ones (jax.grad, jax.vjp), not jax.jvp.
 
 cuDNN has a kernel for each of the three, which XLA finds in what it writes for a convolution's own gradients, but not
-in the gradients of these. XLA's CPU leaves its fast path for a kernel's gradient inside a scan, and for what a
-transposed convolution dilates; there, they are written as ordinary NHWC/HWIO convolutions.
+in the gradients of these. XLA's CPU leaves its fast path for a kernel's gradient inside a scan, for what a transposed
+convolution dilates and where an output has few features; there, they are written as ordinary NHWC/HWIO convolutions and
+matrix products.
 """
 
 import functools
+import math
+import operator
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -26,6 +29,7 @@ Sizes = tuple[int, ...]  # of height and width
 Pads = tuple[Pair, ...]  # (before, after) of height and width; below 0 they crop
 Padding = Literal["SAME", "VALID"] | Pads
 LAYOUT = ("NHWC", "HWIO", "NHWC")
+FEW = 16  # features of an output, as colours are: below this, on a CPU, a matrix product is many times faster
 
 
 def conv(x: Array, kernel: Array, *, strides: Pair = (1, 1), padding: Padding = "SAME") -> Array:
@@ -95,7 +99,8 @@ def _layer(layer: Any, operation: Callable[..., Array], x: Array) -> Array:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _output(strides: Pair, pads: Pads, x: Array, w: Array) -> Array:
     """Its derivative by y, the convolution: [b, h, w, i], [kh, kw, i, o] -> [b, h', w', o]."""
-    return _plain(x, w, strides, pads)
+    one = _few if jax.default_backend() == "cpu" and _are_few(w.shape[2], w.shape[3], strides) else _plain
+    return one(x, w, strides, pads)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
@@ -122,7 +127,7 @@ def _image(strides: Pair, pads: Pads, size: Sizes, y: Array, w: Array) -> Array:
         part = w[tuple(taps)]
         if 0 in part.shape:
             return jnp.zeros((len(y), *counts, w.shape[3]), y.dtype)
-        return _plain(y, part[::-1, ::-1], (1, 1), tuple(around))
+        return _output((1, 1), tuple(around), y, part[::-1, ::-1])
 
     rows, columns = strides
     x = jnp.stack([jnp.stack([phase(a, b) for b in range(columns)], 3) for a in range(rows)], 2)
@@ -141,16 +146,53 @@ def _kernel(strides: Pair, pads: Pads, size: Sizes, x: Array, y: Array) -> Array
         return jax.linear_transpose(lambda w: _plain(x, w, strides, pads), kernel)(y)[0]
     sides = zip(size, y.shape[1:3], strides, x.shape[1:3], pads, strict=True)
     used = tuple((before, k + (m - 1) * s - n - before) for k, m, s, n, (before, _) in sides)
+    if _are_few(x.shape[3], y.shape[3], strides):
+        return _few_kernel(_padded(x, used), y, size)
     w = _plain(x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3), (1, 1), used, dilation=strides)
     return w.transpose(1, 2, 0, 3)
 
 
 def _plain(x: Array, w: Array, strides: Pair, pads: Pads, dilation: Pair = (1, 1)) -> Array:
     if min(*pads[0], *pads[1]) < 0:
-        crops = [(min(lo, 0), min(hi, 0), 0) for lo, hi in pads]
-        x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *crops, (0, 0, 0)])
+        x = _padded(x, tuple((min(lo, 0), min(hi, 0)) for lo, hi in pads))
         pads = tuple((max(lo, 0), max(hi, 0)) for lo, hi in pads)
     return lax.conv_general_dilated(x, w, strides, pads, rhs_dilation=dilation, dimension_numbers=LAYOUT)
+
+
+def _are_few(i: int, o: int, strides: Pair) -> bool:
+    return o < FEW <= i and strides == (1, 1)
+
+
+def _few(x: Array, w: Array, strides: Pair, pads: Pads) -> Array:
+    """The convolution: each pixel with all values of the kernel in one product, and their sum after moving them."""
+    x, (kh, kw, i, o) = _padded(x, pads), w.shape
+    every = _product(x.reshape(-1, i), w.transpose(2, 0, 1, 3).reshape(i, -1)).reshape(*x.shape[:3], kh, kw, o)
+    moved = _moved(every, (x.shape[1] - kh + 1, x.shape[2] - kw + 1), (kh, kw))
+    parts = (part[:, :, :, t, u] for (t, u), part in moved.items())
+    return functools.reduce(operator.add, parts).astype(x.dtype)
+
+
+def _few_kernel(x: Array, y: Array, size: Sizes) -> Array:
+    """Its gradient by a kernel, of a padded image: y is moved, and then all is one product."""
+    o = y.shape[3]
+    y = _padded(y, tuple((k - 1, k - 1) for k in size))
+    every = jnp.stack([*_moved(y, x.shape[1:3], size).values()][::-1], 3)  # [b, h, w, kh kw, o]
+    w = _product(x.reshape(-1, x.shape[3]).T, every.reshape(-1, math.prod(size) * o))
+    return w.reshape(-1, *size, o).transpose(1, 2, 0, 3).astype(x.dtype)
+
+
+def _moved(x: Array, places: Sizes, size: Sizes) -> dict[Pair, Array]:
+    """For each value of a kernel of this size, the part of the image that it sees: [b, *places, ...]."""
+    rows, columns = places
+    return {(t, u): x[:, t : t + rows, u : u + columns] for t in range(size[0]) for u in range(size[1])}
+
+
+def _product(a: Array, b: Array) -> Array:
+    return lax.dot(a, b, preferred_element_type=jnp.promote_types(a.dtype, jnp.float32))
+
+
+def _padded(x: Array, pads: Pads) -> Array:
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*pair, 0) for pair in pads), (0, 0, 0)])
 
 
 def _output_backward(strides: Pair, pads: Pads, kept: tuple[Array, Array], y: Array) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ from flax import linen as nn
 
 from benchmarks.flops import products
 from gen_jax import convolutions
+from gen_jax.convolutions import FEW
 
 SHAPES = list(itertools.product(range(1, 8), (1, 2, 3)))  # kernel sizes and strides
 PADDINGS = ("SAME", "VALID", ((1, 2), (0, 1)))
@@ -82,11 +83,18 @@ def written_for(request, monkeypatch):
 @pytest.mark.usefixtures("written_for")
 @pytest.mark.parametrize("name", ["Conv", "ConvTranspose"])
 @pytest.mark.parametrize(
-    ("k", "strides", "padding"), [((5, 4), (2, 1), "SAME"), ((3, 3), (1, 2), "VALID"), ((4, 5), (3, 2), PADDINGS[2])]
+    ("k", "strides", "padding", "channels"),
+    [
+        ((5, 4), (2, 1), "SAME", 3),
+        ((3, 3), (1, 2), "VALID", 3),
+        ((4, 5), (3, 2), PADDINGS[2], 3),
+        ((3, 4), (1, 1), PADDINGS[2], FEW),
+        ((4, 4), (2, 2), "SAME", FEW),
+    ],
 )
-def test_layers_equal_flax_s_to_the_second_order(name, k, strides, padding):
+def test_layers_equal_flax_s_to_the_second_order(name, k, strides, padding, channels):
     """Parameters, outputs, and the gradient by all of them of a penalty on the gradient by the image."""
-    (x,) = arrays((2, 7, 6, 3))
+    (x,) = arrays((2, 7, 6, channels))
     options = {"features": 4, "kernel_size": k, "strides": strides, "padding": padding}
     ours, theirs = getattr(convolutions, name)(**options), getattr(nn, name)(**options)
     params, same = (layer.init(jax.random.key(0), x) for layer in (ours, theirs))
