@@ -336,17 +336,18 @@ def main() -> None:
     if given.alone:
         print(json.dumps(measured(*wanted[0], given.beside, given.rounds, float(os.environ["BORN"]))))
         return
-    rows = []
+    ceilings = {of: ceiling(of) for of in dict.fromkeys(of for _, of in wanted)}
+    known = {**machine(), "ceilings": ceilings}
+    rows: list[dict[str, Any]] = []
     for row in rows_of(wanted, given):
-        print(json.dumps(row), flush=True)
         rows.append(row)
-    ceilings = {precision: ceiling(precision) for precision in dict.fromkeys(of for _, of in wanted)}
-    result = {"machine": machine() | {"ceilings": ceilings}, "rows": rows}
-    if given.save and rows:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{given.save}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        PAGE.write_text(page(), encoding="utf-8")
-    print(table(result))
+        print(json.dumps(row), flush=True)
+        if given.save:  # what is measured is kept, whatever happens to the next
+            RESULTS.mkdir(exist_ok=True)
+            text = json.dumps({"machine": known, "rows": rows}, indent=1) + "\n"
+            (RESULTS / f"{given.save}.json").write_text(text, encoding="utf-8")
+            PAGE.write_text(page(), encoding="utf-8")
+    print(table({"machine": known, "rows": rows}))
 
 
 if __name__ == "__main__":
