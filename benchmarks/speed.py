@@ -35,6 +35,7 @@ from gen_jax.precision import Precision
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = RESULTS.parents[1] / "SPEED.md"
+REST = 0.5  # seconds between turns, in which the threads of the one before fall asleep
 KEPT = 4  # batches, which the steps take in turn
 
 
@@ -189,6 +190,7 @@ def measured(name: str, precision: str, ways: list[str], rounds: int, born: floa
     seconds: dict[str, list[float]] = {way: [] for way in every}
     for _ in range(rounds):
         for way, one in every.items():
+            time.sleep(REST)
             before = time.perf_counter()
             one()
             seconds[way].append((time.perf_counter() - before) / length)
