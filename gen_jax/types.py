@@ -7,6 +7,8 @@ from typing import Any, Literal
 import jax
 from flax import linen as nn
 
+jax.config.update("jax_threefry_partitionable", True)  # which numbers a key gives, whatever the environment says
+
 Array = jax.Array
 Key = jax.Array  # a typed key, `jax.random.key(seed)`; never a raw uint32 array
 Batch = Mapping[str, Array]  # {"image": [b, h, w, c], "label": [b], ...}
