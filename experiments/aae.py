@@ -277,7 +277,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
     """Draws, a label to each column (one style to each row where the decoder has labels), and reconstructions."""
     shape, labels = SOURCES[config.data].fields["image"].shape, jnp.tile(jnp.arange(CLASSES), 10)
-    key_prior, key_test = jax.random.split(key)
+    key_prior, key_test, key_plane = jax.random.split(key, 3)
     z = draw_prior(config, labels, key_prior)
     if config.label_to == "decoder":
         z = jnp.repeat(z[::CLASSES], CLASSES, axis=0)
@@ -285,7 +285,7 @@ def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np
     pairs = jnp.stack([batch["x"], model(seen, batch, noise)[1]], 1)  # original, reconstruction, ...
     vectors = {"samples": model(decode, z, labels), "reconstructions": pairs}
     grids = {name: images.grid(x.reshape(-1, *shape), columns=10) for name, x in vectors.items()}
-    return grids if config.latents != 2 else {**grids, "codes": plane(config, model, data, key)}
+    return grids if config.latents != 2 else {**grids, "codes": plane(config, model, data, key_plane)}
 
 
 def plane(config: Config, model: Trained, data: Data, key: Key) -> np.ndarray:

@@ -320,7 +320,8 @@ def by_features(config: Config, model: Trained, data: Data, key: Key) -> dict[st
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
     """Samples and ways between two z in each row (figure 4); with labels, a row for each, and the arithmetic."""
-    ends = latents(config, key, 100)
+    key_ends, key_rows = jax.random.split(key)
+    ends = latents(config, key_ends, 100)
     way = jnp.linspace(0, 1, 10)[None, :, None]
     between = (1 - way) * ends[:10, None] + way * ends[10:20, None]  # [10, 10, latents]
     y = labels(config, jnp.repeat(jnp.arange(CLASSES), 10))
@@ -331,7 +332,7 @@ def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np
     grids = {name: images.grid(images.to_uint8(x, low=low), columns=10) for name, x in drawn.items()}
     if config.network != "conditional":
         return grids
-    rows = arithmetic(config, model, key)
+    rows = arithmetic(config, model, key_rows)
     return {**grids, "arithmetic": images.grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])}
 
 

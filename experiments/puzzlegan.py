@@ -261,7 +261,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     found: list[dict[str, Any]] = []
     for batch, noise in pipeline.batches(data.test, data.prepare, key, batch_size=100):
         fake, logits = model(PuzzleGAN.draw, batch["patch"], noise)
-        again, _ = model(PuzzleGAN.draw, batch["patch"][:, ::-1], noise)
+        again, _ = model(PuzzleGAN.draw, batch["patch"][:, ::-1], jax.random.clone(noise))  # the same on purpose
         found.append(jax.device_get(measures(batch, fake, logits, again)))
     together = {name: np.concatenate([each[name] for each in found]) for name in found[0]}
     return {f"test/{name}": float(v.max() if name == "order_difference" else v.mean()) for name, v in together.items()}

@@ -140,7 +140,11 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "a random key that is used twice",
         "none is, in any experiment, and none is of the kind of which it cannot be told",
-        ("faults/test_keys::test_no_experiment_uses_a_key_twice", "faults/test_keys::test_keys_are_typed"),
+        (
+            "faults/test_keys::test_no_experiment_uses_a_key_twice",
+            "faults/test_keys::test_no_run_uses_a_key_twice",
+            "faults/test_keys::test_keys_are_typed",
+        ),
     ),
     (
         "another environment when a run goes on",

@@ -1,5 +1,6 @@
 """No random key is used twice in any experiment, none is of the old kind, and how they are drawn is pinned."""
 
+import dataclasses
 import importlib
 import os
 import re
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental.key_reuse._core import KeyReuseError, check_key_reuse
 
+from gen_jax import train
 from gen_jax.data import pipeline
 from tests.golden import experiments
 
@@ -40,6 +42,16 @@ def test_no_experiment_uses_a_key_twice(name):
     stages = module.stages(config) if hasattr(module, "stages") else ()
     for stage in (one, *(stage.game for stage in stages)):
         check_key_reuse(stage.step, jax.eval_shape(stage.init, key, batch) if stages else state, batch)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("key_reuse")
+@pytest.mark.parametrize("name", experiments())
+def test_no_run_uses_a_key_twice(name, tmp_path):
+    """With all that it evaluates and draws, as it goes."""
+    module = importlib.import_module(f"experiments.{name}")
+    config = module.PRESETS["tiny"][1]
+    train.run(module, "tiny", dataclasses.replace(config, run=dataclasses.replace(config.run, dir=tmp_path, devices=1)))
 
 
 def test_keys_are_typed():
