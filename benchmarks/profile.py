@@ -91,10 +91,10 @@ def main() -> None:
     parser.add_argument("case", metavar="CASE[:TYPE]", help=", ".join(speed.CASES))
     parser.add_argument("--top", type=int, default=30, help="operations that are listed")
     given = parser.parse_args()
-    name, _, precision = given.case.partition(":")
+    ((name, precision),) = speed.asked(parser, [given.case])
     case = speed.CASES[name]
     length = max(1, case.counts[jax.default_backend() != "cpu"] // 10)
-    play, program, known = speed.programs(case, precision or "float32", length)
+    play, program, known = speed.programs(case, precision, length)
     play()
     before = time.perf_counter()
     play()
@@ -104,7 +104,7 @@ def main() -> None:
             play()
         found = list(events(Path(folder)))
     print(f"{given.case}, {jax.devices()[0].device_kind}, {known['flops'] / 1e9:.1f} GFLOP a step")
-    print(table(found, operations(program), length, wall, given.top))
+    print(table(found, operations(program.as_text()), length, wall, given.top))
 
 
 if __name__ == "__main__":

@@ -88,8 +88,8 @@ def batches(paper: str, config: Any) -> dict[str, np.ndarray]:
     return {"x": images(*square)}
 
 
-def programs(case: Case, precision: str, length: int) -> tuple[Callable[[], Any], str, dict[str, Any]]:
-    """What plays `length` steps, its compiled program as text, and what is known of it."""
+def programs(case: Case, precision: str, length: int) -> tuple[Callable[[], Any], Any, dict[str, Any]]:
+    """What plays `length` steps, its compiled program, and what is known of it."""
     experiment, config = configured(case, precision)
     one, own = experiment.game(config), jax.device_put(batches(case.paper, config))
     first = {name: array[0] for name, array in own.items()}
@@ -115,7 +115,7 @@ def programs(case: Case, precision: str, length: int) -> tuple[Callable[[], Any]
         kept[0], metrics = compiled(kept[0], own)
         jax.block_until_ready(metrics)
 
-    return advance, compiled.as_text(), known
+    return advance, compiled, known
 
 
 def weights(experiment: Any, config: Any, params: Any) -> int:
@@ -321,6 +321,14 @@ def rows_of(wanted: list[tuple[str, str]], given: argparse.Namespace) -> Iterato
             yield from (row for process in processes if (row := row_of(process)))
 
 
+def asked(parser: argparse.ArgumentParser, cases: list[str]) -> list[tuple[str, str]]:
+    """(case, type) of each CASE[:TYPE]; ends with 2 where there is none of the kind."""
+    wanted = [(name, of or "float32") for name, _, of in (case.partition(":") for case in cases)]
+    if unknown := [f"{name}:{of}" for name, of in wanted if name not in CASES or of not in get_args(Precision)]:
+        parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}, of {', '.join(get_args(Precision))}")
+    return wanted
+
+
 def main() -> None:
     """Measure what was asked for; print and save it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
@@ -332,9 +340,7 @@ def main() -> None:
     parser.add_argument("--save", help="name of a file in benchmarks/results")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    wanted = [(name, of or "float32") for name, _, of in (case.partition(":") for case in given.cases or CASES)]
-    if unknown := [f"{name}:{of}" for name, of in wanted if name not in CASES or of not in get_args(Precision)]:
-        parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}, of {', '.join(get_args(Precision))}")
+    wanted = asked(parser, given.cases or [*CASES])
     if given.alone:
         print(json.dumps(measured(*wanted[0], given.beside, given.rounds, float(os.environ["BORN"]))))
         return

@@ -138,7 +138,8 @@ class Loop:
 
     def save(self, step: int, state: State, means: Means) -> None:
         """Start to; what is then said survives a kill at any point."""
-        if bad := [name for name, finite in _finite(game.weights(state.params)).items() if not finite]:
+        flags = jax.device_get(_finite(game.weights(state.params)))
+        if bad := [name for name, finite in flags.items() if not finite]:
             raise NonFiniteError(f"{bad[0]} is not finite after step {step}; the checkpoint before it is kept.")
         record = {name: value if np.isfinite(value) else None for name, value in means.items()}
         self.checkpoints.save(step, state, record)

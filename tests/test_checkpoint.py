@@ -63,14 +63,15 @@ def test_the_newest_step_comes_back_bit_for_bit_and_only_two_are_kept(checkpoint
     assert jax.tree.structure(state) == jax.tree.structure(target())
 
 
+@pytest.mark.parametrize("where", [0, 0.5, 1 - 1e-9])  # the first byte or file, the middle, the last
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_any_damage_to_any_file_falls_back_one_step_and_says_why(checkpoints, kind):
+def test_any_damage_to_any_file_falls_back_one_step_and_says_why(checkpoints, kind, where):
     newest = checkpoints.steps()[0]
     names = sorted(str(f.relative_to(newest)) for f in newest.rglob("*") if f.is_file() and f.stat().st_size)
     assert SEAL in names and len(names) > 5
     shutil.copytree(newest, newest.parent / "safe")
     for name in names:
-        DAMAGE[kind](newest / name, 0.5)
+        DAMAGE[kind](newest / name, where)
         said = []
         state, seal = checkpoints.restore(lambda step: target(), said.append)
         assert seal["step"] == 2 and equal(state, state_of(2)), name

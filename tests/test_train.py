@@ -186,10 +186,8 @@ def test_two_writers(tmp_path):
     ("poison", "words"),
     [
         (lambda value, bad: value / ~bad, r"A loss is not finite in step 34 \(vae/loss inf\)"),
-        (
-            lambda value, bad: (
-                value + jnp.sqrt(jnp.where(bad, 0.0, 1.0) * value**2)
-            ),  # 0, with a slope of infinity times 0
+        (  # 0, with a slope of infinity times 0
+            lambda value, bad: value + jnp.sqrt(jnp.where(bad, 0.0, 1.0) * value**2),
             r"The gradient of decoder/Dense_0/bias is not finite in step 34 \(vae/loss \d+",
         ),
     ],

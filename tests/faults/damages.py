@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from gen_jax import cache, train
 from gen_jax.checkpoint import SEAL
 from gen_jax.errors import NonFiniteError
 from gen_jax.interrupts import Interrupts
 from tests.golden import experiments
+from tests.test_experiments import leaves
 
 SAVES, POISON = 4, 11  # steps from one checkpoint to the next; the step whose batch is not finite, from 0
 
@@ -38,7 +38,7 @@ def flip(path: Path, where: float) -> None:
 
 
 def zero(path: Path, where: float) -> None:
-    """From there to the end; where that changes nothing the byte before is flipped."""
+    """From there to the end; where that changes nothing the first byte is changed."""
     data = path.read_bytes()
     kept = data[: int(where * len(data))]
     path.write_bytes(kept + bytes(len(data) - len(kept)))
@@ -133,13 +133,12 @@ def damage(name: str, directory: Path, seed: int) -> Damaged:
     return done
 
 
-def restored(loop: train.Loop) -> tuple[list[bytes], list[str]]:
+def restored(loop: train.Loop) -> tuple[dict[str, bytes], list[str]]:
     """The state that a start has, and what it says of checkpoints that it passes over."""
     said: list[str] = []
     loop.journal.say = said.append  # type: ignore[method-assign]
     _, state = loop.start()
-    leaves = jax.tree.leaves(state.replace(key=jax.random.key_data(state.key)))
-    return [np.asarray(leaf).tobytes() for leaf in leaves], [line for line in said if line.startswith("Passing over")]
+    return leaves(state), [line for line in said if line.startswith("Passing over")]
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.data.domains import ATTRIBUTES
+from gen_jax.game import weights
 
 HERE = Path(__file__).parent
 PUBLISHED = {"tfds:celeb_a": {"image": (218, 178, 3), **dict.fromkeys((f"attributes.{a}" for a in ATTRIBUTES), ())}}
@@ -32,9 +33,9 @@ def table(module):
             jax.random.key(0),
             blank(source),
         )
-        leaves = jax.tree_util.tree_leaves_with_path(shapes.params)
-        named = {jax.tree_util.keystr(where, simple=True, separator="/"): list(leaf.shape) for where, leaf in leaves}
-        tables[preset] = {**named, "total": sum(leaf.size for _, leaf in leaves)}
+        leaves = weights(shapes.params)
+        named = {where: list(leaf.shape) for where, leaf in leaves.items()}
+        tables[preset] = {**named, "total": sum(leaf.size for leaf in leaves.values())}
     return tables
 
 
