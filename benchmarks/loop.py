@@ -18,7 +18,7 @@ from typing import Any
 
 import jax
 
-from gen_jax import cache, game, sharding, train
+from gen_jax import compiler, game, sharding, train
 from gen_jax.data import pipeline
 from gen_jax.errors import Interrupted
 
@@ -66,7 +66,7 @@ def bare(experiment: Any, config: Any) -> tuple[float, float]:
 
 def main(paper: str, preset: str) -> None:
     """Print the medians."""
-    cache.compiled_programs()
+    compiler.prepare()
     experiment = importlib.import_module(f"experiments.{paper}")
     config = experiment.PRESETS[preset][1]
     whole(experiment, preset, config, config.run.log_every)  # fills the caches

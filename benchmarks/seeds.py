@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gen_jax import cache, game, seeds, sharding
+from gen_jax import compiler, game, seeds, sharding
 from gen_jax.data import pipeline
 
 ROUNDS = 5
@@ -44,7 +44,7 @@ def chunks(experiment: Any, config: Any, count: int) -> tuple[Any, Any]:
 
 def main(paper: str, preset: str, count: int) -> None:
     """Print the medians of interleaved rounds."""
-    cache.compiled_programs()
+    compiler.prepare()
     experiment = importlib.import_module(f"experiments.{paper}")
     config = experiment.PRESETS[preset][1]
     programs = {n: chunks(experiment, config, n) for n in (1, count)}

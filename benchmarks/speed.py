@@ -30,7 +30,7 @@ import jax
 import numpy as np
 
 from benchmarks.flops import count
-from gen_jax import game
+from gen_jax import compiler, game
 from gen_jax.precision import Precision
 
 RESULTS = Path(__file__).parent / "results"
@@ -341,6 +341,7 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     wanted = asked(parser, given.cases or [*CASES])
+    compiler.prepare()
     if given.alone:
         print(json.dumps(measured(*wanted[0], given.beside, given.rounds, float(os.environ["BORN"]))))
         return

@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from gen_jax import files
 from gen_jax.errors import DirectoryError
 
@@ -21,14 +19,6 @@ def folder(name: str) -> Path:
     return (
         Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gen_jax"
     ) / name
-
-
-def compiled_programs() -> None:
-    """Keep compiled programs between processes, unless the user has said where or not to."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(folder("xla")))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def digest(*parts: Any) -> str:

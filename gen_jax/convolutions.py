@@ -5,13 +5,11 @@ and the gradients of each of its three derivatives are the two others. A transpo
 image. Derivatives are backward ones (jax.grad, jax.vjp), not jax.jvp.
 
 cuDNN has a kernel for each of the three, which XLA finds in what it writes for a convolution's own gradients, but not
-in the gradients of these. XLA's CPU leaves its fast path for a kernel's gradient inside a scan, for what a transposed
-convolution dilates and where an output has few features; there, they are written as ordinary NHWC/HWIO convolutions and
-matrix products.
+in the gradients of these. XLA's CPU leaves its fast path for whatever is dilated, and where an output has few features;
+there, all are undilated NHWC/HWIO convolutions, one for each phase of a stride, and matrix products.
 """
 
 import functools
-import math
 import operator
 from collections.abc import Callable
 from typing import Any, Literal
@@ -129,34 +127,61 @@ def _image(strides: Pair, pads: Pads, size: Sizes, y: Array, w: Array) -> Array:
             return jnp.zeros((len(y), *counts, w.shape[3]), y.dtype)
         return _output((1, 1), tuple(around), y, part[::-1, ::-1])
 
-    rows, columns = strides
-    x = jnp.stack([jnp.stack([phase(a, b) for b in range(columns)], 3) for a in range(rows)], 2)
-    x = x.reshape(len(y), counts[0] * rows, counts[1] * columns, w.shape[3])  # [b, h/s, s, w/s, s, i] before
-    return x[:, : size[0], : size[1]]
+    return _interleaved(phase, strides, 1)[:, : size[0], : size[1]]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def _kernel(strides: Pair, pads: Pads, size: Sizes, x: Array, y: Array) -> Array:
     """Its derivative by a kernel w of this size: [b, h, w, i], [b, h', w', o] -> [kh, kw, i, o].
 
-    On a CPU a convolution of x with y as the kernel, in which the batch is summed over and i takes its place.
+    On a CPU by phases, too: the values k, k + s, ... of the kernel see only the pixels k, k + s, ... of a padded image.
     """
     if jax.default_backend() != "cpu":
         kernel = jax.ShapeDtypeStruct((*size, x.shape[3], y.shape[3]), x.dtype)
         return jax.linear_transpose(lambda w: _plain(x, w, strides, pads), kernel)(y)[0]
     sides = zip(size, y.shape[1:3], strides, x.shape[1:3], pads, strict=True)
     used = tuple((before, k + (m - 1) * s - n - before) for k, m, s, n, (before, _) in sides)
-    if _are_few(x.shape[3], y.shape[3], strides):
-        return _few_kernel(_padded(x, used), y, size)
-    w = _plain(x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3), (1, 1), used, dilation=strides)
-    return w.transpose(1, 2, 0, 3)
+    x = _padded(x, used)
+    if strides == (1, 1):
+        return _kernel_alone(x, y)
+    counts = [-(-k // s) for k, s in zip(size, strides, strict=True)]  # values in a phase
+
+    def phase(*offsets: int) -> Array:
+        own = tuple(len(range(first, k, s)) for first, k, s in zip(offsets, size, strides, strict=True))
+        if 0 in own:
+            return jnp.zeros((*counts, x.shape[3], y.shape[3]), x.dtype)
+        sides = zip(offsets, own, y.shape[1:3], strides, strict=True)
+        rows, columns = (slice(first, first + s * (m + k - 1), s) for first, k, m, s in sides)
+        w = _kernel_alone(x[:, rows, columns], y)
+        return jnp.pad(w, [*((0, count - k) for count, k in zip(counts, own, strict=True)), (0, 0), (0, 0)])
+
+    return _interleaved(phase, strides, 0)[: size[0], : size[1]]
 
 
-def _plain(x: Array, w: Array, strides: Pair, pads: Pads, dilation: Pair = (1, 1)) -> Array:
+def _kernel_alone(x: Array, y: Array) -> Array:
+    """With strides of 1, of a padded x: x convolved with y, in which the batch is summed over and i takes its place.
+
+    x and y can change places, which turns the kernel by 180 degrees; few features are rather i's.
+    """
+    if _are_few(x.shape[3], y.shape[3], (1, 1)):
+        around = tuple((n - m, n - m) for n, m in zip(x.shape[1:3], y.shape[1:3], strict=True))
+        return _kernel_alone(_padded(y, around), x)[::-1, ::-1].swapaxes(2, 3)
+    return _plain(x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3)).transpose(1, 2, 0, 3)
+
+
+def _interleaved(phase: Callable[[int, int], Array], strides: Pair, axis: int) -> Array:
+    """All pixels, or values of a kernel, of the phases; heights of each are at this axis, and widths at the next."""
+    rows, columns = strides
+    x = jnp.stack([jnp.stack([phase(a, b) for b in range(columns)], axis + 2) for a in range(rows)], axis + 1)
+    before, (h, _, w, _), after = x.shape[:axis], x.shape[axis : axis + 4], x.shape[axis + 4 :]
+    return x.reshape(*before, h * rows, w * columns, *after)
+
+
+def _plain(x: Array, w: Array, strides: Pair = (1, 1), pads: Pads = ((0, 0), (0, 0))) -> Array:
     if min(*pads[0], *pads[1]) < 0:
         x = _padded(x, tuple((min(lo, 0), min(hi, 0)) for lo, hi in pads))
         pads = tuple((max(lo, 0), max(hi, 0)) for lo, hi in pads)
-    return lax.conv_general_dilated(x, w, strides, pads, rhs_dilation=dilation, dimension_numbers=LAYOUT)
+    return lax.conv_general_dilated(x, w, strides, pads, dimension_numbers=LAYOUT)
 
 
 def _are_few(i: int, o: int, strides: Pair) -> bool:
@@ -167,24 +192,9 @@ def _few(x: Array, w: Array, strides: Pair, pads: Pads) -> Array:
     """The convolution: each pixel with all values of the kernel in one product, and their sum after moving them."""
     x, (kh, kw, i, o) = _padded(x, pads), w.shape
     every = _product(x.reshape(-1, i), w.transpose(2, 0, 1, 3).reshape(i, -1)).reshape(*x.shape[:3], kh, kw, o)
-    moved = _moved(every, (x.shape[1] - kh + 1, x.shape[2] - kw + 1), (kh, kw))
-    parts = (part[:, :, :, t, u] for (t, u), part in moved.items())
+    rows, columns = x.shape[1] - kh + 1, x.shape[2] - kw + 1
+    parts = (every[:, t : t + rows, u : u + columns, t, u] for t in range(kh) for u in range(kw))
     return functools.reduce(operator.add, parts).astype(x.dtype)
-
-
-def _few_kernel(x: Array, y: Array, size: Sizes) -> Array:
-    """Its gradient by a kernel, of a padded image: y is moved, and then all is one product."""
-    o = y.shape[3]
-    y = _padded(y, tuple((k - 1, k - 1) for k in size))
-    every = jnp.stack([*_moved(y, x.shape[1:3], size).values()][::-1], 3)  # [b, h, w, kh kw, o]
-    w = _product(x.reshape(-1, x.shape[3]).T, every.reshape(-1, math.prod(size) * o))
-    return w.reshape(-1, *size, o).transpose(1, 2, 0, 3).astype(x.dtype)
-
-
-def _moved(x: Array, places: Sizes, size: Sizes) -> dict[Pair, Array]:
-    """For each value of a kernel of this size, the part of the image that it sees: [b, *places, ...]."""
-    rows, columns = places
-    return {(t, u): x[:, t : t + rows, u : u + columns] for t in range(size[0]) for u in range(size[1])}
 
 
 def _product(a: Array, b: Array) -> Array:

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax import cache, directory, files, game, images, programs, seeds, sharding
+from gen_jax import compiler, directory, files, game, images, programs, seeds, sharding
 from gen_jax.checkpoint import Checkpoints
 from gen_jax.config import Experiment, command_line
 from gen_jax.data import pipeline
@@ -322,11 +322,11 @@ def _mean(loop: Loop, step: int, values: dict[str, np.ndarray]) -> Means:
 
 def main(name: str) -> int:
     """The command line of an experiment file: its exit code."""
+    compiler.prepare()
     try:
         experiment = cast(Experiment, importlib.import_module(name))
         preset, config = command_line(experiment, sys.argv[1:])
         sharding.join(config.run.hosts)
-        cache.compiled_programs()
         logging.basicConfig(format="%(message)s", stream=sys.stdout)
         logging.getLogger("gen_jax").setLevel(logging.INFO)
         run(experiment, preset, config)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gen_jax import cache, train
+from gen_jax import compiler, train
 from gen_jax.checkpoint import SEAL
 from gen_jax.errors import NonFiniteError
 from gen_jax.interrupts import Interrupts
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    cache.compiled_programs()
+    compiler.prepare()
     total = Damaged(0, 0, 0)
     for name in given.experiments or experiments():
         with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(io.StringIO()):
