@@ -88,8 +88,8 @@ def batches(paper: str, config: Any) -> dict[str, np.ndarray]:
     return {"x": images(*square)}
 
 
-def programs(case: Case, precision: str, length: int) -> tuple[Callable[[], Any], Any, dict[str, Any]]:
-    """What plays `length` steps, its compiled program, and what is known of it."""
+def programs(case: Case, precision: str, length: int) -> tuple[Callable[[], Any], Any, Callable[[], dict[str, Any]]]:
+    """What plays `length` steps, its compiled program, and what tells what is known of it."""
     experiment, config = configured(case, precision)
     one, own = experiment.game(config), jax.device_put(batches(case.paper, config))
     first = {name: array[0] for name, array in own.items()}
@@ -100,20 +100,23 @@ def programs(case: Case, precision: str, length: int) -> tuple[Callable[[], Any]
 
     before = time.monotonic()
     compiled = jax.jit(play, donate_argnums=0).lower(state, own).compile()
-    held = compiled.memory_analysis()
-    memory = held.argument_size_in_bytes + held.output_size_in_bytes + held.temp_size_in_bytes
-    known = {
-        "batch": config.batch_size,
-        "compile_s": time.monotonic() - before,
-        "memory_mb": (memory - held.alias_size_in_bytes) / 2**20,
-        "flops": flops(experiment, config, state, first),
-        "parameters": weights(experiment, config, state.params),
-    }
-    kept = [state]
+    taken = time.monotonic() - before
+    kept, shapes = [state], jax.eval_shape(lambda state: state, state)
 
     def advance() -> None:
         kept[0], metrics = compiled(kept[0], own)
         jax.block_until_ready(metrics)
+
+    def known() -> dict[str, Any]:
+        held = compiled.memory_analysis()
+        memory = held.argument_size_in_bytes + held.output_size_in_bytes + held.temp_size_in_bytes
+        return {
+            "batch": config.batch_size,
+            "compile_s": taken,
+            "memory_mb": (memory - held.alias_size_in_bytes) / 2**20,
+            "flops": flops(experiment, config, shapes, first),
+            "parameters": weights(experiment, config, shapes.params),
+        }
 
     return advance, compiled, known
 
@@ -173,13 +176,13 @@ def measured(name: str, precision: str, ways: list[str], rounds: int, born: floa
     length = case.counts[jax.default_backend() != "cpu"]
     play, _, known = programs(case, precision, length)
     play()
-    row = {"case": name, "precision": precision, **known, "first_s": time.time() - born}
+    row = {"case": name, "precision": precision, "first_s": time.time() - born, **known()}
     every = {"ours": play}
     if importlib.util.find_spec("torch"):
         for way in ways:
             before = time.monotonic()
             try:
-                every[way] = beside(case, way, precision, length, known["parameters"])
+                every[way] = beside(case, way, precision, length, row["parameters"])
                 every[way]()
                 row[f"{way}_warming_s"] = time.monotonic() - before
             except (RuntimeError, AssertionError) as error:  # of PyTorch's compiler
@@ -194,11 +197,11 @@ def measured(name: str, precision: str, ways: list[str], rounds: int, born: floa
             before = time.perf_counter()
             one()
             seconds[way].append((time.perf_counter() - before) / length)
-    return row | {f"{way}_step_s": statistics.median(taken) for way, taken in seconds.items()}
+    return row | {f"{way}_step_s": statistics.median(taken) for way, taken in seconds.items() if taken}
 
 
 def ceiling(precision: str) -> float:
-    """FLOP/s of a large matrix product in this type, by XLA; the median of ten."""
+    """FLOP/s of a large matrix product in this type, by XLA; the fastest of twenty, as others may use the machine."""
     n, inner = (8192, 16) if jax.default_backend() != "cpu" else (2048, 1)
     a = jax.random.normal(jax.random.key(0), (n, n), precision) * n**-0.5  # its powers stay of this size
 
@@ -208,18 +211,20 @@ def ceiling(precision: str) -> float:
 
     product(a).block_until_ready()
     taken = []
-    for _ in range(10):
+    for _ in range(20):
         before = time.perf_counter()
         product(a).block_until_ready()
         taken.append(time.perf_counter() - before)
-    return inner * 2 * n**3 / statistics.median(taken)
+    return inner * 2 * n**3 / min(taken)
 
 
 def processor() -> str:
-    """By name, where Linux tells."""
-    with contextlib.suppress(OSError, StopIteration):
+    """By name and widest vectors, where Linux tells."""
+    with contextlib.suppress(OSError, KeyError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line for line in lines if line.startswith("model name")).partition(": ")[2]
+        told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        vectors = next((name for name in ("avx512f", "avx2", "avx") if name in told["flags"].split()), "no avx")
+        return f"{told['model name']} ({vectors})"
     return platform.machine()
 
 
@@ -242,8 +247,8 @@ def table(result: dict[str, Any]) -> str:
     of = result["machine"]
     lines = [
         "| case | type | batch | steps/s | images/s | of the ceiling, % | x eager | x compile "
-        "| compile, s | to the first step, s | memory, MB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| compile, s | first steps, s | again, s | memory, MB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
         step = row["ours_step_s"]
@@ -255,7 +260,7 @@ def table(result: dict[str, Any]) -> str:
             f"{share:.1f}",
             *ratios,
             f"{row['compile_s']:.1f}",
-            f"{row['first_s']:.1f}" if "first_s" in row else "",
+            *(f"{row[name]:.1f}" if name in row else "" for name in ("first_s", "again_s")),
             f"{row['memory_mb']:.0f}",
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
@@ -274,8 +279,9 @@ def page() -> str:
         "what the paper calls one, on batches that lie on the device; medians of interleaved rounds. `x eager` and",
         "`x compile` say how many times as fast it is as the same model in PyTorch, eager and by `torch.compile`. The",
         "ceiling is a large matrix product of the same type; operations are those of products and convolutions as",
-        "written. Memory is that of the compiled steps. `python -m benchmarks.profile CASE` says where a step's time",
-        "goes.",
+        "written. `first steps` are seconds from the start of a process to the end of a first chunk, `again` with its",
+        "programs in the cache. Memory is that of the compiled steps. `python -m benchmarks.profile CASE` says where a",
+        "step's time goes.",
     ]
     for file in sorted(RESULTS.glob("*.json")):
         result = json.loads(file.read_text(encoding="utf-8"))
@@ -284,14 +290,15 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def child(name: str, precision: str, given: argparse.Namespace, kept: str) -> "subprocess.Popen[str]":
+def child(name: str, precision: str, rounds: int, ways: list[str], kept: str) -> "subprocess.Popen[str]":
     """A process for one row, which is its last line; compiled programs are kept in a folder."""
-    arguments = ["--alone", "--rounds", str(given.rounds), "--beside", *given.beside]
+    arguments = ["--alone", "--rounds", str(rounds), "--beside", *ways]
     environment = {
         **os.environ,
         "BORN": str(time.time()),
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "JAX_COMPILATION_CACHE_DIR": kept,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",  # as of a run
         "TORCHINDUCTOR_CACHE_DIR": f"{kept}/torch",
     }
     command = [sys.executable, "-m", "benchmarks.speed", f"{name}:{precision}", *arguments]
@@ -309,7 +316,8 @@ def rows_of(wanted: list[tuple[str, str]], given: argparse.Namespace) -> Iterato
     """Of each case and type that can be measured; what has not compiled in time is killed, with all that it started."""
     with tempfile.TemporaryDirectory() as kept:
         for i in range(0, len(wanted), given.jobs):
-            processes = [child(*one, given, kept) for one in wanted[i : i + given.jobs]]
+            part = wanted[i : i + given.jobs]
+            processes = [child(*one, given.rounds, given.beside, kept) for one in part]
             timers = [threading.Timer(given.patience, os.killpg, (p.pid, signal.SIGKILL)) for p in processes]
             for timer in timers:
                 timer.start()
@@ -318,7 +326,10 @@ def rows_of(wanted: list[tuple[str, str]], given: argparse.Namespace) -> Iterato
                 while process.stdout.readline() not in ("ready\n", ""):
                     pass
                 timer.cancel()
-            yield from (row for process in processes if (row := row_of(process)))
+            for one, process in zip(part, processes, strict=True):
+                if row := row_of(process):
+                    again = row_of(child(*one, 0, [], kept))  # with its programs compiled
+                    yield row | ({"again_s": again["first_s"]} if again else {})
 
 
 def asked(parser: argparse.ArgumentParser, cases: list[str]) -> list[tuple[str, str]]:
@@ -346,17 +357,29 @@ def main() -> None:
         print(json.dumps(measured(*wanted[0], given.beside, given.rounds, float(os.environ["BORN"]))))
         return
     ceilings = {of: ceiling(of) for of in dict.fromkeys(of for _, of in wanted)}
-    known = {**machine(), "ceilings": ceilings}
-    rows: list[dict[str, Any]] = []
+    result: dict[str, Any] = {"machine": {**machine(), "ceilings": ceilings}, "rows": []}
     for row in rows_of(wanted, given):
-        rows.append(row)
         print(json.dumps(row), flush=True)
+        result["rows"].append(row)
         if given.save:  # what is measured is kept, whatever happens to the next
-            RESULTS.mkdir(exist_ok=True)
-            text = json.dumps({"machine": known, "rows": rows}, indent=1) + "\n"
-            (RESULTS / f"{given.save}.json").write_text(text, encoding="utf-8")
-            PAGE.write_text(page(), encoding="utf-8")
-    print(table({"machine": known, "rows": rows}))
+            save(given.save, result)
+    print(table(result))
+
+
+def save(name: str, result: dict[str, Any]) -> None:
+    """To a file, and the page of all; what the file had of other cases stays if it is of the same machine."""
+    RESULTS.mkdir(exist_ok=True)
+    file, of = RESULTS / f"{name}.json", result["machine"]
+    old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    same = all(old["machine"].get(key) == of.get(key) for key in ("device", "cpus", "python", "jax")) if old else False
+    if same:
+        fresh = {(row["case"], row["precision"]) for row in result["rows"]}
+        others = [row for row in old["rows"] if (row["case"], row["precision"]) not in fresh]
+        ceilings = old["machine"]["ceilings"] | of["ceilings"]
+        rows = sorted([*others, *result["rows"]], key=lambda row: [*CASES].index(row["case"]))
+        result = {**old, "machine": {**old["machine"], **of, "ceilings": ceilings}, "rows": rows}
+    file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -107,6 +107,7 @@ def environment(devices: int, seeds: int = 1) -> dict[str, Any]:
         "device": first.device_kind,
         "devices": devices,
         **({"seeds": seeds} if seeds > 1 else {}),  # in one program
+        **({"threads": max(_processors(), jax.local_device_count())} if first.platform == "cpu" else {}),  # of XLA
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "threefry_partitionable": bool(jax.config.jax_threefry_partitionable),  # type: ignore[attr-defined]
         "commit": commit(),
@@ -114,7 +115,23 @@ def environment(devices: int, seeds: int = 1) -> dict[str, Any]:
     }
 
 
-MATTERS = ("jaxlib", "backend", "device", "devices", "seeds", "xla_flags", "threefry_partitionable")  # to bit-identity
+MATTERS = (  # to bit-identity
+    "jaxlib",
+    "backend",
+    "device",
+    "devices",
+    "seeds",
+    "threads",  # among which Eigen divides the sums of a convolution
+    "xla_flags",
+    "threefry_partitionable",
+)
+
+
+def _processors() -> int:
+    """As many as XLA's CPU uses: NPROC, or those that this process may run on."""
+    if (given := os.environ.get("NPROC", "")).isdecimal():
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def commit() -> str:

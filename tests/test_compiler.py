@@ -29,4 +29,4 @@ def test_what_the_user_says_to_xla_goes_before_it(given, expected, monkeypatch):
 def test_convolutions_are_not_ynnpack_s():
     x, w = jnp.zeros((4, 16, 16, 64)), jnp.zeros((3, 3, 64, 64))
     program = jax.jit(convolutions.conv).lower(x, w).compile().as_text()
-    assert "convolution(" in program and "ynn" not in program
+    assert "convolution(" in program and "ynn_fusion" not in program

@@ -9,7 +9,7 @@ from gen_jax import descriptions, losses
 from gen_jax.descriptions import CharCNNRNN, Embedding
 from gen_jax.errors import UserError
 
-SMALL = Embedding(features=8, length=16, widths=(8, 8), image_widths=(8,), batch_size=4, steps=200, learning_rate=3e-3)
+SMALL = Embedding(features=8, length=16, widths=(8, 8), image_widths=(8,), batch_size=4, steps=1000, learning_rate=3e-3)
 NAMES = ["red", "green", "blue", "white"]
 
 

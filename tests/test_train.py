@@ -153,6 +153,14 @@ def test_each_thing_that_bit_identity_needs_and_that_is_another_is_told(tmp_path
     assert lines == [f"Not bit-identical from here: {name} was other, is {now[name]}." for name in told]
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="of a CPU")
+def test_threads_are_those_of_xla_one_for_each_device_at_least(monkeypatch):
+    """A gradient of a strided kernel had other bits of 1, of 2 to 8 and of 32 threads, or of as many devices."""
+    for given in ("64", "1"):
+        monkeypatch.setenv("NPROC", given)
+        assert directory.environment(1)["threads"] == max(int(given), jax.local_device_count())
+
+
 def test_another_config_in_the_same_directory_is_refused_with_its_fields(tmp_path):
     train.run(vae, "tiny", config(tmp_path / "run", steps=10))
     with pytest.raises(UserError, match=r"latents: 2 there, 3 here; run\.seed: 0 there, 5 here"):
