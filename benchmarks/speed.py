@@ -371,8 +371,7 @@ def save(name: str, result: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     file, of = RESULTS / f"{name}.json", result["machine"]
     old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    same = all(old["machine"].get(key) == of.get(key) for key in ("device", "cpus", "python", "jax")) if old else False
-    if same:
+    if old and all(old["machine"].get(key) == of.get(key) for key in ("device", "cpus", "python", "jax")):
         fresh = {(row["case"], row["precision"]) for row in result["rows"]}
         others = [row for row in old["rows"] if (row["case"], row["precision"]) not in fresh]
         ceilings = old["machine"]["ceilings"] | of["ceilings"]

@@ -97,8 +97,9 @@ def _layer(layer: Any, operation: Callable[..., Array], x: Array) -> Array:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _output(strides: Pair, pads: Pads, x: Array, w: Array) -> Array:
     """Its derivative by y, the convolution: [b, h, w, i], [kh, kw, i, o] -> [b, h', w', o]."""
-    one = _few if jax.default_backend() == "cpu" and _are_few(w.shape[2], w.shape[3], strides) else _plain
-    return one(x, w, strides, pads)
+    if jax.default_backend() == "cpu" and strides == (1, 1) and _are_few(w.shape[2], w.shape[3]):
+        return _few(x, w, pads)
+    return _plain(x, w, strides, pads)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
@@ -163,7 +164,7 @@ def _kernel_alone(x: Array, y: Array) -> Array:
 
     x and y can change places, which turns the kernel by 180 degrees; few features are rather i's.
     """
-    if _are_few(x.shape[3], y.shape[3], (1, 1)):
+    if _are_few(x.shape[3], y.shape[3]):
         around = tuple((n - m, n - m) for n, m in zip(x.shape[1:3], y.shape[1:3], strict=True))
         return _kernel_alone(_padded(y, around), x)[::-1, ::-1].swapaxes(2, 3)
     return _plain(x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3)).transpose(1, 2, 0, 3)
@@ -184,21 +185,18 @@ def _plain(x: Array, w: Array, strides: Pair = (1, 1), pads: Pads = ((0, 0), (0,
     return lax.conv_general_dilated(x, w, strides, pads, dimension_numbers=LAYOUT)
 
 
-def _are_few(i: int, o: int, strides: Pair) -> bool:
-    return o < FEW <= i and strides == (1, 1)
+def _are_few(i: int, o: int) -> bool:
+    return o < FEW <= i
 
 
-def _few(x: Array, w: Array, strides: Pair, pads: Pads) -> Array:
+def _few(x: Array, w: Array, pads: Pads) -> Array:
     """The convolution: each pixel with all values of the kernel in one product, and their sum after moving them."""
     x, (kh, kw, i, o) = _padded(x, pads), w.shape
-    every = _product(x.reshape(-1, i), w.transpose(2, 0, 1, 3).reshape(i, -1)).reshape(*x.shape[:3], kh, kw, o)
+    values, exact = w.transpose(2, 0, 1, 3).reshape(i, -1), jnp.promote_types(x.dtype, jnp.float32)
+    every = lax.dot(x.reshape(-1, i), values, preferred_element_type=exact).reshape(*x.shape[:3], kh, kw, o)
     rows, columns = x.shape[1] - kh + 1, x.shape[2] - kw + 1
     parts = (every[:, t : t + rows, u : u + columns, t, u] for t in range(kh) for u in range(kw))
     return functools.reduce(operator.add, parts).astype(x.dtype)
-
-
-def _product(a: Array, b: Array) -> Array:
-    return lax.dot(a, b, preferred_element_type=jnp.promote_types(a.dtype, jnp.float32))
 
 
 def _padded(x: Array, pads: Pads) -> Array:

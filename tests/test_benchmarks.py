@@ -40,6 +40,23 @@ def test_the_page_of_speeds_is_that_of_the_results():
     assert {row["case"] for file in files for row in file["rows"]} <= {*speed.CASES}
 
 
+def test_what_is_saved_adds_to_the_rows_of_the_same_machine_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "RESULTS", tmp_path)
+    monkeypatch.setattr(speed, "PAGE", tmp_path / "SPEED.md")
+    known = {"batch": 1, "flops": 1.0, "compile_s": 1.0, "memory_mb": 1.0, "precision": "float32"}
+
+    def saved(cases, python="3.11", seconds=1.0):
+        machine = {"device": "one", "cpus": 2, "python": python, "jax": "0", "date": "", "ceilings": {"float32": 1.0}}
+        rows = [{**known, "case": case, "ours_step_s": seconds} for case in cases]
+        speed.save("here", {"machine": machine, "rows": rows})
+        result = json.loads((tmp_path / "here.json").read_text())
+        return [(row["case"], row["ours_step_s"]) for row in result["rows"]]
+
+    assert saved(["vae", "progan-32"]) == [("vae", 1), ("progan-32", 1)]
+    assert saved(["dcgan-64", "vae"], seconds=2.0) == [("vae", 2), ("dcgan-64", 2), ("progan-32", 1)]
+    assert saved(["vae"], python="3.12") == [("vae", 1)]
+
+
 def test_a_profile_says_what_each_operation_is_and_where_it_comes_from(tmp_path):
     a = jnp.ones((512, 512))
     compiled = jax.jit(lambda a: jnp.sort(jax.lax.conv(a[None, None], a[None, None, :3, :3], (1, 1), "SAME"))).lower(a)
