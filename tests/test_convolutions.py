@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from benchmarks.flops import products
 from gen_jax import convolutions
-from gen_jax.convolutions import FEW
+from gen_jax.convolutions import FEW, MANY
 
 SHAPES = list(itertools.product(range(1, 8), (1, 2, 3)))  # kernel sizes and strides
 PADDINGS = ("SAME", "VALID", ((1, 2), (0, 1)))
@@ -74,10 +74,12 @@ def test_values_and_gradients_equal_the_sums_they_stand_for(k, stride, transpose
         np.testing.assert_allclose(ours, truth, rtol=1e-4, atol=1e-4)
 
 
-@pytest.fixture(params=["cpu", "gpu"])
+@pytest.fixture(params=["cpu", "cpu and many features", "gpu"])
 def written_for(request, monkeypatch):
     """What is written for this backend, which is played on whatever there is."""
-    monkeypatch.setattr(jax, "default_backend", lambda: request.param)
+    monkeypatch.setattr(jax, "default_backend", lambda: request.param[:3])
+    if "many" in request.param:
+        monkeypatch.setattr(convolutions, "MANY", 1)
 
 
 @pytest.mark.usefixtures("written_for")
@@ -85,6 +87,7 @@ def written_for(request, monkeypatch):
 @pytest.mark.parametrize(
     ("k", "strides", "padding", "channels"),
     [
+        ((3, 3), (1, 1), "SAME", 3),
         ((5, 4), (2, 1), "SAME", 3),
         ((3, 3), (1, 2), "VALID", 3),
         ((4, 5), (3, 2), PADDINGS[2], 3),
@@ -110,10 +113,21 @@ def test_layers_equal_flax_s_to_the_second_order(name, k, strides, padding, chan
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), *gradients)
 
 
+@pytest.mark.parametrize("width", range(1, 10))
+def test_many_features_round_by_a_few_millionths_on_a_cpu(width, monkeypatch):
+    """Winograd's tiles of four outputs, also where the last is not full."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    x, kernel, y = arrays((1, 3, width, MANY), (3, 3, MANY, MANY), (1, 3, width, MANY))
+    expected = next(trilinear(x, kernel, y, (1, 1), "SAME", transposed=False))
+    ours = convolutions.conv(x, kernel)
+    assert len([*products(jax.make_jaxpr(convolutions.conv)(x, kernel).jaxpr)]) == len(convolutions.PIXELS)
+    assert np.abs(ours - expected).max() < 5e-6 * np.abs(expected).max()
+
+
 @pytest.mark.usefixtures("written_for")
 @pytest.mark.parametrize("op", [convolutions.conv, convolutions.conv_transpose])
 def test_batches_of_kernels_and_scans_give_what_single_calls_give(op):
-    x, kernels = arrays((3, 2, 5, 5, 3), (3, 4, 4, 3, 2))
+    x, kernels = arrays((3, 2, 5, 5, 3), (3, 4, 5, 3, 2))  # phases two and three wide
 
     def gradient(x, kernel):
         return jax.grad(lambda x, kernel: jnp.sin(op(x, kernel, strides=(2, 2))).sum(), (0, 1))(x, kernel)
