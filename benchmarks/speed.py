@@ -29,8 +29,8 @@ from typing import Any, NamedTuple, get_args
 import jax
 import numpy as np
 
-from benchmarks.flops import count
 from gen_jax import compiler, game
+from gen_jax.flops import count
 from gen_jax.precision import Precision
 
 RESULTS = Path(__file__).parent / "results"

@@ -21,6 +21,7 @@ from gen_jax.errors import CheckpointError
 from gen_jax.files import sha256
 
 SEAL = "SEAL.json"
+LINES = "metrics.jsonl"  # in the directory of a step: the lines of the run before that of the step
 STEP = "step-{:09d}"
 T = TypeVar("T")
 
@@ -34,13 +35,17 @@ def tree_spec(tree: Any) -> dict[str, str]:
 class Checkpoints:
     """The checkpoints of one run, in one directory."""
 
-    def __init__(self, directory: Path, *, keep: int, environment: dict[str, Any]):
-        self.directory, self.keep, self.environment = directory.resolve(), keep, environment
+    def __init__(self, directory: Path, *, keep: int, **stamp: Any):
+        """What `stamp` says of the run is kept in each seal: the environment, the code, which run it is."""
+        self.directory, self.keep, self.stamp = directory.resolve(), keep, stamp
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self.saving: Future[None] | None = None
 
-    def save(self, step: int, state: Any, record: dict[str, Any]) -> None:
-        """Start to save; the state may be donated as soon as this returns. `record` is kept in the seal."""
+    def save(self, step: int, state: Any, record: dict[str, Any], lines: bytes = b"", **more: Any) -> None:
+        """Start to save; the state may be donated as soon as this returns. `record` and `more` are kept in the seal.
+
+        `lines` are those of metrics.jsonl so far; they are kept beside the state.
+        """
         from orbax.checkpoint import v1 as ocp
 
         self.wait()
@@ -53,14 +58,15 @@ class Checkpoints:
             response = ocp.save_async(path, state)
         except (OSError, ValueError, RuntimeError) as error:
             raise self._failed(path, error) from error
-        seal = {"step": step, "record": record, "environment": self.environment, "tree": tree_spec(state)}
-        self.saving = self.worker.submit(self._finish, response, path, seal)
+        seal = {"step": step, "record": record, "tree": tree_spec(state), **self.stamp, **more}
+        self.saving = self.worker.submit(self._finish, response, path, seal, lines)
 
-    def _finish(self, response: Any, path: Path, seal: dict[str, Any]) -> None:
+    def _finish(self, response: Any, path: Path, seal: dict[str, Any], lines: bytes) -> None:
         try:
             response.result()
             if sharding.number():
                 return
+            files.replace(path / LINES, lines)
             hashes = {str(f.relative_to(path)): sha256(f) for f in sorted(path.rglob("*")) if f.is_file()}
             files.replace(path / SEAL, _signed({**seal, "files": hashes}))
             for old in self.steps()[self.keep :]:  # only now: there is a newer good one
@@ -90,6 +96,11 @@ class Checkpoints:
         finally:
             self.worker.shutdown()
 
+    def lines(self, step: int) -> bytes | None:
+        """The lines of metrics.jsonl before that of a step, as they were kept with it; an older release kept none."""
+        path = self.directory / STEP.format(step) / LINES
+        return path.read_bytes() if path.exists() else None
+
     def steps(self) -> list[Path]:
         """The directories of steps, newest first, good or not."""
         return sorted((p for p in self.directory.glob("step-*") if p.name[5:].isdigit()), reverse=True)
@@ -101,8 +112,13 @@ class Checkpoints:
             if int(path.name[5:]) > step:
                 shutil.rmtree(path, ignore_errors=True)
 
-    def restore(self, target_of: Callable[[int], T], say: Any) -> tuple[T, dict[str, Any]] | None:
-        """The newest good (state, seal), in the shapes and places of its step's target; None if nothing was saved."""
+    def restore(
+        self, target_of: Callable[[int], T], say: Any, other: Callable[[dict[str, Any]], str] = lambda seal: ""
+    ) -> tuple[T, dict[str, Any]] | None:
+        """The newest good (state, seal), in the shapes and places of its step's target; None if nothing was saved.
+
+        `other` says of a seal what makes it that of another run, if something does.
+        """
         from orbax.checkpoint import v1 as ocp
 
         if sharding.number() == 0:
@@ -113,6 +129,8 @@ class Checkpoints:
         for path in self.steps():
             try:
                 seal = _verified(path)
+                if difference := other(seal):
+                    raise CheckpointError(f"it is of another run ({difference})")
                 target = target_of(seal["step"])
                 if seal["tree"] != (spec := tree_spec(target)):
                     raise CheckpointError(_tree_difference(seal["tree"], spec))

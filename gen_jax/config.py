@@ -37,8 +37,8 @@ class Range(NamedTuple):
 Positive = Annotated[float, Range("a finite number above 0", 0, open=True)]
 NonNegative = Annotated[float, Range("a finite number, 0 or above", 0)]
 Fraction = Annotated[float, Range("a number from 0 to 1", 0, 1)]
-Count = Annotated[int, Range("a whole number, 1 or above", 1)]
-Natural = Annotated[int, Range("a whole number, 0 or above", 0)]
+Count = Annotated[int, Range("a whole number from 1 to 2^31 - 1", 1, 2**31 - 1)]
+Natural = Annotated[int, Range("a whole number from 0 to 2^31 - 1", 0, 2**31 - 1)]
 Seed = Annotated[int, Range("a whole number from 0 to 2^31 - 1", 0, 2**31 - 1)]
 
 
@@ -106,27 +106,44 @@ class Run(Checked):
     precision: Precision = "float32"
     """In which the networks compute as they learn; weights, statistics, penalties and losses stay in float32."""
     log_every: Count = 100
-    """Steps in one compiled chunk, and between two lines of metrics.jsonl."""
+    """Steps between two lines of metrics.jsonl. One compiled program plays them, or equal parts of some seconds."""
     checkpoint_every: Count = 1000
-    """Steps between two checkpoints, rounded up to whole chunks."""
+    """Steps between two checkpoints, rounded up to whole lines of metrics.jsonl."""
     evaluate_every: Natural = 0
-    """Steps between two evaluations, rounded up to whole chunks; 0 is at the end only."""
+    """Steps between two evaluations, rounded up likewise; 0 is at the end only."""
     sample_every: Natural = 1000
-    """Steps between two sample grids, rounded up to whole chunks; 0 is at the end only."""
+    """Steps between two sample grids, rounded up likewise; 0 is at the end only."""
     keep: Count = 2
     """How many of the newest good checkpoints stay."""
     resident_megabytes: Natural = 2048
     """Data sets up to this size stay on the device; larger ones stream from the host."""
+    strict: bool = False
+    """Refuse to go on with other code, JAX settings or devices than those of the checkpoint, instead of saying so."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name, path in (("dir", self.dir), ("data", self.data)):
+            _check_path(name, path)
         if self.fsdp and (self.parallel == "pmap" or self.seeds > 1):
             what = "parallel is pmap" if self.parallel == "pmap" else f"seeds is {self.seeds}"
             raise UserError(f"{what}, for which each device holds all weights: give --run.no-fsdp.")
 
 
+def _check_path(name: str, path: Path | None) -> None:
+    """A directory must be one of this machine, with a name that can be written down."""
+    text = str(path or "")
+    if re.match(r"[a-z][a-z0-9+.-]+:/", text):
+        raise UserError(f"{name} is {text}, a remote address; give a path of this machine, on which it may be mounted.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{name} is {text!a}, which is not UTF-8; give another name.") from error
+
+
 # What may differ when a run is resumed; of the devices, the journal says what it means.
-NOT_LEARNT = ("run.dir", "run.data", "run.keep", "run.resident_megabytes", "run.devices", "run.hosts", "run.fsdp")
+NOT_LEARNT = tuple(
+    f"run.{name}" for name in ("dir", "data", "keep", "resident_megabytes", "devices", "hosts", "fsdp", "strict")
+)
 
 
 class Experiment(Protocol):
@@ -156,7 +173,7 @@ class Paper(NamedTuple):
     title: str
     authors: str
     venue: str
-    arxiv: str
+    arxiv: str | None
     replicated: str
     not_replicated: str
     cost: str
@@ -228,6 +245,9 @@ def command_line(experiment: Experiment, arguments: list[str]) -> tuple[str, Any
     """(preset, config) of the arguments after the module's name; exits with 2 and a sentence where they are wrong."""
     import tyro
 
+    for flag, value in zip(arguments, [*arguments[1:], None], strict=True):
+        if (flag in ("--run.dir", "--run.data") and value == "") or flag in ("--run.dir=", "--run.data="):
+            raise UserError(f"{flag.rstrip('=')} is empty: give a directory, or leave it out.")
     config = tyro.extras.overridable_config_cli(
         dict(experiment.PRESETS),
         args=arguments,
@@ -240,6 +260,8 @@ def command_line(experiment: Experiment, arguments: list[str]) -> tuple[str, Any
 EXIT_CODES = """
 Numbers are written 100_000 or 1e-3, switches --x.flag or --x.no-flag.
 
-Exit codes: 0 done; 2 bad arguments; 65 bad data; 70 a loss that is not finite; 73 the run directory cannot be made;
-74 checkpoint cannot be written or read; 75 run directory in use; 130 or 143 interrupted, saved, can be resumed.
+Exit codes: 0 done; 2 bad arguments; 65 bad data; 69 no such device; 70 a loss that is not finite; 71 out of memory or
+of open files; 73 the run directory cannot be made or written; 74 a checkpoint or another file cannot be read or
+written; 75 run directory in use; 128 + N stopped by signal N (SIGHUP 129, SIGINT 130, SIGQUIT 131, SIGUSR1 138,
+SIGUSR2 140, SIGTERM 143), saved, can be resumed.
 """

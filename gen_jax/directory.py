@@ -8,22 +8,19 @@ log.txt       what was said                  report.html    the page
 """
 
 import dataclasses
+import errno
 import fcntl
 import json
 import os
-import platform
-import subprocess
+import shlex
 import sys
-from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from gen_jax import config as configs
 from gen_jax import files
 from gen_jax.config import Experiment, Paper
 from gen_jax.errors import DirectoryError, InUseError, UserError
-
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def default(experiment: Experiment, preset: str, config: Any) -> Path:
@@ -31,43 +28,82 @@ def default(experiment: Experiment, preset: str, config: Any) -> Path:
     return Path("runs") / f"{experiment.__name__.rpartition('.')[2]}-{preset}-s{config.run.seed}"
 
 
-def claim(path: Path) -> IO[str]:
-    """Make the directory and lock it for this process; the lock ends with the process, however it ends."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = (path / ".lock").open("w")
-    except OSError as error:
-        raise DirectoryError(
-            f"The run directory {path} cannot be written ({error.strerror}); give another --run.dir."
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise InUseError(
-            f"The run directory {path} is being written by another process; give another --run.dir."
-        ) from error
-    return lock
+class Lock:
+    """The run directory, held by this process until it ends, however it ends.
+
+    The directory itself is locked: no file in it can be removed to let a second writer in. Where a file system locks
+    files alone (NFS), `.lock` is.
+    """
+
+    def __init__(self, path: Path):
+        """Make the directory and lock it; DirectoryError or InUseError where that cannot be."""
+        self.held: list[tuple[Path, int]] = []  # with their descriptors
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._open(path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                self._lock()
+            except BlockingIOError:
+                raise
+            except OSError:
+                self._open(path / ".lock", os.O_RDWR | os.O_CREAT)
+                self._lock()
+        except BlockingIOError as error:
+            self.close()
+            raise InUseError(
+                f"The run directory {path} is being written by another process; give another --run.dir."
+            ) from error
+        except OSError as error:
+            self.close()
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
+            raise DirectoryError(
+                f"The run directory {path} cannot be written ({error.strerror}); give another --run.dir."
+            ) from error
+
+    def _open(self, path: Path, flags: int) -> None:
+        self.held.append((path, os.open(path, flags | os.O_CLOEXEC, 0o666)))
+
+    def _lock(self) -> None:
+        fcntl.flock(self.held[-1][1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def check(self) -> None:
+        """DirectoryError where what is held lies no more under its name: it was moved or removed, or is another's."""
+        for path, descriptor in self.held:
+            try:
+                same = os.path.samestat(path.stat(), os.fstat(descriptor))
+            except OSError:
+                same = False
+            if not same:
+                raise DirectoryError(
+                    f"{path} was moved, removed or replaced while the run learnt; nothing more is written. Put it back "
+                    "and give the same command again: it goes on from its last checkpoint."
+                )
+
+    def close(self) -> None:
+        while self.held:
+            os.close(self.held.pop()[1])
+
+    def __enter__(self) -> "Lock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
-def describe(path: Path, experiment: Experiment, preset: str, config: Any) -> None:
-    """Write what is run, or where that was written before, see that it is the same."""
+def describe(path: Path, experiment: Experiment, preset: str, config: Any, data: dict[str, str]) -> dict[str, Any]:
+    """Write what is run, on data of which hashes, or see that what was written before is the same; gives it."""
     new = {
         "schema": configs.SCHEMA,
         "experiment": experiment.__name__,
         "preset": preset,
         "config": configs.to_json(config),
+        "data": data,
     }
     file = path / "config.json"
     if file.exists():
-        old = read_json(file)
-        known = configs.from_json(type(config), old.get("config", {}), str(file))  # or a sentence says what is wrong
-        old["config"] = configs.to_json(known)  # with the defaults of fields that are newer than the run
-        ignore = ("preset", *(f"config.{name}" for name in configs.NOT_LEARNT))
-        changed = configs.differences(old, new, ignore)
-        if changed:
-            fields = "; ".join(change.removeprefix("config.") for change in changed)
-            raise UserError(f"The run directory {path} holds another run ({fields}); give another --run.dir.")
+        if changed := changes(read_json(file), new, type(config), str(file)):
+            raise UserError(f"The run directory {path} holds another run ({changed}); give another --run.dir.")
     else:
         files.replace(file, json.dumps(new, indent=1))
     paper = Paper.of(experiment.__doc__)._asdict()
@@ -76,12 +112,24 @@ def describe(path: Path, experiment: Experiment, preset: str, config: Any) -> No
         path / "paper.json", json.dumps({**paper, "claims": claims, "units": dict(experiment.UNITS)}, indent=1)
     )
     files.replace(path / "command.txt", command(experiment, preset, sys.argv[1:]) + "\n")
+    return new
+
+
+def changes(old: dict[str, Any], new: dict[str, Any], kind: type, where: str) -> str:
+    """What of one description of a run is other in the next, "field: old there, new here" each; empty for the same.
+
+    Of a run that an older release began, fields that are newer than it have their defaults.
+    """
+    known: Any = configs.from_json(kind, old.get("config", {}), where)  # or a sentence says what is wrong
+    old = {"data": new["data"], **old, "config": configs.to_json(known)}
+    ignore = ("preset", *(f"config.{name}" for name in configs.NOT_LEARNT))
+    return "; ".join(change.removeprefix("config.") for change in configs.differences(old, new, ignore))
 
 
 def command(experiment: Experiment, preset: str, arguments: list[str]) -> str:
     """The command that runs this again."""
     given = arguments if arguments[:1] == [preset] else [preset]
-    return " ".join(["python -m", experiment.__name__, *given])
+    return shlex.join(["python", "-m", experiment.__name__, *given])
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -95,58 +143,9 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def environment(devices: int, seeds: int = 1) -> dict[str, Any]:
-    """What bit-identity depends on: equal here means equal results; and what else a reader wants to know."""
-    import jax
-
-    first = jax.devices()[0]
-    return {
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES},
-        "backend": first.platform,
-        "device": first.device_kind,
-        "devices": devices,
-        **({"seeds": seeds} if seeds > 1 else {}),  # in one program
-        **({"threads": max(_processors(), jax.local_device_count())} if first.platform == "cpu" else {}),  # of XLA
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "threefry_partitionable": bool(jax.config.jax_threefry_partitionable),  # type: ignore[attr-defined]
-        "commit": commit(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-    }
-
-
-MATTERS = (  # to bit-identity
-    "jaxlib",
-    "backend",
-    "device",
-    "devices",
-    "seeds",
-    "threads",  # among which Eigen divides the sums of a convolution
-    "xla_flags",
-    "threefry_partitionable",
-)
-
-
-def _processors() -> int:
-    """As many as XLA's CPU uses: NPROC, or those that this process may run on."""
-    if (given := os.environ.get("NPROC", "")).isdecimal():
-        return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def commit() -> str:
-    """The commit of this code, with + where the tree differs from it."""
-    here = Path(__file__).parent
-    try:
-        git = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-
-
 def next_attempt(path: Path) -> Path:
     """A new directory for this start's events: two writers in the same second would share a file."""
-    number = len(list((path / "attempts").glob("[0-9]*")))
-    attempt = path / "attempts" / f"{number:03d}"
+    numbers = [int(name.name) for name in (path / "attempts").glob("[0-9]*") if name.name.isdecimal()]
+    attempt = path / "attempts" / f"{max(numbers, default=-1) + 1:03d}"
     attempt.mkdir(parents=True)
     return attempt

@@ -22,6 +22,18 @@ class NonFiniteError(UserError):
     exit_code = 70
 
 
+class DeviceError(UserError):
+    """A kind of device that was asked for and is not there."""
+
+    exit_code = 69
+
+
+class ResourceError(UserError):
+    """No memory, or no more open files."""
+
+    exit_code = 71
+
+
 class DirectoryError(UserError):
     """A run directory that cannot be made or written."""
 
@@ -41,7 +53,7 @@ class InUseError(UserError):
 
 
 class Interrupted(UserError):
-    """SIGINT (130) or SIGTERM (143) arrived; the run was saved and can be resumed."""
+    """A signal arrived; the run was saved and can be resumed. The exit code is 128 and the signal's number."""
 
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)

@@ -1,11 +1,26 @@
-"""SIGINT and SIGTERM: noted while steps run, obeyed at once while the state is safe on the disk."""
+"""Signals that ask a run to end: noted while steps run, obeyed at once while the state is safe on the disk."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
 
 from gen_jax.errors import Interrupted
+
+# From a person, a scheduler's warning, or a terminal that was lost.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def end_at_once() -> None:
+    """Until a run begins, while modules are imported: SIGINT and SIGTERM end the process with a sentence."""
+
+    def end(number: int, _: object) -> None:
+        os.write(2, b"Stopped; no step was running.\n")
+        os._exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
 
 
 class Interrupts:
@@ -22,7 +37,9 @@ class Interrupts:
 
     def __enter__(self) -> "Interrupts":
         self.before: dict[int, Any] = {}
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
+            if signal.getsignal(number) is signal.SIG_IGN:  # nohup
+                continue
             with contextlib.suppress(ValueError):  # not the main thread: then signals are its own affair
                 self.before[number] = signal.signal(number, self._arrives)
         return self

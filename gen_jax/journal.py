@@ -3,28 +3,49 @@
 metrics.jsonl holds no clock, so that two equal runs write equal files; speeds are in the log and in TensorBoard.
 """
 
+import contextlib
 import json
 import math
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
-from gen_jax import files
+from gen_jax import console, files
 from gen_jax.directory import next_attempt
-from gen_jax.errors import DataError
+from gen_jax.errors import DataError, UserError
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of metrics.jsonl; a last line that was torn by a kill is left out."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = []
+    for number, line in enumerate(_bytes(path).split(b"\n")[:-1], 1):
+        if (found := _parsed(line)) is None:
+            raise DataError(f"{path} has a damaged line, number {number}: restore it, or give another --run.dir.")
+        lines.append(found)
+    return lines
+
+
+def _bytes(path: Path) -> bytes:
     try:
-        return [json.loads(line) for line in lines[:-1]]
-    except ValueError as error:
-        raise DataError(f"{path} has a damaged line ({error}); restore it, or give another --run.dir.") from error
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except IsADirectoryError as error:
+        raise DataError(f"{path} is a directory, not a file: restore it, or give another --run.dir.") from error
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """The values of a line, with its step; None where it is not one."""
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, dict) or type(values.get("step")) is not int:
+        return None
+    return values if all(value is None or isinstance(value, int | float) for value in values.values()) else None
 
 
 class Journal:
@@ -39,18 +60,38 @@ class Journal:
         self.quiet = quiet
         self.attempt = next_attempt(directory)
         self.events = SummaryWriter(str(self.attempt / "tb"), flush_secs=10)
-        self.text = (directory / "log.txt").open("a", encoding="utf-8")
+        self.text = (directory / "log.txt").open("a", encoding="utf-8", errors="backslashreplace")
         self.console = Console(file=sys.stdout)
         self.bar: Any = None
+        self.held = bytearray(_bytes(self.path))
         self.restart(0)
 
-    def resume(self, step: int) -> dict[str, Any] | None:
-        """Drop the lines that a restored run will write again; the line of `step` itself, if it was written."""
-        lines = read_lines(self.path)
-        kept = [line for line in lines if line["step"] <= step]
-        files.replace(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+    def lines(self) -> bytes:
+        """What metrics.jsonl should hold: what it held when the run was resumed, and what was written since."""
+        return bytes(self.held)
+
+    def resume(self, step: int, kept: bytes | None = None) -> dict[str, Any] | None:
+        """Drop the lines that a restored run will write again; the line of `step` itself, if it was written.
+
+        `kept` are the lines before it as its checkpoint has them: what metrics.jsonl lacks of them, or has otherwise,
+        is said and restored. An older release kept none.
+        """
+        if kept is None:
+            whole = [line for line in read_lines(self.path) if line["step"] <= step]
+            own = whole.pop() if whole and whole[-1]["step"] == step else None
+            kept = b"".join(_line(line) for line in whole)
+        else:
+            found = _bytes(self.path)
+            present = {*found.split(b"\n")[:-1]}
+            own = next((line for line in map(_parsed, present) if line and line["step"] == step), None)
+            if not found.startswith(kept):
+                lost = [json.loads(line)["step"] for line in kept.split(b"\n")[:-1] if line not in present]
+                what = f"lacked the lines of {_numbers(lost)}" if lost else "had its lines in another order"
+                self.say(f"{self.path.name} {what}: restored from the checkpoint of step {step}.")
+        self.held = bytearray(kept + (_line(own) if own else b""))
+        files.replace(self.path, self.lines())
         self.restart(step)
-        return kept[-1] if kept and kept[-1]["step"] == step else None
+        return own
 
     def restart(self, step: int) -> None:
         """Measure the speed from here on."""
@@ -61,20 +102,33 @@ class Journal:
         self.text.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
         self.text.flush()
         if self.bar:
-            self.bar.console.print(text, highlight=False)
+            with contextlib.suppress(OSError):  # the terminal is gone
+                self.bar.console.print(text, highlight=False)
         elif not self.quiet:
-            print(text, flush=True)
+            console.show(text)
 
     def line(self, step: int, metrics: dict[str, float]) -> None:
         """One line of metrics.jsonl, flushed; a resting player's NaN becomes null."""
         values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **values}, allow_nan=False) + "\n")
+        line = _line({"step": step, **values})
+        with self.path.open("ab") as file:
+            whole = file.tell() == len(self.held)
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
+        self.held += line
+        if not whole:
+            self.say(f"{self.path.name} was changed while the run learnt; it is written anew.")
+            files.replace(self.path, self.lines())
         for name, value in values.items():
             if value is not None:
                 self.events.add_scalar(name, value, step)
+
+    def failed(self, error: BaseException) -> None:
+        """Why the run ends, in log.txt: a sentence, or where it is not one of ours, the traceback."""
+        with contextlib.suppress(OSError):  # which may be why
+            self.text.write(f"{error}\n" if isinstance(error, UserError) else traceback.format_exc())
+            self.text.flush()
 
     def progress(self, step: int, metrics: dict[str, float]) -> None:
         """The bar on a terminal, a plain line elsewhere: step, losses, images per second, time left."""
@@ -87,7 +141,7 @@ class Journal:
         if self.console.is_terminal and not self.console.is_dumb_terminal and not self.quiet:
             self._show(step, f"{losses}  {rate}")
         elif not self.quiet:
-            print(f"step {step}/{self.steps}  {losses}  {rate}  {left} left", flush=True)
+            console.show(f"step {step}/{self.steps}  {losses}  {rate}  {left} left")
         self.text.write(f"step {step}/{self.steps}  {losses}  {speed:.1f} steps/s  {rate}\n")
         self.text.flush()
 
@@ -116,6 +170,15 @@ class Journal:
         self.end_bar()
         self.events.close()
         self.text.close()
+
+
+def _line(values: dict[str, Any]) -> bytes:
+    return json.dumps(values, allow_nan=False).encode() + b"\n"
+
+
+def _numbers(steps: list[int]) -> str:
+    shown = ", ".join(map(str, steps[:5])) + (f" and {len(steps) - 5} more" if len(steps) > 5 else "")
+    return f"step {shown}" if len(steps) == 1 else f"steps {shown}"
 
 
 def _clock(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gen_jax.errors import UserError
 from gen_jax.game import State
 
 AXES: Any = State(step=None, key=0, params=0, variables=0, optimizers=0, average=0)  # type: ignore[arg-type]
@@ -19,12 +20,15 @@ AXES: Any = State(step=None, key=0, params=0, variables=0, optimizers=0, average
 def configs(config: Any) -> list[Any]:
     """The config of each seed, as if it were run alone; directories end with the seed."""
 
-    def path(seed: int) -> Path | None:
-        given = config.run.dir
-        return given and given.with_name(f"{given.name}-s{seed}")
-
     if config.run.seeds == 1:
         return [config]
+    given = config.run.dir
+    if given is not None and not given.name.strip("."):
+        raise UserError(f"dir is {given}, to whose name no seed can be added: give a directory by its name.")
+
+    def path(seed: int) -> Path | None:
+        return given and given.with_name(f"{given.name}-s{seed}")
+
     seeds = range(config.run.seed, config.run.seed + config.run.seeds)
     runs = (dataclasses.replace(config.run, seed=seed, seeds=1, dir=path(seed)) for seed in seeds)
     return [dataclasses.replace(config, run=run) for run in runs]

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import flops, profile, speed
+from benchmarks import profile, speed
+from gen_jax import flops
 from gen_jax.convolutions import conv, conv_transpose
 
 X, K = jnp.ones((2, 8, 8, 3)), jnp.ones((4, 4, 3, 5))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from benchmarks.flops import products
 from gen_jax import convolutions
 from gen_jax.convolutions import FEW, MANY
+from gen_jax.flops import products
 
 SHAPES = list(itertools.product(range(1, 8), (1, 2, 3)))  # kernel sizes and strides
 PADDINGS = ("SAME", "VALID", ((1, 2), (0, 1)))

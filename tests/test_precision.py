@@ -10,8 +10,7 @@ import optax
 import pytest
 from flax import linen as nn
 
-from benchmarks import flops
-from gen_jax import game
+from gen_jax import flops, game
 from gen_jax.data import pipeline
 from gen_jax.layers import BatchNorm, InstanceNorm
 from gen_jax.precision import networks_in, rounded

@@ -37,7 +37,7 @@ def first():
 
 
 def play(start, state, *, resident):
-    plan, some = programs.chunks(stages(), start, 16, 4), stages()
+    some = stages()
     journal = types.SimpleNamespace(said=[], say=lambda text: None, restart=lambda step: None, batch_size=0)
 
     def states(number):
@@ -45,12 +45,15 @@ def play(start, state, *, resident):
         return base if number == 0 else base.replace(optimizers={"second": programs.place(jnp.zeros(3))})
 
     player = programs.Programs(
-        some, DATA, plan, keys=[jax.random.key(7)], mesh=sharding.mesh(1), states=states, resident=resident, each=False,
-        journal=journal,
+        some, DATA, first=start, steps=16, log_every=4, keys=[jax.random.key(7)], mesh=sharding.mesh(1), states=states,
+        resident=resident, each=False, journal=journal,
     )  # fmt: skip
     found, sizes = [state], []
-    for _ in plan:
-        state, metrics = player.advance(state)
+    step = start
+    while step < 16:
+        state, metrics, chunk = player.advance(state)
+        assert chunk.first == step
+        step += chunk.length
         found.append(jax.tree.map(jnp.copy, state))
         sizes.append((journal.batch_size, [*map(float, metrics["sum"])]))
     player.close()
@@ -58,10 +61,14 @@ def play(start, state, *, resident):
 
 
 def test_chunks_begin_at_multiples_and_where_a_stage_does():
-    found = programs.chunks(stages(), 3, 16, 4)
+    found = [*programs.chunks(stages(), 3, 16, lambda stage: 4)]
     assert found == [Chunk(0, 3, 1), Chunk(0, 4, 4), Chunk(0, 8, 2), Chunk(1, 10, 2), Chunk(1, 12, 4)]
-    assert programs.chunks(stages(), 12, 16, 100) == [Chunk(1, 12, 4)]
-    assert programs.chunks(stages(), 16, 16, 4) == []
+    assert [*programs.chunks(stages(), 12, 16, lambda stage: 100)] == [Chunk(1, 12, 4)]
+    assert [*programs.chunks(stages(), 16, 16, lambda stage: 4)] == []
+    own = [*programs.chunks(stages(), 8, 16, (4, 3).__getitem__)]
+    assert own == [Chunk(0, 8, 2), Chunk(1, 10, 2), Chunk(1, 12, 3), Chunk(1, 15, 1)]
+    endless = programs.chunks(stages(), 0, 10**12, lambda stage: 4)
+    assert [next(endless) for _ in range(5)][-1] == Chunk(1, 12, 4)
     assert [programs.stage_of(stages(), step) for step in (0, 1, 10, 11, 16)] == [0, 0, 0, 1, 1]
 
 

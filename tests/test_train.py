@@ -17,7 +17,7 @@ import optax
 import pytest
 
 from experiments import vae
-from gen_jax import directory, programs, train
+from gen_jax import directory, game, provenance, train
 from gen_jax.checkpoint import SEAL, _signed
 from gen_jax.errors import Interrupted, InUseError, NonFiniteError, UserError
 from gen_jax.game import Stage
@@ -144,7 +144,7 @@ def test_each_thing_that_bit_identity_needs_and_that_is_another_is_told(tmp_path
         train.run(vae, "tiny", config(tmp_path / "run"), until=20)
     (step,) = (tmp_path / "run" / "checkpoints").iterdir()
     seal = json.loads((step / SEAL).read_text().partition("\n")[2])
-    told = [name for name in directory.MATTERS if name != "seeds"]
+    told = [name for name in provenance.MATTERS if name != "seeds"]
     (step / SEAL).write_text(_signed({**seal, "environment": {**seal["environment"], **dict.fromkeys(told, "other")}}))
     capsys.readouterr()
     train.run(vae, "tiny", config(tmp_path / "run"))
@@ -158,7 +158,7 @@ def test_threads_are_those_of_xla_one_for_each_device_at_least(monkeypatch):
     """A gradient of a strided kernel had other bits of 1, of 2 to 8 and of 32 threads, or of as many devices."""
     for given in ("64", "1"):
         monkeypatch.setenv("NPROC", given)
-        assert directory.environment(1)["threads"] == max(int(given), jax.local_device_count())
+        assert provenance.environment(1)["threads"] == max(int(given), jax.local_device_count())
 
 
 def test_another_config_in_the_same_directory_is_refused_with_its_fields(tmp_path):
@@ -185,7 +185,7 @@ def test_a_damaged_config_is_read_strictly(tmp_path, damage, words):
 
 
 def test_two_writers(tmp_path):
-    with directory.claim(tmp_path / "run"), pytest.raises(InUseError, match="is being written by another process"):
+    with directory.Lock(tmp_path / "run"), pytest.raises(InUseError, match="is being written by another process"):
         train.run(vae, "tiny", config(tmp_path / "run"))
     assert InUseError.exit_code == 75
 
@@ -243,11 +243,14 @@ def test_the_journal_drops_what_will_be_written_again(tmp_path):
 def test_periods_fall_on_whole_chunks():
     loop = train.Loop.__new__(train.Loop)
     loop.config = dataclasses.replace(TINY, steps=95)
-    loop.run = dataclasses.replace(TINY.run, log_every=10)
-    ends = [chunk.first + chunk.length for chunk in programs.chunks((Stage(0, None, 1, None),), 0, 95, 10)]
+    loop.run, loop.stages = dataclasses.replace(TINY.run, log_every=10), (Stage(0, None, 1, None),)
+    ends = [step for step in range(1, 96) if loop.ends_line(step)]
     assert ends == [*range(10, 91, 10), 95]
     assert [step for step in ends if loop.passed(25, step)] == [30, 50, 80, 95]
     assert [step for step in ends if loop.passed(0, step)] == [95]
+    assert not any(loop.passed(1, step) for step in range(1, 95) if step not in ends)
+    loop.stages += (Stage(25, None, 1, None),)  # which ends a line, too; none falls due twice
+    assert [step for step in range(1, 96) if loop.passed(25, step)] == [25, 50, 80, 95]
 
 
 def test_a_directory_that_cannot_be_made_ends_with_73(tmp_path):
@@ -265,7 +268,7 @@ def test_nothing_passes_between_host_and_device_inside_a_chunk():
     raw = {name: jax.numpy.asarray(array) for name, array in data.train.items()}
     key = jax.random.key(0)
     state = jax.jit(lambda key: one.init(key, data.prepare({n: a[:32] for n, a in raw.items()}, key)))(key)
-    chunk = jax.jit(lambda state, raw, key: train.game.steps(one, state, lambda step: batch_of(raw, key, step, 0), 5))
+    chunk = jax.jit(lambda state, raw, key: game.steps(one, state, lambda step: batch_of(raw, key, step, 0), 5))
     state, _ = chunk(state, raw, key)
     with jax.transfer_guard("disallow"):
         state, metrics = chunk(state, raw, key)

@@ -5,6 +5,7 @@ nothing is remembered. Sets that fit stay on the device and a batch is a gather;
 being gathered on the host while the device computes.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,20 +64,28 @@ class Data(NamedTuple):
     prepare: Callable[[Batch, Key], Batch]
     birth: Callable[[Arrays], Batch] = nothing
     apart: tuple[str, ...] = ()
+    hashes: Mapping[str, str] = {}  # SHA-256 of each field, by split: which data these are
 
 
 def load(source: Source, directory: Path | None = None) -> Data:
     """Open (and on first use prepare) a source's data."""
+    hashes: dict[str, str]
     if source.arrays:
         train, test = source.arrays()
+        hashes = {f"{s}/{n}": _digest(a) for s, fields in (("train", train), ("test", test)) for n, a in fields.items()}
     else:
         train, test = (sources.load(source.name, split, directory) for split in (source.train, source.test))
+        hashes = sources.hashes(source.name, (source.train, source.test), directory)
     if len(lengths := {len(array) for field, array in train.items() if field not in source.apart}) > 1:
         raise UserError(
             f"{source.name} has fields of {min(lengths)} to {max(lengths)} examples; fields of different lengths are "
             "domains without pairs: name them in `apart`."
         )
-    return Data(train, test, source.prepare, source.birth, source.apart)
+    return Data(train, test, source.prepare, source.birth, source.apart, hashes)
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(f"{array.dtype} {array.shape} ".encode() + np.ascontiguousarray(array).data).hexdigest()
 
 
 def size(arrays: Arrays) -> int:

@@ -8,6 +8,7 @@ alone, without a network. The hashes are of the values, so every way to a set gi
 import difflib
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from gen_jax.data import arrays, emoji, formats, prepare
@@ -349,6 +350,13 @@ def load(name: str, split: str = "train", directory: Path | None = None) -> Bloc
     home = make(name, directory)
     content = arrays.manifest(home, name=name, version=source.version if source else None)
     return arrays.cut(arrays.view(home, name, known, content), part, split)
+
+
+def hashes(name: str, splits: Iterable[str], directory: Path | None = None) -> dict[str, str]:
+    """ "SPLIT/FIELD" -> the SHA-256 of its file, as the manifest of a prepared set says; of a slice, that of all."""
+    content = arrays.manifest(make(name, directory), name=_resolve(name)[0])
+    known = {split: content["splits"][arrays.parse(split)[0]] for split in splits}
+    return {f"{split}/{field}": entry["sha256"] for split, fields in known.items() for field, entry in fields.items()}
 
 
 def make(name: str, directory: Path | None = None, *, again: bool = False) -> Path:

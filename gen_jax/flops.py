@@ -22,12 +22,17 @@ def products(jaxpr: Any, times: int = 1) -> Iterator[tuple[Any, int]]:
 
 
 def count(function: Callable[..., Any], *arguments: Any) -> int:
+    """Those of a function."""
+    return of(jax.make_jaxpr(function)(*arguments).jaxpr)
+
+
+def of(jaxpr: Any) -> int:
     """Two for each multiplication with its addition; products with zeros that padding puts around an image count.
 
     Those between the pixels of an image that a transposed convolution spreads do not.
     """
     total = 0
-    for equation, times in products(jax.make_jaxpr(function)(*arguments).jaxpr):
+    for equation, times in products(jaxpr):
         (first, second), out = (operand.aval.shape for operand in equation.invars), equation.outvars[0].aval.shape
         if equation.primitive.name == "dot_general":
             (contracted, _), _ = equation.params["dimension_numbers"]

@@ -1,0 +1,58 @@
+"""Errors of the machine, not of the code, as one sentence and an exit code: files, memory, devices, kept programs."""
+
+import errno
+from collections.abc import Iterator
+
+from gen_jax import cache
+from gen_jax.errors import CheckpointError, DeviceError, ResourceError, UserError
+
+ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+HANDLES = {errno.EMFILE, errno.ENFILE}
+MEMORY = ("RESOURCE_EXHAUSTED", "out of memory", "bad_alloc", "Cannot allocate memory")
+BACKEND = ("Unable to initialize backend", "Unknown backend", "no supported devices found", "not in the list of known")
+
+
+def known(error: BaseException) -> UserError | None:
+    """What to tell a user; None for what is a fault of the code, whose traceback should be seen."""
+    chain = [*_chain(error)]
+    for one in chain:
+        if isinstance(one, OSError) and one.errno in ROOM | HANDLES:
+            return _of_system(one)
+    for one in chain:
+        if isinstance(one, UserError):
+            return one
+        if isinstance(one, OSError):
+            return _of_system(one)
+        text = str(one)
+        if isinstance(one, MemoryError) or any(sign in text for sign in MEMORY):
+            return ResourceError(
+                f"Out of memory ({_first_line(one)}): give smaller networks or batches, or use a larger machine."
+            )
+        if isinstance(one, RuntimeError) and any(sign in text for sign in BACKEND):
+            return DeviceError(
+                f"The device cannot be used ({_first_line(one)}): set JAX_PLATFORMS to one that is there."
+            )
+        if isinstance(one, RuntimeError) and "deserialize" in text.lower():
+            return CheckpointError(f"A kept program cannot be used ({_first_line(one)}): delete {cache.folder('xla')}.")
+    return None
+
+
+def _of_system(error: OSError) -> UserError:
+    where = error.filename if error.filename is not None else "A file"
+    if error.errno in ROOM:
+        return CheckpointError(
+            f"No room is left for {where} ({error.strerror}): make room, then give the same command again."
+        )
+    if error.errno in HANDLES:
+        return ResourceError(f"{where} cannot be opened ({error.strerror}): allow more, with ulimit -n.")
+    return CheckpointError(f"{where} cannot be read or written ({error.strerror or error}).")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
