@@ -137,7 +137,9 @@ def _check_path(name: str, path: Path | None) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise UserError(f"{name} is {text!a}, which is not UTF-8; give another name.") from error
+        raise UserError(
+            f"{name} is {text!a}, which cannot be written as UTF-8 in this locale; give another."
+        ) from error
 
 
 # What may differ when a run is resumed; of the devices, the journal says what it means.
@@ -236,6 +238,8 @@ def from_json(kind: type[C], values: dict[str, Any], where: str) -> C:
     import dacite
 
     try:
+        if not isinstance(values, dict):
+            raise TypeError(f"it is a {type(values).__name__}, not an object")
         return dacite.from_dict(kind, values, config=dacite.Config(strict=True, cast=[tuple, Path]))
     except (dacite.DaciteError, UserError, TypeError, ValueError) as error:
         raise UserError(f"{where} does not hold a {kind.__module__}.{kind.__name__}: {error}") from error

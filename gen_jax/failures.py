@@ -4,12 +4,11 @@ import errno
 from collections.abc import Iterator
 
 from gen_jax import cache
-from gen_jax.errors import CheckpointError, DeviceError, ResourceError, UserError
+from gen_jax.errors import CheckpointError, ResourceError, UserError
 
 ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 HANDLES = {errno.EMFILE, errno.ENFILE}
-MEMORY = ("RESOURCE_EXHAUSTED", "out of memory", "bad_alloc", "Cannot allocate memory")
-BACKEND = ("Unable to initialize backend", "Unknown backend", "no supported devices found", "not in the list of known")
+MEMORY = ("resource_exhausted", "out of memory", "bad_alloc", "cannot allocate memory")
 
 
 def known(error: BaseException) -> UserError | None:
@@ -23,16 +22,12 @@ def known(error: BaseException) -> UserError | None:
             return one
         if isinstance(one, OSError):
             return _of_system(one)
-        text = str(one)
+        text = str(one).lower()
         if isinstance(one, MemoryError) or any(sign in text for sign in MEMORY):
             return ResourceError(
                 f"Out of memory ({_first_line(one)}): give smaller networks or batches, or use a larger machine."
             )
-        if isinstance(one, RuntimeError) and any(sign in text for sign in BACKEND):
-            return DeviceError(
-                f"The device cannot be used ({_first_line(one)}): set JAX_PLATFORMS to one that is there."
-            )
-        if isinstance(one, RuntimeError) and "deserialize" in text.lower():
+        if isinstance(one, RuntimeError) and "deserialize" in text:
             return CheckpointError(f"A kept program cannot be used ({_first_line(one)}): delete {cache.folder('xla')}.")
     return None
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from gen_jax.errors import UserError
+from gen_jax.errors import DeviceError, UserError
 
 AXIS = "data"
 SPLIT = 4096  # numbers: smaller arrays of a state are never divided
@@ -48,6 +48,18 @@ def join(hosts: int) -> None:
         ) from error
     if jax.process_count() != hosts:
         raise UserError(f"hosts is {hosts}, but {jax.process_count()} processes came together: give that number.")
+
+
+def check() -> None:
+    """Devices of the kind that was asked for must be there."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # JAX asserts where the plugin of a platform is missing
+        reason = (str(error).strip().splitlines() or ["its plugin is missing or finds no device"])[0][:200]
+        raise DeviceError(
+            f"JAX_PLATFORMS is {os.environ.get('JAX_PLATFORMS', '')!r}, which cannot be used ({reason}): unset it, or "
+            "name one that is there."
+        ) from error
 
 
 def number() -> int:

@@ -41,6 +41,7 @@ def run(experiment: Experiment, preset: str, config: Any, *, until: int | None =
 
     `until` stops at the end of the chunk that holds that step, saved, as a signal would: raises Interrupted.
     """
+    sharding.check()
     loops: list[Loop] = []
     with contextlib.ExitStack() as stack:
         interrupts, every = stack.enter_context(Interrupts()), seeds.configs(config)
@@ -87,12 +88,15 @@ def _play(loops: list[Loop], stack: contextlib.ExitStack, until: int | None) -> 
 
 
 def _allow_files(runs: int) -> None:
-    """Each run side by side holds some files open."""
+    """Each run side by side holds some files open; a process may ask for as many as the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = 64 + FILES * runs
-    if soft < needed and hard != resource.RLIM_INFINITY and hard < needed:
-        raise ResourceError(f"seeds is {runs}, for which {needed} files are open, and {hard} may be: see ulimit -n.")
-    if runs > 1 and soft < needed:
+    needed = FILES * (runs + 8)
+    if 0 <= hard < needed:
+        raise ResourceError(
+            f"seeds is {runs}, for which {needed} files may be open at once, and {hard} are allowed: give fewer seeds, "
+            "or allow more with ulimit -n."
+        )
+    if 0 <= soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
