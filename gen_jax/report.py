@@ -35,6 +35,8 @@ from gen_jax.types import Claim
 PICTURE = 640  # pixels of the page that a picture fills, about
 STRIP = 6  # most earlier steps of a picture
 THUMBNAIL = 320  # their longest side in pixels
+SEEDS = 3  # least for a verdict
+SHARE = 0.05  # of a claim's value, within which ours agrees where the paper has no spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,17 +93,29 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def band(claim: Claim) -> tuple[float, float]:
+    """The paper's value, less and plus what the claim tolerates: its tolerance, else its spread, else 5 %."""
+    given = (claim.tolerance, claim.spread, SHARE * claim.value)
+    tolerance = abs(next(each for each in given if each is not None))
+    return claim.value - tolerance, claim.value + tolerance
+
+
 def verdict(claim: Claim, values: Sequence[float]) -> str:
-    """Mechanical: the paper's value +- its spread overlaps our interval, or we are on its better or worse side."""
+    """Mechanical: our whole 95 % interval lies inside the paper's band, on its better side or on its worse one.
+
+    A band without width, as that of a 0 without a spread is, holds nothing.
+    """
     if not values:
         return "not measured"
-    if len(values) < 2:
-        return "one run: no interval"
-    mean, low, high = interval(values)
-    spread = abs(claim.spread or 0.0)
-    if low <= claim.value + spread and claim.value - spread <= high:
+    if len(values) < SEEDS:
+        return "fewer than three seeds: no verdict"
+    _, low, high = interval(values)
+    least, most = band(claim)
+    if least <= low and high <= most and least < most:
         return "agrees"
-    return "better" if (mean < claim.value) == (claim.better == "lower") else "worse"
+    if least <= high and low <= most:
+        return "not distinguishable"
+    return "better" if (high < least) == (claim.better == "lower") else "worse"
 
 
 def number(value: float, form: str = ".5g") -> str:
@@ -133,14 +147,20 @@ def row(name: str, runs: Sequence[Run], claim: Claim | None) -> dict[str, Any]:
     return {
         "name": name, "unit": runs[0].paper.units.get(name, ""), "claim": claim, "finals": finals, "n": len(values),
         "steps": " to ".join(f"{step:,}" for step in (steps if len(steps) < 2 else [steps[0], steps[-1]])),
-        "ours": ours, "bounds": bounds, "verdict": verdict(claim, values) if claim else "",
+        "ours": ours, "bounds": bounds, "verdict": _verdict(claim, values, runs) if claim else "",
         "plot": _plot(claim, values) if claim and len(values) > 1 else None,
     }  # fmt: skip
 
 
+def _verdict(claim: Claim, values: Sequence[float], runs: Sequence[Run]) -> str:
+    """Runs of one seed repeat each other, so that they have no interval."""
+    seeds = {dict(flatten(run.config)).get("run.seed", run.name) for run in runs}
+    return verdict(claim, values) if len(seeds) == len(runs) else "runs share a seed: no verdict"
+
+
 def _plot(claim: Claim, values: list[float]) -> dict[str, Any]:
-    spread = abs(claim.spread or 0.0)
-    marks = [claim.value - spread, claim.value, claim.value + spread, *interval(values)[1:], *values]
+    least, most = band(claim)
+    marks = [least, claim.value, most, *interval(values)[1:], *values]
     low, high = min(marks), max(marks)
     x = [round(6 + 108 * (mark - low) / (high - low), 1) if high > low else 60.0 for mark in marks]
     return {"paper": x[:3], "interval": x[3:5], "runs": x[5:]}

@@ -29,3 +29,4 @@ class Claim:
     status: Literal["read", "unverified"]  # "unverified" until read in the paper's own text
     better: Literal["higher", "lower"] = "lower"
     protocol: str = ""  # how the paper measured it, in one line
+    tolerance: float | None = None  # within which ours agrees; else the spread, else a share of the value

@@ -85,28 +85,67 @@ def test_interval_by_hand():
     np.testing.assert_allclose(report.interval([5, 7]), [6, 6 - 12.706205, 6 + 12.706205], rtol=1e-6)
 
 
+ONES = [1, 2, 3]  # their interval is -0.484 to 4.484
+
+
 @pytest.mark.parametrize(
-    ("value", "spread", "better", "values", "expected"),
+    ("value", "spread", "tolerance", "better", "values", "expected"),
     [
-        (2, None, "lower", [], "not measured"),
-        (2, None, "lower", [2.0], "one run: no interval"),
-        (4.4, None, "lower", [1, 2, 3], "agrees"),  # the interval is -0.484 to 4.484
-        (4.5, None, "lower", [1, 2, 3], "better"),
-        (4.5, None, "higher", [1, 2, 3], "worse"),
-        (-0.5, None, "lower", [1, 2, 3], "worse"),
-        (-0.5, None, "higher", [1, 2, 3], "better"),
-        (4.5, 0.1, "higher", [1, 2, 3], "agrees"),  # by the paper's own spread
-        (-0.6, 0.1, "higher", [1, 2, 3], "better"),
-        (7, None, "lower", [7, 7], "agrees"),
+        (2, None, None, "lower", [], "not measured"),
+        (2, None, None, "lower", [2.0], "fewer than three seeds: no verdict"),
+        (2.98, None, None, "lower", [26.2, 32.5], "fewer than three seeds: no verdict"),  # DCGAN's
+        (2.98, None, None, "lower", [26.2, 32.5, 29.0], "worse"),
+        (29, None, None, "lower", [26.2, 32.5, 29.0], "not distinguishable"),  # the interval is wider than 5 %
+        (29, None, None, "lower", [28.9, 29.0, 29.1], "agrees"),
+        (2, 2.48, None, "lower", ONES, "not distinguishable"),  # an interval must lie in the band, not touch it
+        (2, 2.49, None, "lower", ONES, "agrees"),
+        (2, None, 2.49, "lower", ONES, "agrees"),
+        (2, 2.49, 2.0, "lower", ONES, "not distinguishable"),  # a stated tolerance goes before the spread
+        (5, 0.5, None, "lower", ONES, "better"),
+        (5, 0.5, None, "higher", ONES, "worse"),
+        (5, 0.52, None, "lower", ONES, "not distinguishable"),
+        (-1, 0.5, None, "lower", ONES, "worse"),
+        (-1, 0.5, None, "higher", ONES, "better"),
+        (4.7, None, None, "higher", ONES, "not distinguishable"),  # 5 % of it reach down to 4.465
+        (4.73, None, None, "higher", ONES, "worse"),
+        (-100, None, None, "higher", [-99, -100, -101], "agrees"),  # 5 % of a value below 0, either way
+        (0, None, None, "lower", [0, 0, 0], "not distinguishable"),  # 5 % of nothing
+        (0, None, None, "lower", ONES, "not distinguishable"),
+        (0, None, None, "lower", [10, 11, 12], "worse"),
+        (0, None, 0.1, "lower", [0, 0, 0.01], "agrees"),
     ],
 )
-def test_verdicts(value, spread, better, values, expected):
-    assert report.verdict(Claim(value, spread, "Table 1", "read", better), values) == expected
+def test_verdicts(value, spread, tolerance, better, values, expected):
+    assert report.verdict(Claim(value, spread, "Table 1", "read", better, "", tolerance), values) == expected
+
+
+def test_more_noise_never_makes_runs_agree():
+    """As overlap did: of the same mean, the wider the interval, the less is known."""
+    claim, deviations = Claim(10.0, 1.0, "", "read"), (0.1, 0.3, 1.0, 10.0, 100.0)
+    found = [report.verdict(claim, [10.2 - d, 10.2, 10.2 + d]) for d in deviations]
+    assert found == ["agrees"] * 2 + ["not distinguishable"] * 3
+
+
+def test_runs_of_one_seed_have_no_verdict(tmp_path):
+    same = [runs.read(make(tmp_path / f"s{i}", 7, nll=87.0 + i)) for i in range(3)]
+    assert report.row("test/nll", same, Claim(88.0, 20.0, "", "read"))["verdict"] == "runs share a seed: no verdict"
+    other = [runs.read(make(tmp_path / f"o{i}", i, nll=87.0 + i)) for i in range(3)]
+    assert report.row("test/nll", other, Claim(88.0, 20.0, "", "read"))["verdict"] == "agrees"
+
+
+def test_a_claim_of_before_there_were_tolerances_is_read(tmp_path):
+    claim = PAPER["claims"]["test/nll"]
+    for tolerance, given in ((None, claim), (0.5, {**claim, "tolerance": 0.5})):
+        paper = {**PAPER, "claims": {"test/nll": given}}
+        assert "tolerance" in given or tolerance is None
+        read = runs.read(make(tmp_path / str(tolerance), paper=paper))
+        assert read.paper.claims["test/nll"].tolerance == tolerance
+        assert ("tolerance 0.5" in Page(report.write(read.directory)).words) == (tolerance is not None)
 
 
 def test_the_table_of_one_run(tmp_path):
     page = Page(report.write(make(tmp_path / "run")))
-    for words in ("86.76 unverified Table 1", "12 ± 0.5 Table 2", "87 step 300", "one run: no interval",
+    for words in ("86.76 unverified Table 1", "12 ± 0.5 Table 2", "87 step 300", "fewer than three seeds: no verdict",
                   "nats per image, lower is better", "Protocol: 50k samples", "not measured"):  # fmt: skip
         assert words in page.words
     assert "vae/norm 4 step 200" in page.words  # the last time that it was not null
@@ -115,7 +154,8 @@ def test_the_table_of_one_run(tmp_path):
 def test_the_table_of_three_runs(tmp_path):
     seeds = [make(tmp_path / f"s{seed}", seed, nll=86 + seed) for seed in (1, 2, 3)]
     page = Page(report.compare(seeds, tmp_path / "page.html"))
-    for words in ("88.0 ± 2.5 95 % interval 85.5 to 90.5, n = 3, step 300", "agrees", "1 · 2 · 3", "3 runs"):
+    interval = "88.0 ± 2.5 95 % interval 85.5 to 90.5, n = 3, step 300"
+    for words in (interval, "not distinguishable", "1 · 2 · 3", "3 runs"):
         assert words in page.words
     assert "Before you read" not in page.words  # runs that differ in seed and directory only
 
@@ -125,6 +165,8 @@ def test_the_axis_is_to_scale(tmp_path):
     plot = report.row("test/nll", seeds, Claim(88.0, 2.0, "", "read"))["plot"]  # interval 88 +- 2.484
     assert plot["interval"] == [6, 114] and plot["paper"][1] == 60
     np.testing.assert_allclose(np.diff(plot["runs"]) * 2 * 2.484 / 108, 1, atol=0.01)
+    wide = report.row("test/nll", seeds, Claim(88.0, None, "", "read"))["plot"]  # the shade is 88 +- 4.4
+    assert wide["paper"] == [6, 60, 114]
 
 
 def test_what_makes_runs_unequal_is_said(tmp_path):
