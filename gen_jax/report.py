@@ -13,7 +13,9 @@ import io
 import json
 import math
 import re
+import struct
 import sys
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,20 +24,21 @@ from urllib.parse import quote
 import jinja2
 import tyro
 from markupsafe import Markup
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from gen_jax import files
 from gen_jax.config import NOT_LEARNT, flatten
 from gen_jax.curves import HUES, average, draw, is_logarithmic
 from gen_jax.errors import DataError, UserError
 from gen_jax.evaluation import likelihood
-from gen_jax.runs import Run, content, read
+from gen_jax.runs import Run, read
 from gen_jax.types import Claim
 
 PICTURE = 640  # pixels of the page that a picture fills, about
 STRIP = 6  # most earlier steps of a picture
 THUMBNAIL = 320  # their longest side in pixels
 SEEDS = 3  # least for a verdict
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 SHARE = 0.05  # of a claim's value, within which ours agrees where the paper has no spread
 
 
@@ -70,16 +73,17 @@ def compare(directories: Sequence[Path], path: Path) -> Path:
     )  # fmt: skip
     environment.filters |= {"number": number, "breakable": breakable}
     first = runs[0]
+    shown, left_out = pictures(runs)
     page = environment.get_template("report.html.j2").render(
         runs=runs,
         first=first,
         paper=first.paper,
         claims=[row(name, runs, claim) for name, claim in first.paper.claims.items()],
         others=[row(name, runs, None) for name in names(runs) if name not in first.paper.claims],
-        notes=notes(runs),
+        notes=notes(runs) + left_out,
         charts=charts(runs),
         arxiv=quote(first.paper.arxiv or "", errors="replace"),
-        pictures=pictures(runs),
+        pictures=shown,
         config=table(run.config for run in runs),
         environment=table(run.environment for run in runs),
     )
@@ -195,8 +199,11 @@ def notes(runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def pictures(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """For each kind of picture the latest, the earlier steps as a strip, and the latest of the other runs."""
+def pictures(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
+    """For each kind of picture the latest, the earlier steps as a strip, and the latest of the other runs.
+
+    A picture that is not whole is left out, the one before it standing for the latest; and a note for each.
+    """
     albums: dict[str, dict[Path, dict[int, Path]]] = {}  # kind -> run -> step -> file
     for run in runs:
         for path in sorted((run.directory / "samples").glob("[!.]*.*")):
@@ -204,36 +211,56 @@ def pictures(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 kind, _, step = path.stem.rpartition("-step-")
                 kind, step = (kind, step) if kind and step.isdecimal() else (path.stem, "-1")
                 albums.setdefault(kind, {}).setdefault(run.directory, {})[int(step)] = path
-    found, labels = [], {run.directory: run.name for run in runs}
+    found, left_out, labels = [], [], {run.directory: run.name for run in runs}
+
+    def whole(path: Path, side: int | None = None) -> dict[str, Any] | None:
+        try:
+            return _picture(path, side)
+        except DataError as error:
+            left_out.append(f"{labels[path.parent.parent]}: the picture {path.name} is left out: {error}.")
+            return None
+
     for kind, album in sorted(albums.items()):
-        (owner, steps), *others = album.items()
-        *earlier, last = sorted(steps)
+        latest: list[tuple[Path, int, dict[str, Any]]] = []  # run, step and picture; the first one in full size
+        for run_directory, steps in album.items():
+            for step in sorted(steps, reverse=True):
+                if one := whole(steps[step], THUMBNAIL if latest else None):
+                    latest.append((run_directory, step, one))
+                    break
+        if not latest:
+            continue
+        (owner, last, newest), *others = latest
+        earlier = sorted(step for step in album[owner] if step < last)
         count = min(len(earlier), STRIP)
         chosen = [earlier[i * (len(earlier) - 1) // max(count - 1, 1)] for i in range(count)]  # evenly, with both ends
+        strip = [(f"step {step:,}", whole(album[owner][step], THUMBNAIL)) for step in chosen]
         found.append({
-            "kind": kind, "run": labels[owner], "step": last, "latest": _picture(steps[last]),
-            "strip": [(f"step {step:,}", _picture(steps[step], THUMBNAIL)) for step in chosen],
-            "others": [(labels[other], _picture(s[max(s)], THUMBNAIL)) for other, s in others],
+            "kind": kind, "run": labels[owner], "step": last, "latest": newest,
+            "strip": [(caption, one) for caption, one in strip if one],
+            "others": [(labels[other], one) for other, _, one in others],
         })  # fmt: skip
-    return sorted(found, key=lambda one: (one["latest"]["still"] is not None, one["kind"] != "samples"))
+    return sorted(found, key=lambda one: (one["latest"]["still"] is not None, one["kind"] != "samples")), left_out
 
 
 def _picture(path: Path, side: int | None = None) -> dict[str, Any]:
-    data = content(path)
     try:
+        data = path.read_bytes()
         with Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "GIF")) as image:
             form, frames, size = str(image.format), getattr(image, "n_frames", 1), image.size
             image.seek(frames - 1)  # decodes to the end
             still = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} is no whole picture ({error}): remove it or draw it again.") from error
-    if side and max(size) > side:
-        still.thumbnail((side, side))
-        data, form = _webp(still), "webp"
+        if side and max(size) > side:
+            still.thumbnail((side, side))
+            data, form = _webp(still), "webp"
+        moves = _uri(_webp(still), "webp") if frames > 1 and not side else None
+    except UnidentifiedImageError as error:  # whose words hold an address in memory
+        raise DataError("it is no PNG, WebP or GIF") from error
+    except DAMAGE as error:
+        raise DataError(str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__) from error
     zoom = max(1, PICTURE // size[0])  # small grids grow by a whole number
     return {
         "src": _uri(data, form), "width": size[0] * zoom, "sharp": zoom > 1 and not side, "wide": size[0] > PICTURE,
-        "still": _uri(_webp(still), "webp") if frames > 1 and not side else None,
+        "still": moves,
     }  # fmt: skip
 
 

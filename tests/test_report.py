@@ -206,12 +206,46 @@ def test_damage_is_one_sentence(tmp_path, capsys, file, text):
     assert not (run / "report.html").exists()
 
 
-def test_a_damaged_picture_is_one_sentence(tmp_path):
+def cut(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (cut, ""),
+        (lambda file: file.write_bytes(b""), "it is no PNG, WebP or GIF"),
+        (lambda file: (file.unlink(), file.mkdir()), "Is a directory"),
+    ],
+    ids=["cut", "empty", "directory"],
+)
+@pytest.mark.parametrize(
+    ("name", "kinds", "last", "strip"),
+    [
+        ("progress.webp", ["samples", "reals"], 300, [100, 200]),
+        ("samples-step-00000100.png", ["samples", "reals", "progress"], 300, [200]),
+        ("samples-step-00000300.png", ["samples", "reals", "progress"], 200, [100]),  # the one before it is the latest
+    ],
+)
+def test_a_damaged_picture_is_one_sentence(tmp_path, damage, reason, name, kinds, last, strip):
+    """In the notes of a page that shows all the others."""
     run = draw(make(tmp_path / "run"))
-    film = run / "samples" / "progress.webp"
-    film.write_bytes(film.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"progress\.webp is no whole picture"):
-        report.write(run)
+    damage(run / "samples" / name)
+    page = report.write(run)
+    assert f"run: the picture {name} is left out: {reason}" in Page(page).words
+    assert report.write(run).read_bytes() == page.read_bytes()
+    found, left_out = report.pictures([runs.read(run)])
+    assert [one["kind"] for one in found] == kinds and len(left_out) == 1
+    assert found[0]["step"] == last and [step for step, _ in found[0]["strip"]] == [f"step {step}" for step in strip]
+
+
+def test_where_the_first_run_has_no_whole_picture_the_next_one_shows_its_own(tmp_path):
+    seeds = [draw(make(tmp_path / f"s{seed}", seed)) for seed in (0, 1, 2)]
+    cut(seeds[0] / "samples" / "reals.png")
+    found, left_out = report.pictures([runs.read(seed) for seed in seeds])
+    reals = next(one for one in found if one["kind"] == "reals")
+    assert reals["run"] == "s1" and reals["latest"]["width"] == 700 and [name for name, _ in reals["others"]] == ["s2"]
+    assert len(left_out) == 1 and left_out[0].startswith("s0: the picture reals.png is left out: ")
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
@@ -275,7 +309,7 @@ def test_the_page_holds_all_that_it_shows(tmp_path):
 
 def test_pictures_are_the_latest_whole_and_in_order(tmp_path):
     run = draw(make(tmp_path / "run"))
-    samples, reals, film = report.pictures([runs.read(run)])
+    samples, reals, film = report.pictures([runs.read(run)])[0]
     assert [one["kind"] for one in (samples, reals, film)] == ["samples", "reals", "progress"]
     latest = base64.b64decode(samples["latest"]["src"].partition(",")[2])
     assert latest == (run / "samples" / "samples-step-00000300.png").read_bytes()
@@ -286,7 +320,7 @@ def test_pictures_are_the_latest_whole_and_in_order(tmp_path):
 
 def test_other_runs_show_their_latest_picture(tmp_path):
     seeds = [draw(make(tmp_path / f"s{seed}", seed)) for seed in (0, 1, 2)]
-    samples = report.pictures([runs.read(seed) for seed in seeds])[0]
+    samples = report.pictures([runs.read(seed) for seed in seeds])[0][0]
     assert samples["run"] == "s0" and [name for name, _ in samples["others"]] == ["s1", "s2"]
 
 
@@ -294,7 +328,7 @@ def test_a_long_strip_keeps_both_ends(tmp_path):
     run = make(tmp_path / "run")
     for step in range(1, 31):
         images.save(run / "samples" / f"x-step-{step}.png", np.zeros((4, 4)))
-    strip = [caption for caption, _ in report.pictures([runs.read(run)])[0]["strip"]]
+    strip = [caption for caption, _ in report.pictures([runs.read(run)])[0][0]["strip"]]
     assert len(strip) == 6 and strip[0] == "step 1" and strip[-1] == "step 29"
 
 
