@@ -218,7 +218,9 @@ def game(config: Config) -> Game:
         state = one.init(key, batch)
         if "mean" in batch:
             mean = jnp.clip(batch["mean"], 1e-3, 1 - 1e-3)
-            state.params["generator"]["out"]["bias"] = jnp.log(mean) - jnp.log1p(-mean)
+            generator = state.params["generator"]
+            out = {**generator["out"], "bias": jnp.log(mean) - jnp.log1p(-mean)}
+            state = state.replace(params={**state.params, "generator": {**generator, "out": out}})
         return state
 
     return Game(init, one.step)

@@ -111,6 +111,16 @@ def test_the_last_bias_starts_from_the_mean_image():
     np.testing.assert_allclose(jax.nn.sigmoid(state.params["generator"]["out"]["bias"]), mean, rtol=1e-5)
 
 
+def test_birth_leaves_the_state_that_it_is_given_as_it_was(monkeypatch):
+    """Like every function of a game, init is pure: it gives a state of its own."""
+    inner = gan.game(gan.TINY)
+    state = inner.init(jax.random.key(0), BATCH)
+    monkeypatch.setattr(gan.games, "make", lambda *_, **__: gan.Game(lambda key, batch: state, inner.step))
+    born = gan.game(gan.TINY).init(jax.random.key(0), {**BATCH, "mean": BATCH["x"].mean(0)})
+    assert not state.params["generator"]["out"]["bias"].any() and born.params["generator"]["out"]["bias"].any()
+    assert born.params["generator"]["out"]["kernel"] is state.params["generator"]["out"]["kernel"]
+
+
 def test_noise_is_uniform_of_unit_variance():
     class Seen:
         latents = 3
