@@ -11,7 +11,6 @@ import json
 import logging
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -155,7 +154,7 @@ def described(
     read = characters(captions.ravel(), embedding.length).reshape(*captions.shape, -1)
     made_of = {
         "data": cache.digest(repr(images.shape), np.ascontiguousarray(images), read, np.asarray(classes, np.int64)),
-        "code": cache.digest(Path(__file__).read_bytes()),
+        "code": cache.sources(__file__),
         **json.loads(json.dumps(dataclasses.asdict(embedding))),
         "seed": seed,
     }

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax import descriptions, losses
+from gen_jax import cache, descriptions, losses
 from gen_jax.descriptions import CharCNNRNN, Embedding
 from gen_jax.errors import UserError
 
@@ -84,6 +84,9 @@ def test_text_finds_images_that_it_never_saw(tmp_path, monkeypatch):
     assert again.name == one.name and (again.text(NAMES) == one.text(NAMES)).all()
     with pytest.raises(TypeError):  # of other captions nothing was kept
         descriptions.described(images, captions[::-1], labels, name="colours", embedding=SMALL)
+    monkeypatch.setattr(cache, "sources", lambda file: "of another code")  # nor of another code
+    with pytest.raises(TypeError):
+        descriptions.described(images, captions, labels, name="colours", embedding=SMALL)
 
 
 def test_what_cannot_be_learnt_is_refused():

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gen_jax import cache
 from gen_jax.errors import DataError
 from gen_jax.files import sha256
 
@@ -25,9 +26,8 @@ CHUNK = 2**22  # [bytes]
 def default_directory() -> Path:
     """$GEN_JAX_DATA, else $XDG_CACHE_HOME/gen_jax/data, else ~/.cache/gen_jax/data."""
     if chosen := os.environ.get("GEN_JAX_DATA"):
-        return Path(chosen).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "gen_jax" / "data"
+        return cache.expanded(chosen)
+    return cache.home() / "data"
 
 
 def write(

@@ -7,7 +7,6 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -96,7 +95,7 @@ def classifier(
         "data": cache.digest(
             *(part for a in (images, labels, test_images, test_labels) for part in (repr(a.shape), a))
         ),
-        "code": cache.digest(Path(__file__).read_bytes()),  # whatever changes here makes another classifier
+        "code": cache.sources(__file__),  # whatever changes in it makes another classifier
         **settings,
     }
     network, shape = Network(int(labels.max()) + 1), images.shape[1:]

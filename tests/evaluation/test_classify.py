@@ -102,6 +102,15 @@ def test_training_is_a_function_of_its_arguments(folder, caplog):
     assert first.name.endswith(cache.digest(weights.read_bytes())[:8])
 
 
+def test_what_another_code_trained_is_not_used(folder, monkeypatch):
+    trained(epochs=1, n=100)
+    monkeypatch.setattr(classify, "_train", None)
+    trained(epochs=1, n=100)
+    monkeypatch.setattr(cache, "sources", lambda file: "of another code")
+    with pytest.raises(TypeError):
+        trained(epochs=1, n=100)
+
+
 def test_without_a_place_to_keep_it(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GEN_JAX_CACHE", str(tmp_path / "file"))
