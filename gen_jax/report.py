@@ -223,17 +223,17 @@ def pictures(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
     for kind, album in sorted(albums.items()):
         latest: list[tuple[Path, int, dict[str, Any]]] = []  # run, step and picture; the first one in full size
         for run_directory, steps in album.items():
-            for step in sorted(steps, reverse=True):
-                if one := whole(steps[step], THUMBNAIL if latest else None):
-                    latest.append((run_directory, step, one))
+            for at in sorted(steps, reverse=True):
+                if one := whole(steps[at], THUMBNAIL if latest else None):
+                    latest.append((run_directory, at, one))
                     break
         if not latest:
             continue
         (owner, last, newest), *others = latest
-        earlier = sorted(step for step in album[owner] if step < last)
+        earlier = sorted(at for at in album[owner] if at < last)
         count = min(len(earlier), STRIP)
         chosen = [earlier[i * (len(earlier) - 1) // max(count - 1, 1)] for i in range(count)]  # evenly, with both ends
-        strip = [(f"step {step:,}", whole(album[owner][step], THUMBNAIL)) for step in chosen]
+        strip = [(f"step {at:,}", whole(album[owner][at], THUMBNAIL)) for at in chosen]
         found.append({
             "kind": kind, "run": labels[owner], "step": last, "latest": newest,
             "strip": [(caption, one) for caption, one in strip if one],
@@ -275,11 +275,12 @@ def _uri(data: bytes, form: str) -> str:
 
 
 def charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """A chart for each evaluation metric and for each group of the others, where there are two steps or more."""
+    """A chart for each number of the test set or of a claim, and for each group of the others, where there are two steps or more."""
     groups: dict[str, list[str]] = {}
     for name in names(runs):
         if any(len(run.metrics.get(name, ())) > 1 for run in runs):
-            groups.setdefault(_group(name), []).append(name)
+            own = name.startswith("test/") or name in runs[0].paper.claims
+            groups.setdefault(name if own else _group(name), []).append(name)
     found = []
     for group, members in sorted(groups.items(), key=lambda item: (not item[0].startswith("test/"), item[0])):
         curves = [[run.metrics[name] for run in runs if name in run.metrics] for name in members]
@@ -297,7 +298,7 @@ def charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def _group(name: str) -> str:
     first, slash, _ = name.partition("/")
-    return name if first == "test" else first if slash else "other"
+    return first if slash else "other"
 
 
 def _ends(name: str, mean: dict[int, float]) -> str:
