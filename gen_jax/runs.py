@@ -65,8 +65,9 @@ def read(directory: Path) -> Run:
     except dacite.DaciteError as error:
         raise DataError(f"{directory / 'paper.json'} does not describe a paper: {error}.") from error
     for name, claim in paper.claims.items():
-        if not _is_number(claim.value) or not (claim.spread is None or _is_number(claim.spread)):
-            raise DataError(f"{directory / 'paper.json'} claims {claim.value} +- {claim.spread} for {name}, no number.")
+        if not _is_number(claim.value) or not all(n is None or _is_number(n) for n in (claim.spread, claim.tolerance)):
+            said = f"{claim.value} +- {claim.spread}, tolerance {claim.tolerance},"
+            raise DataError(f"{directory / 'paper.json'} claims {said} for {name}, no number.")
     metrics, last_step, torn = _metrics(directory / "metrics.jsonl")
     texts = [directory / "command.txt", directory / "log.txt"]
     command, log = (content(text).decode("utf-8", "replace").strip() if text.is_file() else "" for text in texts)

@@ -195,7 +195,8 @@ def test_a_torn_last_line_is_left_out_and_said(tmp_path):
     + [("config", text) for text in ("{", "[]", '{"schema": 2, "config": {}}', '{"schema": 1}')]
     + [("paper", text) for text in ("{}", json.dumps({**PAPER, "title": 3}), json.dumps({**PAPER, "claims": {"x": 1}}),
        json.dumps({**PAPER, "claims": {"x": {"value": float("nan"), "spread": None, "where": "", "status": "read"}}}),
-       json.dumps({**PAPER, "claims": {"x": {"value": 1, "spread": None, "where": "", "status": "perhaps"}}}))]
+       json.dumps({**PAPER, "claims": {"x": {"value": 1, "spread": None, "where": "", "status": "perhaps"}}}),
+       json.dumps({**PAPER, "claims": {"x": {**PAPER["claims"]["test/nll"], "tolerance": float("nan")}}}))]
     + [(file, None) for file in ("config", "paper", "env", "metrics")],
 )  # fmt: skip
 def test_damage_is_one_sentence(tmp_path, capsys, file, text):
