@@ -361,10 +361,11 @@ def made(config: Config, model: Trained, z: Any, text: np.ndarray) -> np.ndarray
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """Whether images made for captions show what these say, and whether a style is known and can be moved."""
     metrics: dict[str, float] = {}
-    for split, arrays in (("test", data.test), ("seen", data.train)):
+    *keys, key_style = jax.random.split(key, 3)
+    for split, arrays, own in (("test", data.test, keys[0]), ("seen", data.train, keys[1])):
         given = captioned_of(config)["test" if split == "test" else "train"]
         captions, label = given.captions[:TESTED, 0], given.label[:TESTED]
-        z = jax.random.normal(jax.random.fold_in(key, len(split)), (len(captions), config.latents))
+        z = jax.random.normal(own, (len(captions), config.latents))
         fakes = made(config, model, z, arrays["text"][:TESTED, 0])
         for real, pictures in (("", fakes), ("_of_real", parts.middle(given.image[:TESTED], config.side))):
             tell = judge(config)
@@ -374,7 +375,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
                 right = captioned.matches(pictures, captions)  # [n, words]
                 shares = dict(zip(WORDS, (right.all(1).mean(), *right.mean(0)), strict=True))
                 metrics |= {f"{split}/match{word}{real}": 100 * float(share) for word, share in shares.items()}
-    return metrics | of_style(config, model, data, key)
+    return metrics | of_style(config, model, data, key_style)
 
 
 def of_style(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:

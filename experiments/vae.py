@@ -246,13 +246,13 @@ def log_evidence(samples: int) -> Callable[[Any, Array, Key], Array]:
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """The bound on the test set in its two terms, and the importance-weighted estimate of -log p(x), in nats."""
-    asked, everything = config.evaluation, pipeline.size(data.test)
-    test = functools.partial(pipeline.batches, data.test, data.prepare, key, batch_size=100)
-    per_image = [model(test_terms, batch["x"], key) for batch, key in test()]
+    asked, everything, (bound, weighted) = config.evaluation, pipeline.size(data.test), jax.random.split(key)
+    test = functools.partial(pipeline.batches, data.test, data.prepare, batch_size=100)
+    per_image = [model(test_terms, batch["x"], key) for batch, key in test(bound)]
     reconstruction, fitting, means = (np.concatenate(parts) for parts in zip(*per_image, strict=True))
     count = min(asked.images or everything, everything)
     estimate = log_evidence(asked.samples)
-    log_p = np.concatenate([model(estimate, batch["x"], key) for batch, key in test(count=count)])
+    log_p = np.concatenate([model(estimate, batch["x"], key) for batch, key in test(weighted, count=count)])
     nll = f"test/nll_k{asked.samples}" + (f"_of_{count}" if count < everything else "")
     return {
         "test/elbo": float((reconstruction - fitting).mean()),

@@ -57,8 +57,9 @@ def judged(true: np.ndarray, others: Mapping[str, np.ndarray], *, perceived: int
     networks = judges() if few else {}
     known = {judge: see(_scaled(true[:few]))[0] for judge, see in networks.items()}
     metrics = {"judged": float(count), "perceived": float(few)}
-    for end, some in others.items():
-        found = sliced.distances(true, some, jax.random.key(0), images=count)
+    keys = jax.random.split(jax.random.key(0), len(others))
+    for (end, some), key in zip(others.items(), keys, strict=True):
+        found = sliced.distances(true, some, key, images=count)
         if side >= similarity.LEAST:
             found["ms_ssim"] = similarity.diversity(some, span=255, pairs=PAIRS)
         for judge, features in known.items():

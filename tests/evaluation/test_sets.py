@@ -31,8 +31,9 @@ def test_each_number_is_that_of_its_measure(judge):
     got = sets.judged(true, {"": fake, "_of_real": other}, perceived=20)
     assert {*got} == {*sets.units(16, {"": "", "_of_real": ""})} - {"swd_8", "swd_8_of_real"}
     assert got["judged"] == 24 and got["perceived"] == 20
-    for end, some in (("", fake), ("_of_real", other)):
-        expected = sliced.distances(true, some, jax.random.key(0), images=24)
+    keys = jax.random.split(jax.random.key(0))
+    for end, some, key in (("", fake, keys[0]), ("_of_real", other, keys[1])):
+        expected = sliced.distances(true, some, key, images=24)
         assert got[f"swd{end}"] == expected["swd"] and got[f"swd_16{end}"] == expected["swd_16"]
         assert got[f"ms_ssim{end}"] == similarity.diversity(some, span=255, pairs=50)
         (a, logits), (b, _) = (judge(x[:20] / np.float32(127.5) - 1) for x in (some, true))
