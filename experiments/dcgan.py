@@ -305,17 +305,13 @@ def by_features(config: Config, model: Trained, data: Data, key: Key) -> dict[st
         for batch, _ in pipeline.batches(arrays, data.prepare, key, batch_size=100):
             yield model(features, batch["x"], batch["y"])
 
-    learnt = {name: array[chosen] for name, array in data.train.items()}
+    learnt, held_out = {name: array[chosen] for name, array in data.train.items()}, fewest // 4 * CLASSES
     shape = (1, *image_shape(config)), (1, 0)
     born, *keys = jax.random.split(key, 1 + 2 * len(BY))
     untrained = Trained(model.module, dict(model.module.init(born, *map(jnp.zeros, shape), method=features)))
     accuracy = {}
     for by, one, first, second in zip(BY, (model, untrained), keys[::2], keys[1::2], strict=True):
-        machine = probes.linear_svm(
-            np.concatenate([*seen(one, learnt, first)]),
-            learnt["label"],
-            held_out=len(chosen) // (4 * CLASSES) * CLASSES,
-        )
+        machine = probes.linear_svm(np.concatenate([*seen(one, learnt, first)]), learnt["label"], held_out=held_out)
         told = np.concatenate([machine.predict(np.asarray(part)) for part in seen(one, data.test, second)])
         accuracy[f"{SVM}_{config.labelled}{by}"] = 100 * float((told == data.test["label"]).mean())
     return accuracy

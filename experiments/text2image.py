@@ -109,6 +109,11 @@ class Config(Checked):
     """Adam's decay of the first moment (section 5)."""
     run: Run = Run()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.side > self.load:
+            raise UserError(f"side is {self.side} and load is {self.load}; give a side of at most {self.load}.")
+
 
 OFFICIAL = Config(bottleneck="generator", biases=False)
 SMALL = Embedding(features=128, length=64, widths=(64, 96, 128), image_widths=(16, 32, 64), steps=4000, epoch=500)
@@ -179,8 +184,6 @@ def model(config: Config) -> Text2Image:
 
 def source(config: Config) -> Source:
     """ "x": images in [-1, 1]; "wrong": for each an image of another class; "text": [b, d], of its captions."""
-    if config.side > config.load:
-        raise UserError(f"side is {config.side} and load is {config.load}; give a side of at most {config.load}.")
 
     def prepare(batch: Batch, key: Key) -> Batch:
         where, coin, which = jax.random.split(key, 3)
