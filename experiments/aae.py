@@ -64,6 +64,7 @@ def swiss_roll(key: Key, labels: Array, latents: int) -> Array:
 
 
 PRIORS = {"gaussian": gaussian, "mixture": mixture, "swiss_roll": swiss_roll}  # any sampler may be added
+PLANE = ("mixture", "swiss_roll")  # those that draw 2 latents
 
 # Config ---------------------------------------------------------------------------------------------------------------
 
@@ -106,6 +107,8 @@ class Config(Checked):
         super().__post_init__()
         if self.prior not in PRIORS:
             raise UserError(f"prior is {self.prior!r}; it must be one of {', '.join(PRIORS)}, or be added to PRIORS.")
+        if self.prior in PLANE and self.latents != 2:
+            raise UserError(f"latents is {self.latents}; {self.prior} draws 2: set as many latents.")
 
 
 PAPER = Config(run=Run(log_every=500, checkpoint_every=5900, sample_every=11_800))

@@ -130,6 +130,17 @@ UNITS = {
     "test/mean_entropy": "nats, of q(y|x), mean; a category has 0",
 }
 
+
+def error_name(config: Config) -> str:
+    """Of the error on test images, after how many labels or clusters there are."""
+    return f"test/error_{config.labels}_labels" if config.labels else f"test/error_{config.categories}_clusters"
+
+
+def units(config: Config) -> dict[str, str]:
+    """UNITS, and those of the names that these fields give."""
+    return {**UNITS, error_name(config): "% of images"}
+
+
 # Networks -------------------------------------------------------------------------------------------------------------
 
 
@@ -304,9 +315,8 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     in_validation = np.asarray(model(seen, vectors(kept))[0])
     of_category = np.arange(CLASSES) if config.labels else names(in_validation, np.asarray(kept["label"]))
     styles = z[:COMPARED], np.asarray(jax.random.normal(key, z.shape))[:COMPARED]
-    what = f"{config.labels}_labels" if config.labels else f"{config.categories}_clusters"
     metrics = {
-        f"test/error_{what}": 100 * float((of_category[y.argmax(1)] != label).mean()),
+        error_name(config): 100 * float((of_category[y.argmax(1)] != label).mean()),
         "test/reconstruction": float(((again - x) ** 2).sum(1).mean()),
         "test/mmd": discrepancy.squared_mmd(*styles),
         "test/two_sample_accuracy": discrepancy.two_sample_accuracy(*styles, seed=config.run.seed),

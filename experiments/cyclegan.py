@@ -120,6 +120,17 @@ class Config(Checked):
     """Test images, at most, that are seen through pretrained networks, LPIPS and ResNet-50; 0 for none."""
     run: Run = Run()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not any(dataclasses.astuple(self.weights)):
+            raise UserError("all weights are 0; give the generators at least one above 0.")
+        if self.data == "atoms":
+            return
+        if self.side > (whole := self.load + 2 * self.pad):
+            raise UserError(f"side is {self.side} of images of {whole} pixels; give a side of at most {whole}.")
+        check_side(self.side, self.halvings)
+        translation.check_side(self.side, self.perceived)
+
 
 EVERYWHERE = Weights(identity=5)
 OFFICIAL = Config(weights=EVERYWHERE, order="each", biases=False, halved=False)
@@ -205,11 +216,7 @@ def source(config: Config) -> Source:
     """ "x" and "y", images of the two domains in [-1, 1], drawn independently of each other; or points of either."""
     if config.data == "atoms":
         return Source("atoms", arrays=lambda: world(config).arrays(), apart=("x", "y"))
-    domains, whole = DOMAINS[config.data], config.load + 2 * config.pad
-    if config.side > whole:
-        raise UserError(f"side is {config.side} of images of {whole} pixels; give a side of at most {whole}.")
-    check_side(config.side, config.halvings)
-    translation.check_side(config.side, config.perceived)
+    domains = DOMAINS[config.data]
 
     def prepare(batch: Batch, key: Key) -> Batch:
         drawn = functools.partial(part_of, load=config.load, pad=config.pad, side=config.side)
@@ -254,8 +261,6 @@ def telling(model: Any, batch: Batch, key: Key, *, domains: str, factor: float) 
 
 def players(config: Config) -> dict[str, Player]:
     """In either code's order, each with its own Adam."""
-    if not any(dataclasses.astuple(config.weights)):
-        raise UserError("all weights are 0; give the generators at least one above 0.")
     adam = optax.adam(falling(config.learning_rate, config.steps), b1=config.b1)
     descent = adam if config.biases else without_biases(adam)
     generator = functools.partial(translating, weights=config.weights)

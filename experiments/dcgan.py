@@ -126,17 +126,36 @@ CLAIMS = {
     f"{SVM}_400": Claim(73.8, 0.4, "Table 1, 400 images of each class", "unverified", "higher", LEARNT),
     f"{SVM}_5000": Claim(82.8, None, "Table 1, all images", "read", "higher", LEARNT),
 }
+
+
+def by_draws(count: int) -> dict[str, str]:
+    """The names of the nearest-neighbour errors by so many samples or images, with their units."""
+    return {
+        f"{NEIGHBOUR}_{count}": "% of the test images, by 1-NN on as many samples",
+        f"{NEIGHBOUR}_of_{count}_images": "% of the test images, by 1-NN on training images",
+    }
+
+
+def by_labelled(count: int) -> dict[str, str]:
+    """The names of the L2-SVM's accuracies by so many images of each class, in the order of BY, with their units."""
+    return {f"{SVM}_{count}{by}": f"% of the test images, by {count} of each class" for by in BY}
+
+
 UNITS = {
-    **{f"{NEIGHBOUR}_{count}": "% of the test images, by 1-NN on as many samples" for count in (50_000, 200)},
-    **{f"{NEIGHBOUR}_of_{count}_images": "% of the test images, by 1-NN on training images" for count in (50_000, 200)},
+    **by_draws(50_000),
+    **by_draws(200),
     "test/label_accuracy": "% of the samples that our classifier gives the label they were asked for",
-    **{
-        f"{SVM}_{count}{by}": f"% of the test images, by {count} of each class"
-        for count in (5000, 400, 12)
-        for by in BY
-    },
+    **by_labelled(5000),
+    **by_labelled(400),
+    **by_labelled(12),
     "test/thickness": "of thick - thin + thin digit: 0 is as thin as the last, 1 as thick as a thick one of its label",
 }
+
+
+def units(config: Config) -> dict[str, str]:
+    """UNITS, and those of the names that these fields give."""
+    return {**UNITS, **by_draws(config.draws), **by_labelled(config.labelled)}
+
 
 # Networks -------------------------------------------------------------------------------------------------------------
 
@@ -262,11 +281,10 @@ def by_samples(config: Config, model: Trained, data: Data, key: Key) -> dict[str
     truth = (data.test["image"], data.test["label"])
     judge = classify.classifier(data.train["image"], data.train["label"], test=truth, name=config.data)
     test, real = truth[0] / np.float32(255), data.train["image"][:count] / np.float32(255)
+    samples_name, images_name = by_draws(count)
     return {
-        f"{NEIGHBOUR}_{count}": probes.nearest_neighbour_error(x, y, test, truth[1]),
-        f"{NEIGHBOUR}_of_{count}_images": probes.nearest_neighbour_error(
-            real, data.train["label"][:count], test, truth[1]
-        ),
+        samples_name: probes.nearest_neighbour_error(x, y, test, truth[1]),
+        images_name: probes.nearest_neighbour_error(real, data.train["label"][:count], test, truth[1]),
         "test/label_accuracy": 100 * float((judge.logits(x).argmax(-1) == y).mean()),
         "test/thickness": thickness(arithmetic(config, model, key)),
     }
@@ -301,20 +319,20 @@ def by_features(config: Config, model: Trained, data: Data, key: Key) -> dict[st
     fewest = min(map(len, ranks))
     chosen = np.stack([rank[:fewest] for rank in ranks], 1).ravel()  # the classes in turn
 
-    def seen(model: Trained, arrays: Arrays) -> Iterator[Array]:
+    def seen(model: Trained, arrays: Arrays, key: Key) -> Iterator[Array]:
         for batch, _ in pipeline.batches(arrays, data.prepare, key, batch_size=100):
             yield model(features, batch["x"], batch["y"])
 
-    learnt = {name: array[chosen] for name, array in data.train.items()}
+    learnt, held_out = {name: array[chosen] for name, array in data.train.items()}, fewest // 4 * CLASSES
     shape = (1, *image_shape(config)), (1, 0)
-    untrained = Trained(model.module, dict(model.module.init(key, *map(jnp.zeros, shape), method=features)))
+    born, *keys = jax.random.split(key, 1 + 2 * len(BY))
+    untrained = Trained(model.module, dict(model.module.init(born, *map(jnp.zeros, shape), method=features)))
     accuracy = {}
-    for by, one in zip(BY, (model, untrained), strict=True):
-        machine = probes.linear_svm(
-            np.concatenate([*seen(one, learnt)]), learnt["label"], held_out=len(chosen) // (4 * CLASSES) * CLASSES
-        )
-        told = np.concatenate([machine.predict(np.asarray(part)) for part in seen(one, data.test)])
-        accuracy[f"{SVM}_{config.labelled}{by}"] = 100 * float((told == data.test["label"]).mean())
+    names = by_labelled(config.labelled)
+    for name, one, first, second in zip(names, (model, untrained), keys[::2], keys[1::2], strict=True):
+        machine = probes.linear_svm(np.concatenate([*seen(one, learnt, first)]), learnt["label"], held_out=held_out)
+        told = np.concatenate([machine.predict(np.asarray(part)) for part in seen(one, data.test, second)])
+        accuracy[name] = 100 * float((told == data.test["label"]).mean())
     return accuracy
 
 

@@ -288,7 +288,7 @@ def on_images(config: Config, model: Trained, data: Data, key: Key) -> dict[str,
     def seen(x: Any) -> frechet.Moments:
         return frechet.moments(judge.features(np.asarray(x).reshape(-1, *image.shape[1:])))
 
-    prior, first, second, path = jax.random.split(key, 4)
+    prior, first, second, *paths = jax.random.split(key, 3 + len(MODELS))
     drawn = model(means, jax.random.normal(prior, (asked.draws, config.latents)))
     drawn["training_images"] = data.train["image"][: asked.draws]
     of_test, half = seen(image), len(image) // 2
@@ -296,7 +296,7 @@ def on_images(config: Config, model: Trained, data: Data, key: Key) -> dict[str,
     validation = observation.dequantised(image[:half][: asked.images], first)
     test = observation.dequantised(image[half:][: asked.images], second)
     measured = functools.partial(observation.likelihood, latents=config.latents, chains=asked.chains, steps=asked.steps)
-    for name, network in {"gan": "generator", "vae": "decoder"}.items():
+    for name, network, path in zip(MODELS, ("generator", "decoder"), paths, strict=True):
         alone = Trained(decoder(config), {"params": model.variables["params"][network]})
         found = measured(alone, validation, test, path)
         metrics[f"validation/sigma_{name}"], metrics[f"test/log_likelihood_{name}"] = found.sigma, found.log_p

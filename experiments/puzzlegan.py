@@ -84,6 +84,11 @@ class Config(Checked):
     """Batches: 25 epochs."""
     run: Run = Run()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps < self.epochs:
+            raise UserError(f"steps is {self.steps}, epochs {self.epochs}; give at least a step to each epoch.")
+
 
 FACES = Config(data="tfds:celeb_a", crop=108, count=162_770, steps=63_575, negatives="all")
 EMOJI = Config(data="emoji", side=32, width=16, count=2979, epochs=30, steps=1380, run=Run(sample_every=230))
@@ -115,8 +120,6 @@ UNITS = {
 
 def source(config: Config) -> Source:
     """Shapes in the middle, at any angle, with their three corners as patches; or real images with theirs."""
-    if config.steps < config.epochs:
-        raise UserError(f"steps is {config.steps}, epochs {config.epochs}; give at least a step to each epoch.")
     shown = {"image": ((config.side, config.side, 3), "uint8"), "box": ((boxes.COUNT, 4), "float32")}
     fields, ready = None if config.data == "shapes" else shown, functools.partial(prepare, config)
     return Source(config.data, ready, arrays=functools.partial(arrays, config), fields=fields)

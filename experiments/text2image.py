@@ -109,6 +109,11 @@ class Config(Checked):
     """Adam's decay of the first moment (section 5)."""
     run: Run = Run()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.side > self.load:
+            raise UserError(f"side is {self.side} and load is {self.load}; give a side of at most {self.load}.")
+
 
 OFFICIAL = Config(bottleneck="generator", biases=False)
 SMALL = Embedding(features=128, length=64, widths=(64, 96, 128), image_widths=(16, 32, 64), steps=4000, epoch=500)
@@ -179,8 +184,6 @@ def model(config: Config) -> Text2Image:
 
 def source(config: Config) -> Source:
     """ "x": images in [-1, 1]; "wrong": for each an image of another class; "text": [b, d], of its captions."""
-    if config.side > config.load:
-        raise UserError(f"side is {config.side} and load is {config.load}; give a side of at most {config.load}.")
 
     def prepare(batch: Batch, key: Key) -> Batch:
         where, coin, which = jax.random.split(key, 3)
@@ -361,10 +364,11 @@ def made(config: Config, model: Trained, z: Any, text: np.ndarray) -> np.ndarray
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """Whether images made for captions show what these say, and whether a style is known and can be moved."""
     metrics: dict[str, float] = {}
-    for split, arrays in (("test", data.test), ("seen", data.train)):
+    *keys, key_style = jax.random.split(key, 3)
+    for split, arrays, own in (("test", data.test, keys[0]), ("seen", data.train, keys[1])):
         given = captioned_of(config)["test" if split == "test" else "train"]
         captions, label = given.captions[:TESTED, 0], given.label[:TESTED]
-        z = jax.random.normal(jax.random.fold_in(key, len(split)), (len(captions), config.latents))
+        z = jax.random.normal(own, (len(captions), config.latents))
         fakes = made(config, model, z, arrays["text"][:TESTED, 0])
         for real, pictures in (("", fakes), ("_of_real", parts.middle(given.image[:TESTED], config.side))):
             tell = judge(config)
@@ -374,7 +378,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
                 right = captioned.matches(pictures, captions)  # [n, words]
                 shares = dict(zip(WORDS, (right.all(1).mean(), *right.mean(0)), strict=True))
                 metrics |= {f"{split}/match{word}{real}": 100 * float(share) for word, share in shares.items()}
-    return metrics | of_style(config, model, data, key)
+    return metrics | of_style(config, model, data, key_style)
 
 
 def of_style(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:

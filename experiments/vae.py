@@ -151,6 +151,27 @@ UNITS = {
     "test/active_units": "latents",
 }
 
+
+def counted(config: Config) -> int:
+    """So many test images log p(x) is estimated on."""
+    everything = SOURCES[config.data].sizes["test"]
+    return min(config.evaluation.images or everything, everything)
+
+
+def nll_name(config: Config) -> str:
+    """Of the estimate of -log p(x), after its samples, and its images if they are not all."""
+    count = counted(config)
+    some = f"_of_{count}" if count < SOURCES[config.data].sizes["test"] else ""
+    return f"test/nll_k{config.evaluation.samples}{some}"
+
+
+def units(config: Config) -> dict[str, str]:
+    """UNITS, and those of the names that these fields give."""
+    name, count = nll_name(config), counted(config)
+    few = f", first {count} test images" if "_of_" in name else ""
+    return {name: f"nats per image, k = {config.evaluation.samples}{few}", **UNITS}
+
+
 # Networks -------------------------------------------------------------------------------------------------------------
 
 
@@ -246,20 +267,18 @@ def log_evidence(samples: int) -> Callable[[Any, Array, Key], Array]:
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """The bound on the test set in its two terms, and the importance-weighted estimate of -log p(x), in nats."""
-    asked, everything = config.evaluation, pipeline.size(data.test)
-    test = functools.partial(pipeline.batches, data.test, data.prepare, key, batch_size=100)
-    per_image = [model(test_terms, batch["x"], key) for batch, key in test()]
+    bound, weighted = jax.random.split(key)
+    test = functools.partial(pipeline.batches, data.test, data.prepare, batch_size=100)
+    per_image = [model(test_terms, batch["x"], key) for batch, key in test(bound)]
     reconstruction, fitting, means = (np.concatenate(parts) for parts in zip(*per_image, strict=True))
-    count = min(asked.images or everything, everything)
-    estimate = log_evidence(asked.samples)
-    log_p = np.concatenate([model(estimate, batch["x"], key) for batch, key in test(count=count)])
-    nll = f"test/nll_k{asked.samples}" + (f"_of_{count}" if count < everything else "")
+    estimate = log_evidence(config.evaluation.samples)
+    log_p = np.concatenate([model(estimate, batch["x"], key) for batch, key in test(weighted, count=counted(config))])
     return {
         "test/elbo": float((reconstruction - fitting).mean()),
         "test/reconstruction": float(reconstruction.mean()),
         "test/prior_fitting": float(fitting.mean()),
         "test/active_units": float((means.var(axis=0) > 0.01).sum()),  # Burda et al. 2015, section 5.2
-        nll: float(-log_p.mean()),
+        nll_name(config): float(-log_p.mean()),
     }
 
 

@@ -20,6 +20,7 @@ LONG = (
     "test_several_devices_equal_one",
     "test_networks_compute_in_bfloat16_and_all_else_stays_float32",
     "test_no_experiment_uses_a_key_twice",
+    "test_no_evaluation_folds_a_number_into_a_key_twice",
 )
 ALWAYS = ("vae", "gan", "cyclegan")  # one player, two, and what remembers images: of these they are asked at once
 

@@ -79,6 +79,9 @@ def test_the_prior_is_scaled_and_any_sampler_can_be_added(monkeypatch):
     assert set(np.asarray(anything)) == set(2.0 * np.arange(10))  # the full mixture
     with pytest.raises(UserError, match="set as many"):
         aae.draw_prior(altered(prior="labels", latents=3), jnp.arange(10), jax.random.key(0))
+    for prior in ("mixture", "swiss_roll"):
+        with pytest.raises(UserError, match=r"latents is 3; .* draws 2"):
+            altered(prior=prior, latents=3)
     with pytest.raises(UserError, match="PRIORS"):
         altered(prior="banana")
 

@@ -225,7 +225,7 @@ def test_the_papers_domains_have_no_pairs_and_may_differ_in_length(monkeypatch):
 
 def test_a_game_without_aims_is_refused():
     with pytest.raises(UserError, match="at least one above 0"):
-        cyclegan.players(dataclasses.replace(DISCS, weights=cyclegan.Weights(0, 0, 0, 0)))
+        dataclasses.replace(DISCS, weights=cyclegan.Weights(0, 0, 0, 0))
 
 
 def test_rates_are_constant_for_half_of_the_steps_and_fall_to_zero():
@@ -270,12 +270,12 @@ def test_domains_are_cut_alike_and_drawn_apart():
     colours = np.asarray(batch["x"][:, 8, 8]), -np.asarray(batch["y"][:, 8, 8])[:, [2, 0, 1]]  # of the discs, if paired
     assert (np.abs(colours[0] - colours[1]).max(1) < 0.02).mean() < 0.1
     with pytest.raises(UserError, match="a side of at most 18"):
-        cyclegan.source(dataclasses.replace(DISCS, side=19))
+        dataclasses.replace(DISCS, side=19)
     with pytest.raises(UserError, match="LPIPS needs 31 pixels"):
-        cyclegan.source(dataclasses.replace(DISCS, perceived=1))
+        dataclasses.replace(DISCS, perceived=1)
     for change in ({"side": 14}, {"side": 8, "halvings": 2}):
         with pytest.raises(UserError, match=r"multiple of 4, (6|12) or above"):
-            cyclegan.source(dataclasses.replace(DISCS, **change))
+            dataclasses.replace(DISCS, **change)
 
 
 def test_emoji_are_drawn_whole_on_white_and_measured_where_they_stand():

@@ -149,7 +149,7 @@ def test_weights_fall_log_linearly_by_epochs():
     found = [float(weight(jnp.int32(step))) for step in (0, 9, 10, 19, 20, 29, 40)]
     np.testing.assert_allclose(found, [1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4], rtol=1e-5)
     with pytest.raises(UserError, match="epochs"):
-        puzzlegan.source(dataclasses.replace(TINY, epochs=50))
+        dataclasses.replace(TINY, epochs=50)
 
 
 @functools.cache

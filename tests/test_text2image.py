@@ -187,7 +187,7 @@ def test_the_rate_is_halved_in_equal_parts():
 
 def test_a_side_above_the_loaded_one_is_refused():
     with pytest.raises(UserError, match="side is 32 and load is 16"):
-        text2image.source(tiny(side=32))
+        tiny(side=32)
 
 
 @pytest.mark.long

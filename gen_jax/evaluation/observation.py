@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gen_jax.distributions import Gaussian
 from gen_jax.evaluation import annealing
@@ -38,9 +39,10 @@ def likelihood(
     sigmas: Sequence[float] = SIGMAS,
 ) -> Likelihood:
     """Means over images [b, d] under a trained decoder; the same lower bound chooses sigma and measures."""
-    choose, measure, simulate, path, back = jax.random.split(key, 5)
+    measure, simulate, path, back, *choose = jax.random.split(key, 4 + len(sigmas))
     low = lower(latents, chains, steps)
-    sigma = max(sigmas, key=lambda sigma: float(decoder(low, validation, sigma, choose).mean()))
+    found = [float(decoder(low, validation, sigma, own).mean()) for sigma, own in zip(sigmas, choose, strict=True)]
+    sigma = sigmas[int(np.argmax(found))]
     log_p = decoder(low, test, sigma, measure)
     z, x = decoder(simulated(len(test), latents), sigma, simulate)
     gap = decoder(upper(chains, steps), x, z, sigma, back) - decoder(low, x, sigma, path)

@@ -41,9 +41,9 @@ def units(largest: int, whose: Mapping[str, str]) -> dict[str, str]:
             name: f"{unit}; {inception.CONVENTION}" if given.name in name else unit for name, unit in found.items()
         }
     return {
-        **{f"{name}{end}": f"{unit}; {what}" for end, what in whose.items() for name, unit in found.items()},
-        "judged": "images of either kind",
-        "perceived": "of them seen through pretrained networks",
+        **{f"test/{name}{end}": f"{unit}; {what}" for end, what in whose.items() for name, unit in found.items()},
+        "test/judged": "images of either kind",
+        "test/perceived": "of them seen through pretrained networks",
     }
 
 
@@ -56,16 +56,17 @@ def judged(true: np.ndarray, others: Mapping[str, np.ndarray], *, perceived: int
     few = min(perceived, count) if channels == 3 else 0
     networks = judges() if few else {}
     known = {judge: see(_scaled(true[:few]))[0] for judge, see in networks.items()}
-    metrics = {"judged": float(count), "perceived": float(few)}
-    for end, some in others.items():
-        found = sliced.distances(true, some, jax.random.key(0), images=count)
+    metrics = {"test/judged": float(count), "test/perceived": float(few)}
+    keys = jax.random.split(jax.random.key(0), len(others))
+    for (end, some), key in zip(others.items(), keys, strict=True):
+        found = sliced.distances(true, some, key, images=count)
         if side >= similarity.LEAST:
             found["ms_ssim"] = similarity.diversity(some, span=255, pairs=PAIRS)
         for judge, features in known.items():
             seen, logits = networks[judge](_scaled(some[:few]))
             found |= frechet.distances(seen, features, judge)
             found[f"class_score_{judge}"] = scores.class_score(logits).mean
-        metrics |= {f"{name}{end}": value for name, value in found.items()}
+        metrics |= {f"test/{name}{end}": value for name, value in found.items()}
     return metrics
 
 

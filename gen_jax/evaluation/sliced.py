@@ -28,11 +28,11 @@ def distances(
     only one level's patches, 4 * images * patches * 49 * c bytes for each set, are held at a time.
     """
     _check(real, fake, images=images, patches=patches, directions=directions)
-    found, key_directions = {}, jax.random.fold_in(key, 2)
+    found, (*key_sets, key_directions) = {}, [jax.random.fold_in(key, i) for i in range(3)]
     for level, side in enumerate(sides(real.shape[1])):
         a, b = (
-            normalised(descriptors(some[:images], jax.random.fold_in(key, i), level=level, patches=patches))
-            for i, some in enumerate((real, fake))
+            normalised(descriptors(some[:images], own, level=level, patches=patches))
+            for some, own in zip((real, fake), key_sets, strict=True)
         )
         axes = jax.random.normal(jax.random.fold_in(key_directions, level), (directions, a.shape[1]))
         found[f"swd_{side}"] = 1000 * wasserstein(a, b, axes)

@@ -1,5 +1,6 @@
 """No random key is used twice in any experiment, none is of the old kind, and how they are drawn is pinned."""
 
+import collections
 import dataclasses
 import importlib
 import os
@@ -10,11 +11,15 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.experimental.key_reuse._core import KeyReuseError, check_key_reuse
 
+from experiments import gan_vs_vae
+from gen_jax import game as games
 from gen_jax import train
 from gen_jax.data import pipeline
+from gen_jax.evaluation import classify
 from tests.golden import experiments
 
 ROOT = Path(__file__).parents[2]
@@ -44,14 +49,64 @@ def test_no_experiment_uses_a_key_twice(name):
         check_key_reuse(stage.step, jax.eval_shape(stage.init, key, batch) if stages else state, batch)
 
 
+SHORTEST = gan_vs_vae.Evaluation(draws=100, images=4, chains=2, steps=8)
+OTHERS = (  # whose evaluation goes other ways than those of `tiny`
+    ("gan_vs_vae", {"data": "digits", "evaluation": SHORTEST}),
+    ("dcgan", {"network": "features", "labelled": 12}),
+    ("aae_labels", {"separation": 6.0}),
+)
+CASES = [
+    pytest.param(name, changes, id="-".join((name, *changes)))
+    for name, changes in (*((name, {}) for name in experiments()), *OTHERS)
+]
+
+
+FIXED = (0, 0)  # the words of jax.random.key(0)
+
+
+def configured(name, changes):
+    """The experiment, and its `tiny` with these changes."""
+    module = importlib.import_module(f"experiments.{name}")
+    return module, dataclasses.replace(module.PRESETS["tiny"][1], **changes)
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("key_reuse")
-@pytest.mark.parametrize("name", experiments())
-def test_no_run_uses_a_key_twice(name, tmp_path):
+@pytest.mark.parametrize(("name", "changes"), CASES)
+def test_no_run_uses_a_key_twice(name, changes, tmp_path):
     """With all that it evaluates and draws, as it goes."""
-    module = importlib.import_module(f"experiments.{name}")
-    config = module.PRESETS["tiny"][1]
+    module, config = configured(name, changes)
     train.run(module, "tiny", dataclasses.replace(config, run=dataclasses.replace(config.run, dir=tmp_path, devices=1)))
+
+
+@pytest.mark.parametrize(("name", "changes"), CASES)
+def test_no_evaluation_folds_a_number_into_a_key_twice(name, changes, monkeypatch):
+    """Which gives the same key again, and JAX's own check cannot tell.
+
+    Of the evaluation's own key: our classifiers learn from a fixed one, and of a set always the same views are taken.
+    """
+    module, config = configured(name, changes)
+    data, one, key = pipeline.load(module.source(config)), module.game(config), jax.random.key(0)
+    batch = data.prepare({n: jnp.asarray(array[: config.batch_size]) for n, array in data.train.items()}, key)
+    state = jax.jit(one.init)(key, {**batch, **data.birth(data.train)})
+    model, folded, fold_in = games.trained(module.model(config), state), collections.Counter(), jax.random.fold_in
+
+    def recorded(key, number):
+        if not any(isinstance(part, jax.core.Tracer) for part in (key, number)):
+            words = tuple(np.asarray(jax.random.key_data(key)).tolist())
+            folded[words, int(number)] += words != FIXED
+        return fold_in(key, number)
+
+    def learnt(*args, **kwargs):
+        with pytest.MonkeyPatch.context() as unrecorded:
+            unrecorded.setattr(jax.random, "fold_in", fold_in)
+            return learn(*args, **kwargs)
+
+    learn = classify._train
+    monkeypatch.setattr(classify, "_train", learnt)
+    monkeypatch.setattr(jax.random, "fold_in", recorded)
+    module.evaluate(config, model, data, jax.random.key(1))
+    assert not {pair: times for pair, times in folded.items() if times > 1}
 
 
 def test_keys_are_typed():
