@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import jax
 
-from gen_jax import files, sharding
+from gen_jax import failures, files, sharding
 from gen_jax.errors import CheckpointError
 from gen_jax.files import sha256
 
@@ -77,10 +77,9 @@ class Checkpoints:
 
     def _failed(self, path: Path, error: Exception) -> CheckpointError:
         newest = next((p.name for p in self.steps() if p != path and (p / SEAL).exists()), "none")
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         return CheckpointError(
-            f"The checkpoint {path} could not be written ({reason}); the newest complete one is {newest}: "
-            "make room or choose another --run.dir, then give the same command again."
+            f"The checkpoint {path} could not be written ({failures.reason(error)}); the newest complete one is "
+            f"{newest}: make room or choose another --run.dir, then give the same command again."
         )
 
     def wait(self) -> None:

@@ -137,9 +137,7 @@ def _check_path(name: str, path: Path | None) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise UserError(
-            f"{name} is {text!a}, which cannot be written as UTF-8 in this locale; give another."
-        ) from error
+        raise UserError(f"{name} is {text!a}, which is no UTF-8 in this locale; give another.") from error
 
 
 # What may differ when a run is resumed; of the devices, the journal says what it means.
@@ -149,7 +147,11 @@ NOT_LEARNT = tuple(
 
 
 class Experiment(Protocol):
-    """What an experiment file provides; one that plays in stages has `stages(config) -> tuple[game.Stage, ...]` too."""
+    """What an experiment file provides.
+
+    One that plays in stages has `stages(config) -> tuple[game.Stage, ...]` too, and one whose metrics are named by its
+    config `units(config) -> Mapping[str, str]`.
+    """
 
     __name__: str
     __doc__: str | None
@@ -164,6 +166,12 @@ class Experiment(Protocol):
     def source(self, config: Any) -> Any: ...
     def sample(self, config: Any, model: Any, data: Any, key: Any) -> Any: ...
     def evaluate(self, config: Any, model: Any, data: Any, key: Any) -> Any: ...
+
+
+def units(experiment: Experiment, config: Any) -> dict[str, str]:
+    """The unit of each metric, as an experiment of this config names them."""
+    own = getattr(experiment, "units", None)
+    return dict(own(config) if own else experiment.UNITS)
 
 
 SECTIONS = ("Replicated", "Not replicated", "Cost")  # of a header

@@ -109,7 +109,8 @@ def describe(path: Path, experiment: Experiment, preset: str, config: Any, data:
     paper = Paper.of(experiment.__doc__)._asdict()
     claims = {name: dataclasses.asdict(claim) for name, claim in experiment.CLAIMS.items()}
     files.replace(
-        path / "paper.json", json.dumps({**paper, "claims": claims, "units": dict(experiment.UNITS)}, indent=1)
+        path / "paper.json",
+        json.dumps({**paper, "claims": claims, "units": configs.units(experiment, config)}, indent=1),
     )
     files.replace(path / "command.txt", command(experiment, preset, sys.argv[1:]) + "\n")
     return new

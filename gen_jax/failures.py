@@ -1,13 +1,19 @@
 """Errors of the machine, not of the code, as one sentence and an exit code: files, memory, devices, kept programs."""
 
 import errno
+import logging
+import os
+import sys
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 from gen_jax import cache
 from gen_jax.errors import CheckpointError, ResourceError, UserError
 
 ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 HANDLES = {errno.EMFILE, errno.ENFILE}
+REASONS = [os.strerror(number) for number in (*sorted(ROOM), errno.EROFS, errno.EACCES, errno.EIO)]
 MEMORY = ("resource_exhausted", "out of memory", "bad_alloc", "cannot allocate memory")
 
 
@@ -35,8 +41,9 @@ def known(error: BaseException) -> UserError | None:
 def _of_system(error: OSError) -> UserError:
     where = error.filename if error.filename is not None else "A file"
     if error.errno in ROOM:
+        what = f"for {where} " if error.filename is not None else ""
         return CheckpointError(
-            f"No room is left for {where} ({error.strerror}): make room, then give the same command again."
+            f"No room is left {what}({error.strerror}): make room, then give the same command again."
         )
     if error.errno in HANDLES:
         return ResourceError(f"{where} cannot be opened ({error.strerror}): allow more, with ulimit -n.")
@@ -49,5 +56,30 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def reason(error: BaseException) -> str:
+    """What the system says in an error's long text; else its first line."""
+    text = str(error)
+    return next((known for known in REASONS if known in text), _first_line(error))
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def quieten() -> None:
+    """Threads and libraries that fail for such a reason print no traceback: what waits for them says it in a sentence.
+
+    TensorBoard's writer and Orbax's event loop are such.
+    """
+
+    def of_thread(arguments: Any) -> None:
+        if arguments.exc_value is None or known(arguments.exc_value) is None:
+            threading.__excepthook__(arguments)
+
+    def unraisable(arguments: Any) -> None:
+        closed = "Event loop is closed" in str(arguments.exc_value)
+        if not closed and (arguments.exc_value is None or known(arguments.exc_value) is None):
+            sys.__unraisablehook__(arguments)
+
+    threading.excepthook, sys.unraisablehook = of_thread, unraisable
+    logging.getLogger("absl").setLevel(logging.CRITICAL)

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gen_jax import config as configs
 from gen_jax import directory, files, game, images, programs, provenance, sharding
 from gen_jax.checkpoint import Checkpoints
 from gen_jax.config import Experiment
@@ -239,10 +240,11 @@ class Loop:
             if len(frames) > 1:
                 images.animation(self.path / "samples" / f"progress{kind.removeprefix('samples')}.webp", frames)
         page = report.write(self.path)
+        units = configs.units(self.experiment, self.config)
         for name, value in read_lines(self.path / "metrics.jsonl")[-1].items():
-            if name in self.experiment.UNITS:
+            if name in units:
                 shown = "not finite" if value is None else f"{value:.4f}"
-                self.journal.say(f"{name}  {shown} {self.experiment.UNITS[name]}")
+                self.journal.say(f"{name}  {shown} {units[name]}")
         for picture in pictures[-1:]:
             self.journal.say(f"samples  {picture}")
         self.journal.say(f"numbers  {self.path / 'metrics.jsonl'}\npage     {page}")

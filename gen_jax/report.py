@@ -275,7 +275,7 @@ def _uri(data: bytes, form: str) -> str:
 
 
 def charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """A chart for each number of the test set or of a claim, and for each group of the others, where there are two steps or more."""
+    """A chart for each number of the test set or of a claim and for each group of others, of two steps or more."""
     groups: dict[str, list[str]] = {}
     for name in names(runs):
         if any(len(run.metrics.get(name, ())) > 1 for run in runs):

@@ -153,6 +153,7 @@ def _means(loops: list[Loop], step: int, metrics: Any) -> list[Means | None]:
 def main(name: str) -> int:
     """The command line of an experiment file: its exit code."""
     console.prepare()
+    failures.quieten()
     end_at_once()
     try:
         compiler.prepare()

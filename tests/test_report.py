@@ -181,6 +181,18 @@ def test_what_makes_runs_unequal_is_said(tmp_path):
         assert note in words
 
 
+def test_a_claim_has_its_chart_whatever_it_is_called(tmp_path):
+    """Before 0.2 Progressive GAN's numbers had no "test/", and were one chart without their claims."""
+    lines = [{"step": s, "swd": 20.0 / s, "ms_ssim": 0.1, "test/swd": 9.0, "gan/loss": 1, "gan/gap": 2} for s in (1, 2)]
+    claims = {"swd": {"value": 2.96, "spread": None, "where": "", "status": "read"}}
+    run = make(
+        tmp_path / "run", metrics="".join(json.dumps(line) + "\n" for line in lines), paper={**PAPER, "claims": claims}
+    )
+    charts = {chart["name"]: chart for chart in report.charts([runs.read(run)])}
+    assert [*charts] == ["test/swd", "gan", "ms_ssim", "swd"] and len(charts["gan"]["legend"]) == 2
+    assert charts["swd"]["claim"].value == 2.96 and charts["test/swd"]["claim"] is None
+
+
 def test_a_torn_last_line_is_left_out_and_said(tmp_path):
     torn = make(tmp_path / "run", metrics='{"step": 1, "a/b": 2.5}\n{"step": 2, "a/b": 7')
     words = Page(report.write(torn)).words
