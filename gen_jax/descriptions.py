@@ -25,7 +25,7 @@ from gen_jax import cache, game, losses
 from gen_jax.chunks import by_chunks
 from gen_jax.config import Checked, Count, Positive
 from gen_jax.convolutions import Conv
-from gen_jax.errors import UserError
+from gen_jax.errors import NonFiniteError, UserError
 from gen_jax.game import Player
 from gen_jax.layers import uniform
 from gen_jax.types import Array, Batch, Key, Metrics
@@ -165,6 +165,11 @@ def described(
     kept = cache.load(path, made_of)
     if kept is None:
         params, accuracy = _train(model, images, read, np.asarray(classes), embedding, seed)
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+            raise NonFiniteError(
+                f"The embedding of {name} is not finite after its training: lower --embedding.learning-rate, which is "
+                f"{embedding.learning_rate:g}."
+            )
         log.info("%s: text finds its image among %d in %.1f %%.", name, embedding.batch_size, 100 * accuracy)
         content = safetensors.save(traverse_util.flatten_dict(params, sep="/"))
         cache.store(path, made_of, content)

@@ -91,6 +91,14 @@ class Lock:
         self.close()
 
 
+def elsewhere(path: Path, seed: int) -> Path | None:
+    """Where a run of this seed lies that was begun with another --run.seeds, which adds the seed to the name."""
+    name, ending = path.resolve().name, f"-s{seed}"
+    other = name.removesuffix(ending) if name.endswith(ending) else name + ending
+    found = path.resolve().parent / (other or name)
+    return found if other and (found / "config.json").exists() else None
+
+
 def describe(path: Path, experiment: Experiment, preset: str, config: Any, data: dict[str, str]) -> dict[str, Any]:
     """Write what is run, on data of which hashes, or see that what was written before is the same; gives it."""
     new = {

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from gen_jax import cache
+from gen_jax import cache, console
 from gen_jax.errors import CheckpointError, ResourceError, UserError
 
 ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -36,6 +36,15 @@ def known(error: BaseException) -> UserError | None:
         if isinstance(one, RuntimeError) and "deserialize" in text:
             return CheckpointError(f"A kept program cannot be used ({_first_line(one)}): delete {cache.folder('xla')}.")
     return None
+
+
+def exit_code(program: str, error: Exception) -> int:
+    """Say what `known` says, on standard error, and give its exit code; a fault of the code is raised again."""
+    told = known(error)
+    if told is None:
+        raise error
+    console.show(f"{program}: {told}", error=True)
+    return told.exit_code
 
 
 def _of_system(error: OSError) -> UserError:

@@ -41,6 +41,7 @@ class Loop:
         config: Any,
         stack: contextlib.ExitStack,
         interrupts: Interrupts,
+        data: pipeline.Data,
         *,
         beside: Sequence["Loop"] = (),
         seeds: int = 1,
@@ -55,10 +56,9 @@ class Loop:
         self.stages: tuple[Stage, ...] = own(config) if own else (alone,)
         for stage in self.stages:
             sharding.check_batch(self.mesh, stage.batch_size)
+            pipeline.check_batch(data.train, stage.batch_size)
+        self.data = data
         self.lock = stack.enter_context(directory.Lock(self.path))
-        self.data = _data(experiment.source(config), self.run.data, beside)
-        for stage in self.stages:
-            pipeline.check_batch(self.data.train, stage.batch_size)
         self.description = directory.describe(self.path, experiment, preset, config, dict(self.data.hashes))
         self.environment = provenance.environment(self.mesh.size, seeds)
         files.replace(self.path / "env.json", json.dumps(self.environment, indent=1))
@@ -95,6 +95,8 @@ class Loop:
         if restored is None:
             if written := self.journal.lines().count(b"\n"):
                 self.journal.say(f"No checkpoint is there: the run starts afresh, and its {written} lines with it.")
+            if other := directory.elsewhere(self.path, self.run.seed):
+                self.journal.say(f"The run in {other} is another one: --run.seeds adds the seed to a directory's name.")
             self.journal.resume(0, b"")
             count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
             self.journal.say(
@@ -171,11 +173,16 @@ class Loop:
             shown = ", ".join(f"{n} {v[at]}" for n, v in values.items() if n.endswith("/loss"))
             of = f" of {self.path}" if "seeds" in self.environment else ""
             where = f"step {step - len(finite) + at + 1}{of}"
-            raise NonFiniteError(f"{what} is not finite in {where} ({shown}); the last checkpoint is kept.")
+            raise NonFiniteError(f"{what} is not finite in {where} ({shown}); {self._kept()}.")
         for name, value in values.items():
             played = value[~np.isnan(value)]
             total, count = self.totals.get(name, (0.0, 0))
             self.totals[name] = (total + float(played.sum(dtype=np.float64)), count + len(played))
+
+    def _kept(self) -> str:
+        self.checkpoints.wait()
+        newest = next(iter(self.checkpoints.steps()), None)
+        return f"the last checkpoint is kept, {newest.name}" if newest else "there is no checkpoint yet"
 
     def means(self, step: int) -> Means | None:
         """Of each metric over the steps of the line that ends at `step`; None where none ends."""
@@ -194,7 +201,7 @@ class Loop:
         """Start to; what is then said survives a kill at any point."""
         flags = jax.device_get(_finite(game.weights(state.params)))
         if bad := [name for name, finite in flags.items() if not finite]:
-            raise NonFiniteError(f"{bad[0]} is not finite after step {step}; the checkpoint before it is kept.")
+            raise NonFiniteError(f"{bad[0]} is not finite after step {step}; {self._kept()}.")
         record = {name: value if np.isfinite(value) else None for name, value in (means or {}).items()}
         self.lock.check()
         self.checkpoints.save(step, state, record, self.journal.lines(), totals=self.totals)
@@ -258,16 +265,16 @@ class Loop:
             return None
 
 
-def _data(source: pipeline.Source, directory: Path | None, beside: Sequence[Loop]) -> pipeline.Data:
+def load(experiment: Experiment, config: Any, beside: Sequence[pipeline.Data] = ()) -> pipeline.Data:
     """Seeds in one program learn from one set; what each first state knows of it is its own."""
+    source = experiment.source(config)
     if not beside:
-        return pipeline.load(source, directory)
-    first = beside[0].data
+        return pipeline.load(source, config.run.data)
     if source.arrays:  # computed for the seed, perhaps
-        own = pipeline.load(source, directory).train
-        if not all(np.array_equal(array, own[name]) for name, array in first.train.items()):
+        own = pipeline.load(source, config.run.data).train
+        if not all(np.array_equal(array, own[name]) for name, array in beside[0].train.items()):
             raise UserError("seeds is above 1, but each seed has data of its own: run one after another.")
-    return first._replace(birth=source.birth)
+    return beside[0]._replace(birth=source.birth)
 
 
 def _init(game: Game, stage: Stage, prepare: Callable[..., Any], mesh: Any) -> Callable[..., State]:

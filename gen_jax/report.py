@@ -26,7 +26,7 @@ import tyro
 from markupsafe import Markup
 from PIL import Image, UnidentifiedImageError
 
-from gen_jax import files
+from gen_jax import failures, files
 from gen_jax.config import NOT_LEARNT, flatten
 from gen_jax.curves import HUES, average, draw, is_logarithmic
 from gen_jax.errors import DataError, UserError
@@ -315,9 +315,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.out is None and len(options.runs) != 1:
             raise UserError(f"{len(options.runs)} runs were given: give one, or several with --out page.html.")
         print(compare(options.runs, options.out) if options.out else write(options.runs[0]))
-    except UserError as error:
-        print(f"gen_jax.report: {error}", file=sys.stderr)
-        return error.exit_code
+    except Exception as error:
+        return failures.exit_code("gen_jax.report", error)
     return 0
 
 

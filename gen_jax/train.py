@@ -31,7 +31,7 @@ from gen_jax.data import pipeline
 from gen_jax.errors import CheckpointError, ResourceError, UserError
 from gen_jax.game import State
 from gen_jax.interrupts import Interrupts, end_at_once
-from gen_jax.loop import Loop, Means
+from gen_jax.loop import Loop, Means, load
 
 FILES = 8  # open for each run
 
@@ -43,12 +43,15 @@ def run(experiment: Experiment, preset: str, config: Any, *, until: int | None =
     """
     sharding.check()
     loops: list[Loop] = []
+    data: list[pipeline.Data] = []
     with contextlib.ExitStack() as stack:
         interrupts, every = stack.enter_context(Interrupts()), seeds.configs(config)
         _allow_files(len(every))
         try:
-            for one in every:
-                loops.append(Loop(experiment, preset, one, stack, interrupts, beside=loops, seeds=len(every)))
+            for one in every:  # before any has a directory
+                data.append(load(experiment, one, data))
+            for one, own in zip(every, data, strict=True):
+                loops.append(Loop(experiment, preset, one, stack, interrupts, own, beside=loops, seeds=len(every)))
             return _play(loops, stack, until)
         except BaseException as error:
             for loop in loops:
@@ -164,9 +167,5 @@ def main(name: str) -> int:
         logging.getLogger("gen_jax").setLevel(logging.INFO)
         run(experiment, preset, config)
     except Exception as error:
-        known = failures.known(error)
-        if known is None:
-            raise
-        console.show(f"{name}: {known}", error=True)
-        return known.exit_code
+        return failures.exit_code(name, error)
     return 0

@@ -1,6 +1,7 @@
 """`python -m gen_jax.data` lists the sets; `... mnist [--again]` prepares one; `... verify [mnist]` hashes its arrays.
 
-Exit codes: 0 done, 2 bad arguments, 65 a set that cannot be had or is damaged, 73 a directory that cannot be written.
+Exit codes: 0 done, 2 bad arguments, 65 a set that cannot be had or is damaged, 71 out of memory or of open files, 73 a
+directory that cannot be written, 74 a file that cannot be read or written.
 """
 
 import argparse
@@ -9,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gen_jax import failures
 from gen_jax.data import arrays, prepare, sources
-from gen_jax.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,15 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gen_jax.data", description=__doc__)
     parser.add_argument("words", nargs="*", metavar="[verify] NAME", help="sets to prepare, or to verify")
     parser.add_argument("--again", action="store_true", help="prepare even what is prepared")
-    parser.add_argument("--directory", type=Path, help=f"where the data is ({sources.default_directory()})")
+    parser.add_argument("--directory", type=Path, help="of the data; else $GEN_JAX_DATA, else the user's cache")
     given = parser.parse_args(arguments)
     log = logging.getLogger("gen_jax.data")
     handler = logging.StreamHandler()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False  # TFDS' logger gives the root a handler of its own
-    base = given.directory or sources.default_directory()
     try:
+        base = given.directory or sources.default_directory()
         if not given.words:
             _list(base)
         elif given.words[0] == "verify":
@@ -35,9 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             for name in given.words:
                 print(f"{name}: {sources.make(name, base, again=given.again)}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    except Exception as error:
+        return failures.exit_code("gen_jax.data", error)
     finally:
         log.removeHandler(handler)
         log.propagate = True

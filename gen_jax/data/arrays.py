@@ -54,6 +54,8 @@ def write(
                 if array.shape[1:] != shape or array.dtype != dtype or len(array) != len(block[next(iter(fields))]):
                     given = f"{array.dtype} {list(array.shape)}"
                     raise DataError(f"field {name!r} came as {given}, expected {dtype} examples of {list(shape)}.")
+                if not _finite(array):
+                    raise DataError(f"field {name!r} of split {home.name!r} has values that are NaN or infinite.")
                 for digest in (files[name], values[name]):
                     digest.update(array.data)
                 streams[name].write(array.data)
@@ -133,8 +135,14 @@ def view(home: Path, name: str, split: str, content: Mapping[str, Any], *, whole
         if list(array.shape) != entry["shape"] or str(array.dtype) != entry["dtype"]:
             given, expected = f"{array.dtype} {list(array.shape)}", f"{entry['dtype']} {entry['shape']}"
             raise damaged(path, f"holds {given}, expected {expected}", name)
+        if (whole or size <= LARGE) and not _finite(array):
+            raise damaged(path, "has values that are NaN or infinite", name)
         fields[field] = array
     return fields
+
+
+def _finite(array: np.ndarray) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def parse(split: str) -> tuple[str, slice]:

@@ -349,7 +349,24 @@ def load(name: str, split: str = "train", directory: Path | None = None) -> Bloc
         raise DataError(f"{name} has no split {known!r}: choose from {', '.join(source.sizes)}.")
     home = make(name, directory)
     content = arrays.manifest(home, name=name, version=source.version if source else None)
-    return arrays.cut(arrays.view(home, name, known, content), part, split)
+    fields = arrays.view(home, name, known, content)
+    if source:
+        _check(source, home / known, fields)
+    return arrays.cut(fields, part, split)
+
+
+def _check(source: Source, folder: Path, fields: Block) -> None:
+    """Refuse what a set of this name cannot hold, whatever its manifest says: another shape, a label that is none."""
+    for name, known in source.fields.items():
+        path, array = folder / f"{name}.npy", fields.get(name)
+        if array is None or (array.shape[1:], str(array.dtype)) != (known.shape, known.dtype):
+            given = "nothing" if array is None else f"{array.dtype} examples of {list(array.shape[1:])}"
+            wanted = f"{known.dtype} examples of {list(known.shape)}"
+            raise arrays.damaged(path, f"holds {given}, expected {wanted}", source.name)
+        least, most = known.range
+        if len(known.shape) < 2 and not (least <= array.min() and array.max() <= most):
+            given, wanted = f"{array.min():g} to {array.max():g}", f"{least:g} to {most:g}"
+            raise arrays.damaged(path, f"holds values from {given}, expected {wanted}", source.name)
 
 
 def hashes(name: str, splits: Iterable[str], directory: Path | None = None) -> dict[str, str]:

@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from gen_jax.errors import UserError
+from gen_jax import failures
 from gen_jax.pretrained import lpips, minilm, progan, resnet
 from gen_jax.pretrained.weights import load
 
@@ -28,9 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in given.names:
             load(ALL[name])
             print(f"{name}: {ALL[name].path}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    except Exception as error:
+        return failures.exit_code("gen_jax.pretrained", error)
     for name, weights in {} if given.names else ALL.items():
         print(f"{name}: {weights.description}\n  licence  {weights.licence}\n  cite     {weights.citation}")
         print(f"  {f'kept in {weights.path}' if weights.path.exists() else 'not fetched'}")

@@ -222,7 +222,7 @@ def test_the_command(toy, capfd, tmp_path):
     for words, code in (["minst"], 65), (["verify", "digits"], 65), (["verify", "tfds:x"], 65):
         assert command.main([*words, "--directory", str(tmp_path)]) == code
         said = capfd.readouterr().err
-        assert said.startswith("error: ") and said.count("\n") == 1
+        assert said.startswith("gen_jax.data: ") and said.count("\n") == 1
     with pytest.raises(SystemExit, match="2"):
         command.main(["--no-such-flag"])
 

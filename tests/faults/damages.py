@@ -115,7 +115,7 @@ def damage(name: str, directory: Path, seed: int) -> Damaged:
     draw, done = random.Random(seed), Damaged(0, 0, 0)
     module, config = configured(name, directory)
     with contextlib.ExitStack() as stack:
-        loop = train.Loop(module, "tiny", config, stack, stack.enter_context(Interrupts()))
+        loop = train.Loop(module, "tiny", config, stack, stack.enter_context(Interrupts()), train.load(module, config))
         newest, older = loop.checkpoints.steps()
         away = newest.with_name("away")
         newest.replace(away)

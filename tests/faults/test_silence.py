@@ -213,7 +213,8 @@ def test_seeds_side_by_side_know_of_the_data_what_each_knows_alone(tmp_path):
         with contextlib.ExitStack() as stack:
             interrupts, loops = stack.enter_context(train.Interrupts()), []
             for one in train.seeds.configs(asked):
-                loops.append(train.Loop(aae_labels, "tiny", one, stack, interrupts, beside=loops))
+                data = train.load(aae_labels, one, [loop.data for loop in loops])
+                loops.append(train.Loop(aae_labels, "tiny", one, stack, interrupts, data, beside=loops))
             return [leaves(loop.first()) for loop in loops]
 
     both = chosen(tmp_path / "both", seeds=2)

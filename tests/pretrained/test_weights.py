@@ -96,4 +96,4 @@ def test_the_command_lists_and_fetches(toy, monkeypatch, capsys):
         command.main(["tow"])
     assert "no network 'tow'" in capsys.readouterr().err
     monkeypatch.setattr(command, "ALL", {"toy": dataclasses.replace(toy, sha256="0" * 64)})
-    assert command.main(["toy"]) == 65 and "error: toy" in capsys.readouterr().err
+    assert command.main(["toy"]) == 65 and "gen_jax.pretrained: toy" in capsys.readouterr().err

@@ -1,0 +1,115 @@
+"""python -m tests.faults.growth: memory, open files, threads and run directory of a run of 200 000 steps.
+
+The run is a process of its own, looked at from outside through /proc, at each tenth of its steps from the second on.
+Exit code 1 where something grows that should not: more than the lines that were written, or a port that is open.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+SLACK = 32  # [MB] of memory that allocators may keep
+MOMENTS = 10
+
+
+class Look(NamedTuple):
+    """At a process that learns, and at its directory."""
+
+    step: int
+    seconds: float
+    memory: float  # [MB], resident
+    files: int
+    threads: int
+    ports: int  # that it listens on
+    directory: float  # [MB]
+    entries: int  # in it, and below
+
+
+def listening(pid: int) -> int:
+    """How many sockets of a process wait for others to call."""
+    own = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+    tables = [Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()[1:] for kind in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table]
+    return sum(row[3] == "0A" and f"socket:[{row[9]}]" in own for row in rows)
+
+
+def look(pid: int, place: Path, step: int, seconds: float) -> Look:
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    below = [entry for entry in place.rglob("*") if entry.exists()]
+    size = sum(entry.stat().st_size for entry in below if entry.is_file())
+    return Look(
+        step,
+        seconds,
+        int(status["VmRSS"].split()[0]) / 1024,
+        len([*Path(f"/proc/{pid}/fd").iterdir()]),
+        int(status["Threads"]),
+        listening(pid),
+        size / 1e6,
+        len(below),
+    )
+
+
+def newest(metrics: Path) -> int:
+    """The step of the last whole line."""
+    lines = metrics.read_bytes()[-10000:].splitlines(keepends=True) if metrics.exists() else []
+    whole = [line for line in lines[1:] if line.endswith(b"\n")]
+    return json.loads(whole[-1])["step"] if whole else 0
+
+
+def watch(name: str, steps: int, place: Path, options: list[str]) -> list[Look]:
+    """Looks at a run of so many steps."""
+    command = [sys.executable, "-m", f"experiments.{name}", "tiny", "--steps", str(steps), "--run.dir", str(place)]
+    begun, found = time.monotonic(), []
+    with open(place.with_suffix(".out"), "wb") as out:
+        run = subprocess.Popen([*command, *options], stdout=out, stderr=subprocess.STDOUT)
+        while run.poll() is None:
+            step = newest(place / "metrics.jsonl")
+            if step >= steps * (len(found) + 1) // MOMENTS and step < steps:
+                found.append(look(run.pid, place, step, time.monotonic() - begun))
+            time.sleep(0.02)
+    if run.returncode:
+        raise RuntimeError(place.with_suffix(".out").read_text()[-2000:])
+    return found
+
+
+def grown(looks: list[Look], lines: float) -> list[str]:
+    """What is more at the end than at the second look, in words; `lines` are the MB that were written between them."""
+    first, last = looks[1], looks[-1]
+    found = []
+    if last.memory > first.memory + SLACK + lines:
+        found.append(f"memory: {first.memory:.0f} MB, then {last.memory:.0f} MB")
+    for name in ("files", "threads"):
+        if getattr(last, name) > getattr(first, name) + 2:  # a save may be on its way
+            found.append(f"{name}: {getattr(first, name)}, then {getattr(last, name)}")
+    if any(one.ports for one in looks):
+        found.append(f"ports: {max(one.ports for one in looks)} are open")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.growth", description=__doc__)
+    parser.add_argument("--experiment", default="vae")
+    parser.add_argument("--steps", type=int, default=200_000)
+    given, options = parser.parse_known_args()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "run"
+        looks = watch(given.experiment, given.steps, place, options)
+        for one in looks:
+            print(
+                f"step {one.step}, {one.seconds:.0f} s: {one.memory:.0f} MB of memory, {one.files} open files, "
+                f"{one.threads} threads, {one.ports} ports; {one.entries} entries of {one.directory:.1f} MB",
+                flush=True,
+            )
+        written = (place / "metrics.jsonl").stat().st_size / 1e6
+    bad = grown(looks, written)
+    print("\n".join(bad) or f"Nothing grows but metrics.jsonl, to {written:.1f} MB, and what is made of it.")
+    sys.exit(bool(bad))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""What a machine does to a run from outside: signals, terminals, full disks, limits, devices. Each run is a process.
+
+Each ends with its exit code and one sentence, nobody sees a traceback, and the same command then comes to the same end.
+"""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PYTHON = shlex.quote(sys.executable)
+NOBODY = "setpriv --reuid 65533 --clear-groups"
+RUN = f"{PYTHON} -m experiments.vae tiny --run.dir"
+LONG = "--steps 1000000 --run.log-every 20 --run.checkpoint-every 100 --run.sample-every 0"
+
+
+def shell(script, where, timeout=300):
+    """What a script printed, and its exit code; $RUN is a run's command, $HERE a directory."""
+    environment = {**os.environ, "RUN": RUN, "HERE": str(where), "PYTHONPATH": str(ROOT)}
+    command = ("bash", "-c", script.replace("$RUN", RUN))
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout, cwd=where,
+                          env=environment, check=False)  # fmt: skip
+
+
+def lines(where):
+    return [json.loads(line) for line in (where / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The lines of a run that nothing happened to."""
+    where = tmp_path_factory.mktemp("whole")
+    done = shell("$RUN run", where)
+    assert done.returncode == 0, done.stderr
+    return lines(where / "run")
+
+
+SCRIPTS = {
+    "no HOME and no user": (f"env -u HOME -u XDG_CACHE_HOME {NOBODY} $RUN run", 2, "No home directory is known"),
+    "a remote directory": ("$RUN gs://bucket/run", 2, "gs:/bucket/run, a remote address"),
+    "no directory": ("$RUN ''", 2, "--run.dir is empty"),
+    "a directory without a name": ("$RUN . --run.seeds 2", 2, "to whose name no seed can be added"),
+    "the root": ("$RUN / --run.seeds 2", 2, "to whose name no seed can be added"),
+    "a name that is no UTF-8": ("$RUN $'\\xffrun'", 2, "which is no UTF-8 in this locale"),
+    "endless steps": ("$RUN run --steps 1000000000000", 2, "a whole number from 1 to 2^31 - 1"),
+    "a number of latents without end": ("$RUN run --latents 1000000000000", 2, "a whole number from 1 to 2^31 - 1"),
+    "more memory than there is": ("ulimit -v 60000000; $RUN run --latents 2000000000", 71, "Out of memory"),
+    "a device that is not there": ("JAX_PLATFORMS=cuda $RUN run", 69, "JAX_PLATFORMS"),
+    "a platform that is none": ("JAX_PLATFORMS=foo $RUN run", 69, "JAX_PLATFORMS"),
+    "24 open files": ("ulimit -n 24; $RUN run", 71, "ulimit -n"),
+    "40 open files": ("ulimit -n 40; $RUN run", 71, "ulimit -n"),
+    "400 seeds of 1024 files": ("ulimit -n 1024; $RUN run --run.seeds 400", 71, "seeds is 400"),
+    "files of 2 kB": ("ulimit -f 2; $RUN run", 74, "File too large"),
+    "files of 20 kB": ("ulimit -f 20; $RUN run --hidden 512", 74, "File too large"),
+    "help to one that leaves": (f"{PYTHON} -m experiments.vae tiny --help | head -1; exit ${{PIPESTATUS[0]}}", 0, ""),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("script", "code", "words"), SCRIPTS.values(), ids=SCRIPTS)
+def test_what_a_machine_refuses_is_one_sentence(tmp_path, script, code, words):
+    if "setpriv" in script and os.geteuid():
+        pytest.skip("only root can be another user")
+    tmp_path.chmod(0o777)
+    done = shell(script, tmp_path)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert words in done.stderr and "Traceback" not in done.stdout + done.stderr
+    ours = [line for line in done.stderr.splitlines() if line.startswith("experiments.vae: ")]
+    assert len(ours) == (code != 0) or "usage" in done.stderr or "Parsing error" in done.stderr
+    if code in (2, 69):
+        assert not any(tmp_path.iterdir())  # no directory is left
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("size", [40, 100, 400, 700])
+def test_a_disk_that_is_full_is_one_sentence_and_the_run_goes_on_when_there_is_room(tmp_path, whole, size):
+    (tmp_path / "disk").mkdir()
+    if shell(f"mount -t tmpfs -o size={size}k tmpfs disk", tmp_path).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        done = shell("$RUN disk/run", tmp_path)
+        assert done.returncode in (0, 74), done.stderr
+        said = done.stdout + done.stderr
+        assert ("No space left on device" in done.stderr) == (done.returncode == 74) and "Traceback" not in said
+        assert shell("mount -o remount,size=100m disk", tmp_path).returncode == 0
+        again = shell("$RUN disk/run", tmp_path)
+        assert again.returncode == 0, again.stderr
+        assert lines(tmp_path / "disk" / "run") == whole
+    finally:
+        shell("umount disk", tmp_path)
+
+
+TERMINALS = {
+    "a reader that leaves": "$RUN run | head -1; exit ${PIPESTATUS[0]}",
+    "no room for what is said": "$RUN run > /dev/full",
+    "no room for errors": "$RUN run 2> /dev/full",
+    "nowhere to say it": "$RUN run >&- 2>&-",
+    "ASCII": "PYTHONIOENCODING=ascii LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 $RUN run",
+    "files that are mine alone": "umask 077; $RUN run",
+    "no clock that one can trust": "touch -d 2040-01-01 .; $RUN run; find run -exec touch -d 2040-01-01 {} +; $RUN run",
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("script", TERMINALS.values(), ids=TERMINALS)
+def test_a_terminal_ends_no_run(tmp_path, whole, script):
+    done = shell(script, tmp_path)
+    assert done.returncode == 0 and "Traceback" not in done.stdout + done.stderr, done.stderr
+    assert lines(tmp_path / "run") == whole
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "step 40/40" in log and "report.html" in log
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("after", [0.2, 0.7, 1.5, 3])
+def test_ctrl_c_before_a_run_begins_is_one_sentence(tmp_path, after):
+    command = shlex.split(f"{RUN} run --steps 1000000")
+    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    said = "".join(process.communicate(timeout=60))
+    if after > 0.5:  # before, Python itself may be starting
+        assert process.returncode == 130 and "Traceback" not in said and "topped" in said, said
+
+
+ASKED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTERM")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("every", [20, 1_000_000])
+def test_each_signal_that_asks_a_run_to_end_saves_it_within_seconds(tmp_path, name, every):
+    """Whatever --run.log-every is: a chunk is of some seconds."""
+    number = getattr(signal, name)
+    command = shlex.split(f"{RUN} run {LONG} --run.log-every {every}")
+    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    while "Compiled" not in (process.stdout.readline() or pytest.fail(process.stderr.read())):
+        pass
+    time.sleep(1)
+    process.send_signal(number)
+    sent = time.monotonic()
+    said, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number and "Traceback" not in said + err, err
+    assert time.monotonic() - sent < 40  # a chunk of five seconds on a machine that does as much as is assumed
+    step = int(re.search(r"Stopped and saved at step (\d+); the same command goes on from there", err)[1])
+    assert (tmp_path / "run" / "checkpoints" / f"step-{step:09d}" / "SEAL.json").exists()
+
+
+@pytest.mark.long
+def test_hangup_is_ignored_where_the_user_says_so(tmp_path, whole):
+    """As under nohup."""
+    done = shell("trap '' HUP; $RUN run & sleep 4; kill -HUP $!; wait $!", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert lines(tmp_path / "run") == whole
+
+
+@pytest.mark.long
+def test_programs_that_were_exchanged_in_the_cache_are_not_used(tmp_path, whole):
+    """A kept program of another computation, a torn one, and one that is empty."""
+    before = "export GEN_JAX_CACHE=$PWD/cache; "
+    assert shell(before + "$RUN first", tmp_path).returncode == 0
+    kept = sorted((tmp_path / "cache" / "xla").glob("*-cache"))
+    assert len(kept) > 1
+    for damage in ("exchanged", "torn", "empty"):
+        contents = [path.read_bytes() for path in kept]
+        for i, path in enumerate(kept):
+            other = {"exchanged": contents[i - 1], "torn": contents[i][: len(contents[i]) // 2], "empty": b""}
+            path.write_bytes(other[damage])
+        done = shell(before + f"$RUN {damage}", tmp_path)
+        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+        assert done.stderr.count("is not the program that was kept under this name: it is compiled again") == len(kept)
+        assert lines(tmp_path / damage) == whole
