@@ -23,9 +23,9 @@ from gen_jax.config import Experiment, Paper
 from gen_jax.errors import DirectoryError, InUseError, UserError
 
 
-def default(experiment: Experiment, preset: str, config: Any) -> Path:
-    """runs/PAPER-PRESET-sSEED."""
-    return Path("runs") / f"{experiment.__name__.rpartition('.')[2]}-{preset}-s{config.run.seed}"
+def of(experiment: Experiment, preset: str, config: Any) -> Path:
+    """The one that is given, else runs/PAPER-PRESET-sSEED."""
+    return config.run.dir or Path("runs") / f"{experiment.__name__.rpartition('.')[2]}-{preset}-s{config.run.seed}"
 
 
 class Lock:

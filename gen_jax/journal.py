@@ -57,13 +57,12 @@ class Journal:
         from tensorboardX import SummaryWriter
 
         self.path, self.steps, self.batch_size = directory / "metrics.jsonl", steps, batch_size
-        self.quiet = quiet
+        self.quiet, self.held = quiet, bytearray(_bytes(self.path))
         self.attempt = next_attempt(directory)
         self.events = SummaryWriter(str(self.attempt / "tb"), flush_secs=10)
         self.text = (directory / "log.txt").open("a", encoding="utf-8", errors="backslashreplace")
         self.console = Console(file=sys.stdout)
         self.bar: Any = None
-        self.held = bytearray(_bytes(self.path))
         self.restart(0)
 
     def lines(self) -> bytes:

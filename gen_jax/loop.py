@@ -47,7 +47,7 @@ class Loop:
         seeds: int = 1,
     ):
         self.experiment, self.config, self.run, self.interrupts = experiment, config, config.run, interrupts
-        whole = config.run.dir or directory.default(experiment, preset, config)
+        whole = directory.of(experiment, preset, config)
         self.path = whole / "hosts" / str(sharding.number()) if sharding.number() else whole
         self.mesh = sharding.mesh(self.run.devices)
         self.game: Game = experiment.game(config)

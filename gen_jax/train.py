@@ -14,6 +14,7 @@ import logging
 import math
 import resource
 import sys
+from pathlib import Path
 from typing import Any, cast
 
 import jax
@@ -21,6 +22,7 @@ import jax
 from gen_jax import (
     compiler,
     console,
+    directory,
     failures,
     programs,
     seeds,
@@ -50,6 +52,8 @@ def run(experiment: Experiment, preset: str, config: Any, *, until: int | None =
         try:
             for one in every:  # before any has a directory
                 data.append(load(experiment, one, data))
+            _resident(data[0], config.run, len(every))
+            _check_begun({one.run.seed: directory.of(experiment, preset, one) for one in every})
             for one, own in zip(every, data, strict=True):
                 loops.append(Loop(experiment, preset, one, stack, interrupts, own, beside=loops, seeds=len(every)))
             return _play(loops, stack, until)
@@ -103,10 +107,28 @@ def _allow_files(runs: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
+def _check_begun(paths: dict[int, Path]) -> None:
+    """Seeds side by side begin together: one that is new cannot go on where others are."""
+    new = [seed for seed, path in paths.items() if not (path / "config.json").exists()]
+    begun = [path for seed, path in paths.items() if seed not in new and any(path.glob("checkpoints/step-*"))]
+    if new and begun:
+        raise UserError(
+            f"{begun[0]} is begun, but {paths[new[0]]} is not: run what is new by itself, with --run.seed {new[0]} "
+            + (f"--run.seeds {len(new)}" if len(new) > 1 else f"--run.seeds 1 --run.dir {paths[new[0]]}")
+            + ", or give another --run.dir."
+        )
+
+
 def _start(loops: list[Loop]) -> tuple[int, State]:
-    """All at one step: those that have come further go back."""
+    """All at one step: where a kill came between their saves, those that have come further go back."""
     started = [loop.start() for loop in loops]
     least = min(step for step, _ in started)
+    if not least and any(len(loop.checkpoints.steps()) > 1 for loop in loops):
+        lost = [loop for loop, (step, _) in zip(loops, started, strict=True) if not step]
+        raise CheckpointError(
+            f"{lost[0].path} has no checkpoint, but others come with more than one: run its seed alone, as --run.seed "
+            f"{lost[0].run.seed} --run.seeds 1 --run.dir {lost[0].path}, or give another --run.dir."
+        )
     for i, (step, _) in enumerate(started):
         if step > least:
             loops[i].checkpoints.back_to(least)
@@ -123,12 +145,6 @@ def _start(loops: list[Loop]) -> tuple[int, State]:
 def _programs(loops: list[Loop], step: int) -> programs.Programs:
     """What plays the chunks from `step` on."""
     first, count = loops[0], len(loops)
-    resident = pipeline.megabytes(first.data.train) <= first.run.resident_megabytes
-    if count > 1 and not resident:
-        size = math.ceil(pipeline.megabytes(first.data.train))
-        raise UserError(
-            f"seeds is {count}, for which data must stay on the device: give --run.resident-megabytes {size}."
-        )
     return programs.Programs(
         first.stages,
         first.data,
@@ -138,10 +154,21 @@ def _programs(loops: list[Loop], step: int) -> programs.Programs:
         keys=[loop.order for loop in loops],
         mesh=first.mesh,
         states=lambda stage: seeds.shapes(first.states(stage), count),
-        resident=resident,
+        resident=_resident(first.data, first.run, count),
         each=first.run.parallel == "pmap",
         journal=first.journal,
     )
+
+
+def _resident(data: pipeline.Data, run: Any, count: int) -> bool:
+    """Whether the data stay on the device, as those of several seeds must."""
+    size = pipeline.megabytes(data.train)
+    if size > run.resident_megabytes and count > 1:
+        raise UserError(
+            f"seeds is {count}, for which data must stay on the device: give --run.resident-megabytes "
+            f"{math.ceil(size)}."
+        )
+    return size <= run.resident_megabytes
 
 
 def _means(loops: list[Loop], step: int, metrics: Any) -> list[Means | None]:

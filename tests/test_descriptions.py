@@ -7,7 +7,7 @@ import pytest
 
 from gen_jax import cache, descriptions, losses
 from gen_jax.descriptions import CharCNNRNN, Embedding
-from gen_jax.errors import UserError
+from gen_jax.errors import NonFiniteError, UserError
 
 SMALL = Embedding(features=8, length=16, widths=(8, 8), image_widths=(8,), batch_size=4, steps=1000, learning_rate=3e-3)
 NAMES = ["red", "green", "blue", "white"]
@@ -96,3 +96,19 @@ def test_what_cannot_be_learnt_is_refused():
     short = Embedding(**{**vars(SMALL), "length": 14})
     with pytest.raises(UserError, match="need 15 characters"):
         descriptions.described(images, captions, labels, name="short", embedding=short)
+
+
+def test_what_did_not_learn_is_refused_and_what_is_damaged_is_learnt_again(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("GEN_JAX_CACHE", str(tmp_path))
+    images, captions, labels = coloured(0)
+    absurd = Embedding(**{**vars(SMALL), "learning_rate": 1e38, "steps": 100})
+    with pytest.raises(NonFiniteError, match=r"of colours is not finite .* lower --embedding.learning-rate, .* 1e\+38"):
+        descriptions.described(images, captions, labels, name="colours", embedding=absurd)
+    assert not [*tmp_path.rglob("*.safetensors")]
+    few = Embedding(**{**vars(SMALL), "steps": 100})
+    one = descriptions.described(images, captions, labels, name="colours", embedding=few)
+    (kept,) = tmp_path.rglob("*.safetensors")
+    content = kept.read_bytes()
+    kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    again = descriptions.described(images, captions, labels, name="colours", embedding=few)
+    assert "is damaged" in caplog.text and kept.read_bytes() == content and again.name == one.name

@@ -164,4 +164,4 @@ def test_the_file_says_what_it_replicates(name):
     assert f"python -m experiments.{name} quick" in module.__doc__
     assert {"quick", "tiny"} <= set(module.PRESETS)
     assert set(module.CLAIMS) <= set(module.UNITS)
-    assert directory.default(module, "quick", tiny(module)) == Path(f"runs/{name}-quick-s0")
+    assert directory.of(module, "quick", tiny(module)) == Path(f"runs/{name}-quick-s0")

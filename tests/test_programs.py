@@ -87,3 +87,26 @@ def test_a_stage_begins_once_on_what_was_left_with_its_own_batches(resident):
 
 def test_streamed_batches_are_the_resident_ones():
     assert play(0, first(), resident=True)[1] == play(0, first(), resident=False)[1]
+
+
+def test_a_chunk_is_of_some_seconds_whatever_a_line_is(monkeypatch):
+    """Its length divides the steps of a line, and is the same at each start."""
+    journal = types.SimpleNamespace(say=lambda text: None, restart=lambda step: None, batch_size=0)
+
+    def chunk(log_every):
+        player = programs.Programs(
+            stages()[:1], DATA, first=0, steps=10**9, log_every=log_every, keys=[jax.random.key(7)],
+            mesh=sharding.mesh(1), states=lambda number: jax.tree.map(programs.place, first()),
+            resident=True, each=False, journal=journal,
+        )  # fmt: skip
+        try:
+            return next(player.remaining)
+        finally:
+            player.close()
+
+    most = int(programs.LONGEST / programs.OVERHEAD)
+    for log_every in (1, 100, 10_007, 1_000_000, 2**31 - 1):
+        found = chunk(log_every)
+        assert found == chunk(log_every)
+        assert found.length <= most and log_every % found.length == 0
+    assert chunk(100).length == 100 and chunk(1_000_000).length > most / 2

@@ -1,6 +1,7 @@
 """Seeds side by side: each is the run that it would be alone, rests where it would rest, and can be resumed."""
 
 import dataclasses
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from flax import linen as nn
 from experiments import cyclegan, vae
 from gen_jax import game, seeds, train
 from gen_jax.checkpoint import Checkpoints
-from gen_jax.errors import Interrupted, NonFiniteError, UserError
+from gen_jax.errors import CheckpointError, Interrupted, NonFiniteError, UserError
 from gen_jax.game import Player
 from gen_jax.journal import read_lines
 from tests.test_experiments import leaves
@@ -105,6 +106,7 @@ def test_what_cannot_be_side_by_side_is_refused(tmp_path):
     atoms = dataclasses.replace(atoms, run=dataclasses.replace(atoms.run, dir=tmp_path / "atoms", seeds=2, devices=1))
     with pytest.raises(UserError, match="each seed has data of its own"):
         train.run(cyclegan, "tiny", atoms)
+    assert not any(tmp_path.iterdir())
 
 
 def test_the_seed_that_diverges_is_named(tmp_path, monkeypatch):
@@ -118,3 +120,28 @@ def test_the_seed_that_diverges_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(vae, "negative_elbo", diverging)
     with pytest.raises(NonFiniteError, match=r"not finite in step 14 of .*run-s4 \("):
         train.run(vae, "tiny", config(tmp_path / "run", count=2))
+
+
+def test_a_seed_that_is_new_beside_others_is_refused_and_nothing_is_lost(tmp_path):
+    """Two seeds, then four; one's directory removed; one's checkpoints removed; each alone."""
+    train.run(vae, "tiny", config(tmp_path / "run", count=2))
+    kept = {path.name for path in tmp_path.rglob("*")}
+    with pytest.raises(UserError, match=r"run-s4 is begun, but \S+run-s6 is not: .* --run.seed 6 --run.seeds 2, or"):
+        train.run(vae, "tiny", config(tmp_path / "run", count=4))
+    assert {path.name for path in tmp_path.rglob("*")} == kept
+    shutil.move(tmp_path / "run-s5", tmp_path / "away")
+    with pytest.raises(UserError, match=r"--run.seed 5 --run.seeds 1 --run.dir \S+run-s5, or"):
+        train.run(vae, "tiny", config(tmp_path / "run", count=2))
+    shutil.move(tmp_path / "away", tmp_path / "run-s5")
+    shutil.rmtree(tmp_path / "run-s5" / "checkpoints")
+    with pytest.raises(CheckpointError, match=r"run-s5 has no checkpoint, but others come with more than one"):
+        train.run(vae, "tiny", config(tmp_path / "run", count=2))
+    assert len(Checkpoints(tmp_path / "run-s4" / "checkpoints", keep=2).steps()) == 2
+    train.run(vae, "tiny", config(tmp_path / "run-s5", seed=5))
+    train.run(vae, "tiny", config(tmp_path / "run", count=2))
+
+
+def test_a_run_of_this_seed_under_another_name_is_told(tmp_path, capsys):
+    train.run(vae, "tiny", config(tmp_path / "run", steps=10))
+    train.run(vae, "tiny", config(tmp_path / "run", steps=10, count=2))
+    assert f"The run in {tmp_path / 'run'} is another one: --run.seeds adds the seed" in capsys.readouterr().out

@@ -17,7 +17,7 @@ import optax
 import pytest
 
 from experiments import vae
-from gen_jax import directory, game, provenance, train
+from gen_jax import directory, game, programs, provenance, train
 from gen_jax.checkpoint import SEAL, _signed
 from gen_jax.errors import Interrupted, InUseError, NonFiniteError, UserError
 from gen_jax.game import Stage
@@ -182,6 +182,22 @@ def test_a_damaged_config_is_read_strictly(tmp_path, damage, words):
     file.write_text(damage(file.read_text()))
     with pytest.raises(UserError, match=words):
         train.run(vae, "tiny", config(tmp_path / "run", steps=10))
+
+
+def test_stopped_in_the_middle_of_a_line_it_is_written_as_if_nothing_had_happened(tmp_path, monkeypatch):
+    """Where a chunk is shorter than a line, its sums are kept with the checkpoint."""
+    monkeypatch.setattr(programs, "LONGEST", 5 * programs.OVERHEAD)  # of four steps, with what they compute
+    asked = {"log_every": 20, "checkpoint_every": 20, "sample_every": 20}
+    whole = leaves(train.run(vae, "tiny", config(tmp_path / "whole", run=asked)))
+    for step in (4, 24, 32):
+        with pytest.raises(Interrupted):
+            train.run(vae, "tiny", config(tmp_path / "run", run=asked), until=step)
+        newest = max((tmp_path / "run" / "checkpoints").iterdir())
+        assert (
+            newest.name == f"step-{step:09d}" and json.loads((newest / SEAL).read_text().partition("\n")[2])["totals"]
+        )
+    assert leaves(train.run(vae, "tiny", config(tmp_path / "run", run=asked))) == whole
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
 
 
 def test_two_writers(tmp_path):
