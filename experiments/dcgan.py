@@ -272,7 +272,8 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 def by_samples(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """How well a nearest-neighbour classifier, given labelled samples alone, tells test images (section 8.1)."""
     count, samples, asked = config.draws, [], []
-    for i in range(-(-count // config.batch_size)):
+    batches = -(-count // config.batch_size)
+    for i in range(batches):
         noise, choice = jax.random.split(jax.random.fold_in(key, i))
         label = jax.random.randint(choice, (config.batch_size,), 0, CLASSES)
         samples.append(model(decoded, latents(config, noise, config.batch_size), labels(config, label)))
@@ -286,7 +287,7 @@ def by_samples(config: Config, model: Trained, data: Data, key: Key) -> dict[str
         samples_name: probes.nearest_neighbour_error(x, y, test, truth[1]),
         images_name: probes.nearest_neighbour_error(real, data.train["label"][:count], test, truth[1]),
         "test/label_accuracy": 100 * float((judge.logits(x).argmax(-1) == y).mean()),
-        "test/thickness": thickness(arithmetic(config, model, key)),
+        "test/thickness": thickness(arithmetic(config, model, jax.random.fold_in(key, batches))),
     }
 
 

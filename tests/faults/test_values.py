@@ -34,7 +34,7 @@ def absurd(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value) and field.name != "embedding":
             found[field.name] = absurd(value)
-        elif field.name.endswith("rate"):
+        elif field.name == "learning_rate" or field.name.endswith("_rate"):
             found[field.name] = 1e30
         elif field.name == "rates":
             found[field.name] = (1e30,)
