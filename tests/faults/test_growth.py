@@ -1,0 +1,32 @@
+"""A long run takes no more memory, files or threads than a short one; the watch itself sees what grows."""
+
+import os
+import socket
+
+import pytest
+
+from tests.faults import growth
+
+
+def looks(**last):
+    each = [growth.Look(step, step, 400, 15, 30, 0, step / 10, 50) for step in range(1, 10)]
+    return [*each, each[-1]._replace(**last)]
+
+
+@pytest.mark.parametrize("last", [{"memory": 440}, {"files": 19}, {"threads": 40}, {"ports": 1}])
+def test_what_grows_is_told(last):
+    assert growth.grown(looks(), 1) == []
+    assert [word.partition(":")[0] for word in growth.grown(looks(**last), 1)] == [*last]
+
+
+def test_an_open_port_is_seen():
+    before = growth.listening(os.getpid())
+    with socket.create_server(("127.0.0.1", 0)):
+        assert growth.listening(os.getpid()) == before + 1
+
+
+@pytest.mark.long
+def test_nothing_grows(tmp_path):
+    often = ["--run.log-every", "10", "--run.checkpoint-every", "100", "--run.sample-every", "500"]
+    found = growth.watch("vae", 20_000, tmp_path / "run", often)
+    assert len(found) >= 5 and growth.grown(found, (tmp_path / "run" / "metrics.jsonl").stat().st_size / 1e6) == []
