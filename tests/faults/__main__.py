@@ -14,12 +14,22 @@ PAGE = ROOT / "FAULTS.md"
 KEPT = Path(__file__).with_name("printed.txt")  # what the two long commands printed last
 TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
-        "SIGTERM or SIGINT while a run learns, evaluates, draws or compiles",
-        "saved, exit code 143 or 130, and the same command goes on to the same end, bit for bit",
+        "SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1 or SIGUSR2 while a run learns, evaluates, draws or compiles",
+        "saved within some seconds, whatever `--run.log-every` is, exit code 128 + N, and the same command goes on to "
+        "the same end, bit for bit; a SIGHUP that the user ignores (nohup) is ignored",
         (
             "test_train::test_signals_and_kills_leave_the_same_run",
+            "test_train::test_stopped_in_the_middle_of_a_line_it_is_written_as_if_nothing_had_happened",
+            "test_programs::test_a_chunk_is_of_some_seconds_whatever_a_line_is",
             "faults/test_signals::test_a_signal_in_any_phase_ends_the_run_saved",
+            "faults/test_machine::test_each_signal_that_asks_a_run_to_end_saves_it_within_seconds",
+            "faults/test_machine::test_hangup_is_ignored_where_the_user_says_so",
         ),
+    ),
+    (
+        "Ctrl-C before a run begins",
+        "exit code 130 and a sentence",
+        ("faults/test_machine::test_ctrl_c_before_a_run_begins_is_one_sentence",),
     ),
     (
         "SIGKILL at any time, in a save too",
@@ -49,9 +59,11 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "no room for a checkpoint",
-        "exit code 74 and the newest complete one by name; the run goes on when there is room",
+        "no room on the disk, for a checkpoint or any other file, or a file that may not grow",
+        "exit code 74, the reason and the newest complete checkpoint by name; the run goes on when there is room",
         (
+            "faults/test_machine::test_a_disk_that_is_full_is_one_sentence_and_the_run_goes_on_when_there_is_room",
+            "faults/test_machine::test_what_a_machine_refuses_is_one_sentence",
             "faults/test_saves::test_no_room_for_a_checkpoint_is_told_and_the_run_goes_on_when_there_is",
             "test_checkpoint::test_a_place_that_cannot_be_written_is_named",
         ),
@@ -63,13 +75,21 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "test_train::test_what_is_not_finite_is_named_with_its_step_and_the_last_checkpoint_is_kept",
             "test_train::test_a_weight_that_is_not_finite_is_not_saved",
             "faults/test_damages::test_each_experiment_names_what_is_not_finite_and_recovers_from_any_damage",
+            "faults/test_values::test_a_rate_that_is_absurd_ends_with_a_sentence",
             "test_seeds::test_the_seed_that_diverges_is_named",
+            "test_descriptions::test_what_did_not_learn_is_refused_and_what_is_damaged_is_learnt_again",
         ),
     ),
     (
-        "data that are damaged, of another shape or type, or too few",
-        "refused before a step, with file, field and what is expected",
+        "images that are all alike, or of one class",
+        "the run ends, and what cannot be measured is null; learning from labels, each class must have enough",
+        ("faults/test_values::test_images_all_alike_and_one_class_leave_numbers_or_a_sentence",),
+    ),
+    (
+        "data that are damaged, of another shape or type, not finite, out of range, or too few",
+        "refused before a step, with file, field and what is expected, whatever the manifest says",
         (
+            "faults/test_values::test_values_that_a_set_cannot_have_are_refused_whatever_its_manifest_says",
             "data/test_arrays::test_damaged_files_are_named",
             "data/test_arrays::test_damaged_manifests_are_named",
             "data/test_formats::test_idx_refuses",
@@ -95,6 +115,54 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "faults/test_every_field::test_each_bad_value_of_a_file_is_refused",
             "test_config::test_bad_arguments_end_with_2_and_a_sentence",
             "test_config::test_help_names_presets_and_exit_codes_and_starts_no_device",
+            "faults/test_machine::test_what_a_machine_refuses_is_one_sentence",
+        ),
+    ),
+    (
+        "fields that do not go together",
+        "exit code 2 and a sentence with both, and no directory is left",
+        (
+            "test_cyclegan::test_a_game_without_aims_is_refused",
+            "test_cyclegan::test_domains_are_cut_alike_and_drawn_apart",
+            "test_puzzlegan::test_weights_fall_log_linearly_by_epochs",
+            "test_text2image::test_a_side_above_the_loaded_one_is_refused",
+            "test_aae::test_the_prior_is_scaled_and_any_sampler_can_be_added",
+            "test_seeds::test_what_cannot_be_side_by_side_is_refused",
+        ),
+    ),
+    (
+        "no such device, out of memory, too few open files",
+        "exit code 69 or 71 and a sentence; no other device is taken",
+        ("faults/test_machine::test_what_a_machine_refuses_is_one_sentence",),
+    ),
+    (
+        "a terminal that is gone, full, closed or ASCII; umask 077; files that come from the future",
+        "the run goes on, and log.txt has what was said",
+        ("faults/test_machine::test_a_terminal_ends_no_run",),
+    ),
+    (
+        "compiled programs in the cache exchanged, torn or emptied",
+        "told by their SHA-256 and compiled again; those in a `JAX_COMPILATION_CACHE_DIR` of yours are not watched",
+        ("faults/test_machine::test_programs_that_were_exchanged_in_the_cache_are_not_used",),
+    ),
+    (
+        "kept classifiers, embeddings and features damaged, or made by other code or of other data",
+        "not used: made again, and a line says why",
+        (
+            "test_cache::test_a_damaged_file_is_not_used",
+            "test_cache::test_what_was_made_of_something_else_is_not_used",
+            "test_cache::test_sources_are_those_that_are_imported",
+            "test_descriptions::test_what_did_not_learn_is_refused_and_what_is_damaged_is_learnt_again",
+            "evaluation/test_classify::test_training_is_a_function_of_its_arguments",
+            "evaluation/test_classify::test_what_another_code_trained_is_not_used",
+        ),
+    ),
+    (
+        "a user without a home directory",
+        "exit code 2 and the variables to set",
+        (
+            "test_cache::test_a_user_without_a_home_is_told_what_to_set",
+            "faults/test_machine::test_what_a_machine_refuses_is_one_sentence",
         ),
     ),
     (
@@ -105,7 +173,34 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "test_parallel::test_a_divided_state_learns_as_a_whole_one_and_is_resumed_as_one_and_back",
         ),
     ),
-    ("two writers in one run directory", "the second ends with 75", ("test_train::test_two_writers",)),
+    (
+        "two writers in one run directory, even where its lock was removed",
+        "the second ends with 75",
+        (
+            "test_train::test_two_writers",
+            "faults/test_silence::test_one_writer_even_where_files_are_removed_and_none_where_the_directory_is_gone",
+            "faults/test_silence::test_a_file_is_locked_where_a_directory_cannot_be",
+        ),
+    ),
+    (
+        "a run directory that is moved, removed or replaced while its run learns",
+        "exit code 73 at the next line or save, and nothing is written under its name",
+        ("faults/test_silence::test_a_directory_that_goes_while_a_run_learns_ends_it",),
+    ),
+    (
+        "seeds side by side where one is new, or has lost its checkpoints, and others have come further",
+        "refused, and nothing is lost; where a kill came between their saves they go back to a step of all",
+        (
+            "test_seeds::test_a_seed_that_is_new_beside_others_is_refused_and_nothing_is_lost",
+            "test_seeds::test_stopped_seeds_go_on_together_even_where_one_was_saved_later",
+            "test_seeds::test_a_run_of_this_seed_under_another_name_is_told",
+        ),
+    ),
+    (
+        "what one seed knows of the data that another has",
+        "each knows alone what it knows beside others",
+        ("faults/test_silence::test_seeds_side_by_side_know_of_the_data_what_each_knows_alone",),
+    ),
     (
         "one process of several is lost",
         "the others end, and all go on to the same end, bit for bit, when they are started again",
@@ -142,14 +237,19 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "none is, in any experiment, and none is of the kind of which it cannot be told",
         (
             "faults/test_keys::test_no_experiment_uses_a_key_twice",
+            "faults/test_keys::test_no_evaluation_folds_a_number_into_a_key_twice",
             "faults/test_keys::test_no_run_uses_a_key_twice",
             "faults/test_keys::test_keys_are_typed",
         ),
     ),
     (
-        "another environment when a run goes on",
-        "a line for each thing that bit-identity needs and that is another; the kind of random numbers is pinned",
+        "another environment, other settings of JAX, or changed code when a run goes on",
+        "a line for each thing that bit-identity needs and that is another, of the code each file; `--run.strict` "
+        "refuses; the kind of random numbers is pinned",
         (
+            "faults/test_silence::test_changed_code_is_told_by_file_and_refused_where_strict",
+            "faults/test_silence::test_the_code_of_a_run_is_this_package_and_what_lies_beside_the_experiment",
+            "faults/test_silence::test_each_setting_of_jax_that_may_change_a_number_is_told",
             "test_train::test_each_thing_that_bit_identity_needs_and_that_is_another_is_told",
             "faults/test_keys::test_which_random_numbers_a_key_gives_is_pinned",
             "test_train::test_saved_on_one_device_and_resumed_on_eight_and_back",
@@ -164,13 +264,19 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "another config, or changed code, in an old run's directory",
-        "refused, with each field or weight that differs",
+        "another config, other data or other networks in an old run's directory",
+        "refused, with each field or weight that differs, and of data both SHA-256",
         (
+            "faults/test_silence::test_another_data_set_is_refused_with_both_hashes",
             "test_train::test_another_config_in_the_same_directory_is_refused_with_its_fields",
             "test_train::test_a_damaged_config_is_read_strictly",
             "test_checkpoint::test_another_tree_is_refused_by_its_path",
         ),
+    ),
+    (
+        "a checkpoint of another run, as of another seed, put in a run's directory",
+        "passed over with the fields that differ",
+        ("faults/test_silence::test_a_checkpoint_of_another_seed_is_passed_over",),
     ),
     (
         "what a save that was killed has left; a finished run started again",
@@ -181,12 +287,38 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "a line of metrics.jsonl that was torn, or written before a kill",
-        "each step that is logged has one line in the end",
+        "lines of metrics.jsonl that were torn, written before a kill, removed, changed or reordered",
+        "each step that is logged has one line in the end; what is missing is named and comes back from the checkpoint",
         (
+            "faults/test_silence::test_lines_that_are_gone_are_told_and_restored",
+            "faults/test_silence::test_lines_that_go_while_a_run_learns_are_written_anew",
+            "faults/test_silence::test_lines_without_a_checkpoint_are_not_dropped_in_silence",
             "test_train::test_a_torn_last_line_is_written_again",
             "test_train::test_the_journal_drops_what_will_be_written_again",
         ),
+    ),
+    (
+        "parts of a run directory removed, torn or of another kind",
+        "made again, left out of the page with a note, or one sentence; checkpoints stay",
+        (
+            "faults/test_leftovers::test_a_part_that_is_removed_is_made_again_or_left_out",
+            "faults/test_leftovers::test_a_picture_that_is_torn_is_left_out_with_a_note",
+            "faults/test_leftovers::test_what_is_of_another_kind_is_one_sentence",
+            "faults/test_leftovers::test_the_command_of_a_run_is_quoted_for_a_shell",
+            "test_report::test_damage_is_one_sentence",
+            "test_report::test_a_damaged_picture_is_one_sentence",
+        ),
+    ),
+    (
+        "two runs that a claim is compared with, or runs that differ widely",
+        "no verdict of fewer than three seeds; agreement needs the interval inside the claim's tolerance",
+        ("test_report::test_verdicts", "test_report::test_more_noise_never_makes_runs_agree"),
+    ),
+    (
+        "a long run",
+        "takes no more memory, open files or threads than a short one, and listens on no port",
+        ("faults/test_growth::test_nothing_grows", "faults/test_growth::test_what_grows_is_told",
+         "faults/test_growth::test_an_open_port_is_seen"),
     ),
     (
         "a package that is not the one that was locked",
