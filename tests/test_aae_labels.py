@@ -1,5 +1,6 @@
 """Few labels or none: counts, the labelled images in the state, hand-written updates, the names of clusters."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -11,7 +12,7 @@ import optax
 import pytest
 
 from experiments import aae_labels
-from gen_jax import game, sharding, train
+from gen_jax import game, train
 from gen_jax.data import labelled, pipeline
 from gen_jax.errors import DataError, UserError
 from tests import golden
@@ -50,9 +51,12 @@ def test_parameter_counts():
     assert not any(name.startswith("encoder") and name.endswith("Dense_0/bias") for name in table["clustering"])
 
 
-def test_a_run_s_first_state_holds_the_same_few_labelled_images_of_each_class():
+def test_a_run_s_first_state_holds_the_same_few_labelled_images_of_each_class(tmp_path):
     """As the loop makes it; and playing does not change them."""
-    state = train._first(aae_labels.game(TINY), data(), 32, sharding.mesh(1))(jax.random.key(0))
+    config = dataclasses.replace(TINY, run=dataclasses.replace(TINY.run, dir=tmp_path, devices=1))
+    with contextlib.ExitStack() as stack:
+        interrupts = stack.enter_context(train.Interrupts())
+        state = train.Loop(aae_labels, "tiny", config, stack, interrupts, train.load(aae_labels, config)).first()
     held = jax.device_get(state.variables["labelled"]["labelled"])
     np.testing.assert_array_equal(np.bincount(held["label"]), np.full(10, 4))
     image, label = data().train["image"], np.asarray(data().train["label"])
