@@ -29,12 +29,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # from a pipe one would read for ever
+        raise DataError(f"{path} is a {'directory' if path.is_dir() else 'device'}, not a file: remove it.")
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return b""
-    except IsADirectoryError as error:
-        raise DataError(f"{path} is a directory, not a file: restore it, or give another --run.dir.") from error
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

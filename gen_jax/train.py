@@ -44,16 +44,15 @@ def run(experiment: Experiment, preset: str, config: Any, *, until: int | None =
     `until` stops at the end of the chunk that holds that step, saved, as a signal would: raises Interrupted.
     """
     sharding.check()
-    loops: list[Loop] = []
-    data: list[pipeline.Data] = []
+    every, loops, data = seeds.configs(config), list[Loop](), list[pipeline.Data]()
+    _allow_files(len(every))
+    for one in every:  # before any has a directory
+        data.append(load(experiment, one, data))
+    _resident(data[0], config.run, len(every))
+    _check_begun({one.run.seed: directory.of(experiment, preset, one) for one in every})
     with contextlib.ExitStack() as stack:
-        interrupts, every = stack.enter_context(Interrupts()), seeds.configs(config)
-        _allow_files(len(every))
+        interrupts = stack.enter_context(Interrupts())
         try:
-            for one in every:  # before any has a directory
-                data.append(load(experiment, one, data))
-            _resident(data[0], config.run, len(every))
-            _check_begun({one.run.seed: directory.of(experiment, preset, one) for one in every})
             for one, own in zip(every, data, strict=True):
                 loops.append(Loop(experiment, preset, one, stack, interrupts, own, beside=loops, seeds=len(every)))
             return _play(loops, stack, until)

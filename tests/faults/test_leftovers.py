@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -61,12 +62,13 @@ def test_a_picture_that_is_torn_is_left_out_with_a_note(run):
     ("change", "error", "words"),
     [
         (lambda p: ((p / "metrics.jsonl").unlink(), (p / "metrics.jsonl").mkdir()), DataError, "is a directory"),
+        (lambda p: ((p / "metrics.jsonl").unlink(), os.mkfifo(p / "metrics.jsonl")), DataError, "not a file: remove"),
         (lambda p: write(p, lambda old: {**old, "config": [1]}), UserError, "it is a list, not an object"),
         (lambda p: write(p, lambda old: [1]), UserError, "config.json"),
         (lambda p: write(p, lambda old: {}), UserError, "experiment: absent there"),
         (lambda p: (p / "config.json").write_bytes(b"\xff\xfe"), UserError, "config.json"),
     ],
-    ids=["lines", "config", "all a list", "empty", "no UTF-8"],
+    ids=["lines", "a pipe", "config", "all a list", "empty", "no UTF-8"],
 )
 def test_what_is_of_another_kind_is_one_sentence(run, change, error, words):
     module, place = run
