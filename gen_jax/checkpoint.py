@@ -6,9 +6,12 @@ good, that is an error.
 """
 
 import hashlib
+import itertools
 import json
 import os
+import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +25,8 @@ from gen_jax.files import sha256
 
 SEAL = "SEAL.json"
 LINES = "metrics.jsonl"  # in the directory of a step: the lines of the run before that of the step
+HELD = {"step": int, "record": dict, "tree": dict, "environment": dict, "files": dict}  # by each seal
+LINE = "line-{:09d}.json"  # beside the directory of a step: its own line, which is written last
 STEP = "step-{:09d}"
 T = TypeVar("T")
 
@@ -37,6 +42,8 @@ class Checkpoints:
 
     def __init__(self, directory: Path, *, keep: int, **stamp: Any):
         """What `stamp` says of the run is kept in each seal: the environment, the code, which run it is."""
+        if directory.is_symlink() and not directory.exists():
+            raise CheckpointError(f"{directory} leads to {directory.resolve()}, which is not there: put it back.")
         self.directory, self.keep, self.stamp = directory.resolve(), keep, stamp
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self.saving: Future[None] | None = None
@@ -53,6 +60,7 @@ class Checkpoints:
         try:
             if sharding.number() == 0:
                 self.directory.mkdir(parents=True, exist_ok=True)
+                os.rmdir(tempfile.mkdtemp(dir=self.directory))  # Orbax waits long where it may not write
                 shutil.rmtree(path, ignore_errors=True)  # a step that was not good, or it would have been restored
             sharding.together("save")
             response = ocp.save_async(path, state)
@@ -70,6 +78,7 @@ class Checkpoints:
             hashes = {str(f.relative_to(path)): sha256(f) for f in sorted(path.rglob("*")) if f.is_file()}
             files.replace(path / SEAL, _signed({**seal, "files": hashes}))
             for old in self.steps()[self.keep :]:  # only now: there is a newer good one
+                self._line(_number(old.name)).unlink(missing_ok=True)
                 (old / SEAL).unlink(missing_ok=True)
                 shutil.rmtree(old, ignore_errors=True)
         except (OSError, ValueError, RuntimeError) as error:
@@ -100,15 +109,40 @@ class Checkpoints:
         path = self.directory / STEP.format(step) / LINES
         return path.read_bytes() if path.exists() else None
 
+    def keep_line(self, step: int, line: bytes) -> None:
+        """The line of a step that is saved, once it is in metrics.jsonl."""
+        files.replace(self._line(step), _signed({"line": line.decode()}))
+
+    def line(self, step: int) -> bytes | None:
+        """As `keep_line` kept it; None where it did not, or where that was changed."""
+        try:
+            return _content(self._line(step))["line"].encode()
+        except (CheckpointError, OSError):
+            return None
+
+    def _line(self, step: int) -> Path:
+        return self.directory / LINE.format(step)
+
     def steps(self) -> list[Path]:
         """The directories of steps, newest first, good or not."""
-        return sorted((p for p in self.directory.glob("step-*") if p.name[5:].isdigit()), reverse=True)
+        try:
+            found = {_number(name): self.directory / name for name in os.listdir(self.directory)}
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [found[step] for step in sorted(found, reverse=True) if step >= 0]
+
+    def good(self, step: int) -> bool:
+        """Whether a step is here and whole."""
+        try:
+            return bool(_verified(self.directory / STEP.format(step)))
+        except (CheckpointError, OSError):
+            return False
 
     def back_to(self, step: int) -> None:
         """Remove what is newer."""
         self.wait()
         for path in self.steps() if sharding.number() == 0 else ():
-            if int(path.name[5:]) > step:
+            if _number(path.name) > step:
                 shutil.rmtree(path, ignore_errors=True)
 
     def restore(
@@ -134,14 +168,16 @@ class Checkpoints:
                 if seal["tree"] != (spec := tree_spec(target)):
                     raise CheckpointError(_tree_difference(seal["tree"], spec))
                 state = ocp.load(path, target)
-            except (CheckpointError, OSError, ValueError, KeyError) as error:
+            except (CheckpointError, OSError, ValueError, KeyError, TypeError) as error:
                 reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
                 passed[path] = reason
                 say(f"Passing over checkpoint {path.name}: {reason}.")
                 continue
             sharding.together("restored")
             for bad in passed if sharding.number() == 0 else ():  # out of the way of the steps to come, but not lost
-                bad.replace(bad.with_name(f"bad-{bad.name}-{os.getpid()}"))
+                bad.replace(
+                    next(p for i in itertools.count() if not (p := bad.with_name(f"bad-{bad.name}-{i}")).exists())
+                )
             return state, seal
         if passed:
             reasons = "; ".join(f"{path.name}: {reason}" for path, reason in passed.items())
@@ -158,15 +194,28 @@ def _signed(seal: dict[str, Any]) -> str:
     return hashlib.sha256(body.encode()).hexdigest() + "\n" + body
 
 
+def _content(path: Path) -> Any:
+    """What was signed, if it is as it was."""
+    digest, _, body = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+    if hashlib.sha256(body.encode()).hexdigest() != digest:
+        raise CheckpointError(f"{path.name} was changed after it was written")
+    return json.loads(body)
+
+
+def _number(name: str) -> int:
+    """The step of a directory's name; -1 where it is none."""
+    step = int(name[5:]) if re.fullmatch(r"step-[0-9]+", name) else -1
+    return step if STEP.format(step) == name else -1
+
+
 def _verified(path: Path) -> dict[str, Any]:
     """The seal of a step all of whose files agree with it."""
     if not (path / SEAL).exists():
         raise CheckpointError("it has no seal, so its save did not finish")
-    digest, _, body = (path / SEAL).read_text(encoding="utf-8", errors="replace").partition("\n")
-    if hashlib.sha256(body.encode()).hexdigest() != digest:
-        raise CheckpointError(f"{SEAL} was changed after it was written")
-    seal = json.loads(body)
-    if seal["step"] != int(path.name[5:]):
+    seal = _content(path / SEAL)
+    if not isinstance(seal, dict) or any(not isinstance(seal.get(name), kind) for name, kind in HELD.items()):
+        raise CheckpointError(f"{SEAL} holds other things than it should")
+    if seal["step"] != _number(path.name):
         raise CheckpointError(f"its seal is of step {seal['step']}")
     found = {str(f.relative_to(path)) for f in path.rglob("*") if f.is_file()} - {SEAL}
     for name in sorted({*seal["files"], *found}):

@@ -10,10 +10,16 @@ from pathlib import Path
 import jax
 
 from gen_jax import cache, files
-from gen_jax.errors import DirectoryError
+from gen_jax.errors import DirectoryError, UserError
 
 log = logging.getLogger("gen_jax")
 
+WAYS = ("", "_host_to_device", "_device_to_device", "_device_to_host")
+USUAL = {
+    "jax_disable_jit": (False,),
+    "jax_numpy_dtype_promotion": ("standard",),
+    **{f"jax_transfer_guard{way}": (None, "allow", "log", "log_explicit") for way in WAYS},
+}
 LIBRARY = "--xla_cpu_experimental_ynn_fusion_type"  # what YNNPACK computes of what it could; Eigen does the rest
 
 
@@ -24,7 +30,7 @@ def prepare() -> None:
     which XLA prefers (SPEED.md); only its reductions stay.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if LIBRARY not in flags:
+    if LIBRARY not in flags and flags.strip()[:1] in ("", "-"):  # else they are in a file of this name
         os.environ["XLA_FLAGS"] = f"{flags} {LIBRARY}=LIBRARY_FUSION_TYPE_REDUCE".strip()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache.folder("xla")))
@@ -32,6 +38,13 @@ def prepare() -> None:
         atexit.register(_verify, cache.folder("xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def check() -> None:
+    """Settings of JAX under which nothing here can be played are refused."""
+    for name, usual in USUAL.items():
+        if (value := jax.config.values[name]) not in usual:
+            raise UserError(f"{name.upper()} is {value}, under which no program here can be played: unset it.")
 
 
 def _verify(folder: Path) -> None:

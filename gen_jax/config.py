@@ -155,6 +155,7 @@ class Experiment(Protocol):
 
     __name__: str
     __doc__: str | None
+    __file__: str | None
     Config: type
     PRESETS: Mapping[str, tuple[str, Any]]  # name -> (what it costs, Config)
     CLAIMS: Mapping[str, Any]  # metric -> Claim

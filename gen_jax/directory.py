@@ -100,7 +100,7 @@ def elsewhere(path: Path, seed: int) -> Path | None:
 
 
 def describe(path: Path, experiment: Experiment, preset: str, config: Any, data: dict[str, str]) -> dict[str, Any]:
-    """Write what is run, on data of which hashes, or see that what was written before is the same; gives it."""
+    """What is run, on data of which hashes; it must be what the directory holds, if that holds a run."""
     new = {
         "schema": configs.SCHEMA,
         "experiment": experiment.__name__,
@@ -109,19 +109,21 @@ def describe(path: Path, experiment: Experiment, preset: str, config: Any, data:
         "data": data,
     }
     file = path / "config.json"
-    if file.exists():
-        if changed := changes(read_json(file), new, type(config), str(file)):
-            raise UserError(f"The run directory {path} holds another run ({changed}); give another --run.dir.")
-    else:
-        files.replace(file, json.dumps(new, indent=1))
-    paper = Paper.of(experiment.__doc__)._asdict()
-    claims = {name: dataclasses.asdict(claim) for name, claim in experiment.CLAIMS.items()}
-    files.replace(
-        path / "paper.json",
-        json.dumps({**paper, "claims": claims, "units": configs.units(experiment, config)}, indent=1),
-    )
-    files.replace(path / "command.txt", command(experiment, preset, sys.argv[1:]) + "\n")
+    if file.exists() and (changed := changes(read_json(file), new, type(config), str(file))):
+        raise UserError(f"The run directory {path} holds another run ({changed}); give another --run.dir.")
     return new
+
+
+def write(path: Path, experiment: Experiment, config: Any, description: dict[str, Any], environment: Any) -> None:
+    """Write what is run, where, how it was called and what its paper claims; what was run stays as it was written."""
+    if not (path / "config.json").exists():
+        files.replace(path / "config.json", json.dumps(description, indent=1))
+    header = Paper.of(experiment.__doc__) if experiment.__doc__ else configs.paper_of(Path(str(experiment.__file__)))
+    claims = {name: dataclasses.asdict(claim) for name, claim in experiment.CLAIMS.items()}
+    paper = {**header._asdict(), "claims": claims, "units": configs.units(experiment, config)}
+    files.replace(path / "paper.json", json.dumps(paper, indent=1))
+    files.replace(path / "env.json", json.dumps(environment, indent=1))
+    files.replace(path / "command.txt", command(experiment, description["preset"], sys.argv[1:]) + "\n")
 
 
 def changes(old: dict[str, Any], new: dict[str, Any], kind: type, where: str) -> str:
@@ -145,7 +147,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as JSON ({error}); restore it, or give another --run.dir.") from error
     if not isinstance(value, dict):
         raise UserError(f"{path} holds no JSON object; restore it, or give another --run.dir.")

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,17 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _bytes(path: Path) -> bytes:
-    if path.exists() and not path.is_file():  # from a pipe one would read for ever
-        raise DataError(f"{path} is a {'directory' if path.is_dir() else 'device'}, not a file: remove it.")
+    _check_file(path)
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return b""
+
+
+def _check_file(path: Path) -> None:
+    """A pipe would be read, or waited for, without end."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is a {'directory' if path.is_dir() else 'pipe or device'}, not a file: remove it.")
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
@@ -45,7 +51,8 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(values, dict) or type(values.get("step")) is not int:
         return None
-    return values if all(value is None or isinstance(value, int | float) for value in values.values()) else None
+    real = (value is None or (isinstance(value, int | float) and math.isfinite(value)) for value in values.values())
+    return values if all(real) else None
 
 
 class Journal:
@@ -60,6 +67,7 @@ class Journal:
         self.quiet, self.held = quiet, bytearray(_bytes(self.path))
         self.attempt = next_attempt(directory)
         self.events = SummaryWriter(str(self.attempt / "tb"), flush_secs=10)
+        _check_file(directory / "log.txt")
         self.text = (directory / "log.txt").open("a", encoding="utf-8", errors="backslashreplace")
         self.console = Console(file=sys.stdout)
         self.bar: Any = None
@@ -69,28 +77,37 @@ class Journal:
         """What metrics.jsonl should hold: what it held when the run was resumed, and what was written since."""
         return bytes(self.held)
 
-    def resume(self, step: int, kept: bytes | None = None) -> dict[str, Any] | None:
+    def resume(
+        self, step: int, kept: bytes | None = None, own: bytes | None = None, record: Mapping[str, Any] = {}
+    ) -> dict[str, Any] | None:
         """Drop the lines that a restored run will write again; the line of `step` itself, if it was written.
 
-        `kept` are the lines before it as its checkpoint has them: what metrics.jsonl lacks of them, or has otherwise,
-        is said and restored. An older release kept none.
+        `kept` are the lines before it as its checkpoint has them, and `own` is its own: what metrics.jsonl lacks of
+        them, or has otherwise, is said and restored. Without its own, what it has must agree with the `record` of the
+        checkpoint. An older release kept neither.
         """
         if kept is None:
-            whole = [line for line in read_lines(self.path) if line["step"] <= step]
-            own = whole.pop() if whole and whole[-1]["step"] == step else None
-            kept = b"".join(_line(line) for line in whole)
+            found = [line for line in read_lines(self.path) if line["step"] <= step]
+            last = found.pop() if found and found[-1]["step"] == step else None
+            kept = b"".join(_line(line) for line in found)
         else:
-            found = _bytes(self.path)
-            present = {*found.split(b"\n")[:-1]}
-            own = next((line for line in map(_parsed, present) if line and line["step"] == step), None)
-            if not found.startswith(kept):
+            content = _bytes(self.path)
+            present = {*content.split(b"\n")[:-1]}
+            last = next((line for line in map(_parsed, present) if line and line["step"] == step), None)
+            if own and (last is None or _line(last) != own):
+                self.say(f"{self.path.name} lacked the line of step {step}: restored as it was kept.")
+                last = json.loads(own)
+            if not content.startswith(kept):
                 lost = [json.loads(line)["step"] for line in kept.split(b"\n")[:-1] if line not in present]
                 what = f"lacked the lines of {_numbers(lost)}" if lost else "had its lines in another order"
                 self.say(f"{self.path.name} {what}: restored from the checkpoint of step {step}.")
-        self.held = bytearray(kept + (_line(own) if own else b""))
+        if last and any(last.get(name) != value for name, value in record.items()):
+            self.say(f"{self.path.name} had another line of step {step} than its checkpoint: it is made again.")
+            last = None
+        self.held = bytearray(kept + (_line(last) if last else b""))
         files.replace(self.path, self.lines())
         self.restart(step)
-        return own
+        return last
 
     def restart(self, step: int) -> None:
         """Measure the speed from here on."""
@@ -106,8 +123,8 @@ class Journal:
         elif not self.quiet:
             console.show(text)
 
-    def line(self, step: int, metrics: dict[str, float]) -> None:
-        """One line of metrics.jsonl, flushed; a resting player's NaN becomes null."""
+    def line(self, step: int, metrics: dict[str, float]) -> bytes:
+        """Write one line of metrics.jsonl, flushed; a resting player's NaN becomes null. Gives the line."""
         values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         line = _line({"step": step, **values})
         with self.path.open("ab") as file:
@@ -122,6 +139,7 @@ class Journal:
         for name, value in values.items():
             if value is not None:
                 self.events.add_scalar(name, value, step)
+        return line
 
     def failed(self, error: BaseException) -> None:
         """Why the run ends, in log.txt: a sentence, or where it is not one of ours, the traceback."""

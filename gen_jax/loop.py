@@ -7,7 +7,6 @@ killed, the resumed one leaves the same metrics.jsonl, bit for bit.
 import contextlib
 import functools
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax import config as configs
-from gen_jax import directory, files, game, images, programs, provenance, sharding
+from gen_jax import directory, game, images, programs, provenance, sharding
 from gen_jax.checkpoint import Checkpoints
 from gen_jax.config import Experiment
 from gen_jax.data import pipeline
@@ -61,7 +60,6 @@ class Loop:
         self.lock = stack.enter_context(directory.Lock(self.path))
         self.description = directory.describe(self.path, experiment, preset, config, dict(self.data.hashes))
         self.environment = provenance.environment(self.mesh.size, seeds)
-        files.replace(self.path / "env.json", json.dumps(self.environment, indent=1))
         self.origin = {
             "environment": self.environment,
             "settings": provenance.settings(),
@@ -71,7 +69,8 @@ class Loop:
             self.path, steps=config.steps, batch_size=config.batch_size, quiet=bool(beside or sharding.number())
         )
         stack.callback(self.journal.close)
-        self.checkpoints = Checkpoints(whole / "checkpoints", keep=self.run.keep, run=self.description, **self.origin)
+        keep = max(self.run.keep, min(seeds, 2))  # of several, one may have to go back
+        self.checkpoints = Checkpoints(whole / "checkpoints", keep=keep, run=self.description, **self.origin)
         stack.callback(self.checkpoints.close)
         self.module = experiment.model(config)
         self.init: Callable[..., State] = (
@@ -79,6 +78,7 @@ class Loop:
         )
         self.born, self.order, self.judge = jax.random.split(jax.random.key(self.run.seed), 3)
         self.totals: Totals = {}
+        self.saved = 0  # the step of the last checkpoint
 
     def first(self) -> State:
         """The state before the first step; the shapes of the networks come from a batch of the data."""
@@ -92,6 +92,7 @@ class Loop:
         self.shapes = jax.tree.map(programs.place, state)
         played = functools.partial(programs.stage_of, self.stages)
         restored = self.checkpoints.restore(lambda step: self.states(played(step)), self.journal.say, self.other)
+        directory.write(self.path, self.experiment, self.config, self.description, self.environment)  # it is this run
         if restored is None:
             if written := self.journal.lines().count(b"\n"):
                 self.journal.say(f"No checkpoint is there: the run starts afresh, and its {written} lines with it.")
@@ -106,7 +107,6 @@ class Loop:
         state, seal = restored
         step = int(seal["step"])
         self.journal.say(f"Going on from the checkpoint of step {step} in {self.path}.")
-        line = self.journal.resume(step, None if sharding.number() else self.checkpoints.lines(step))
         differences = provenance.differences(seal, self.origin)
         if differences and self.run.strict:
             raise UserError(
@@ -114,7 +114,9 @@ class Loop:
             )
         for difference in differences:
             self.journal.say(f"Not bit-identical from here: {difference}.")
-        self.totals = seal.get("totals") or {}
+        kept = (None, None) if sharding.number() else (self.checkpoints.lines(step), self.checkpoints.line(step))
+        line = self.journal.resume(step, *kept, seal["record"])
+        self.saved, self.totals = step, seal.get("totals") or {}
         if line is None and self.ends_line(step):  # killed between the checkpoint and its line
             means = {name: np.nan if value is None else value for name, value in seal["record"].items()}
             self.speak(step, state, means)
@@ -195,7 +197,9 @@ class Loop:
 
     def line(self, step: int, means: Means) -> None:
         self.lock.check()
-        self.journal.line(step, means)
+        line = self.journal.line(step, means)
+        if step == self.saved and not sharding.number():
+            self.checkpoints.keep_line(step, line)
 
     def save(self, step: int, state: State, means: Means | None) -> None:
         """Start to; what is then said survives a kill at any point."""
@@ -205,6 +209,7 @@ class Loop:
         record = {name: value if np.isfinite(value) else None for name, value in (means or {}).items()}
         self.lock.check()
         self.checkpoints.save(step, state, record, self.journal.lines(), totals=self.totals)
+        self.saved = step
 
     def speak(self, step: int, state: State, means: Means | None) -> None:
         """What is due once the state of `step` is saved, or being saved: leaving waits until that is done."""

@@ -16,7 +16,7 @@ from typing import Any
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 MATTERS = (  # of the environment, to bit-identity
-    "jaxlib",
+    *("jax", "jaxlib", "flax", "optax", "numpy"),
     "backend",
     "device",
     "devices",

@@ -57,8 +57,8 @@ def check() -> None:
     except (RuntimeError, AssertionError) as error:  # JAX asserts where the plugin of a platform is missing
         reason = (str(error).strip().splitlines() or ["its plugin is missing or finds no device"])[0][:200]
         raise DeviceError(
-            f"JAX_PLATFORMS is {os.environ.get('JAX_PLATFORMS', '')!r}, which cannot be used ({reason}): unset it, or "
-            "name one that is there."
+            f"JAX finds no device ({reason}): look at JAX_PLATFORMS, which is {os.environ.get('JAX_PLATFORMS', '')!r}, "
+            "and at JAX's other variables."
         ) from error
 
 

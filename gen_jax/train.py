@@ -43,6 +43,7 @@ def run(experiment: Experiment, preset: str, config: Any, *, until: int | None =
 
     `until` stops at the end of the chunk that holds that step, saved, as a signal would: raises Interrupted.
     """
+    compiler.check()
     sharding.check()
     every, loops, data = seeds.configs(config), list[Loop](), list[pipeline.Data]()
     _allow_files(len(every))
@@ -121,22 +122,18 @@ def _check_begun(paths: dict[int, Path]) -> None:
 def _start(loops: list[Loop]) -> tuple[int, State]:
     """All at one step: where a kill came between their saves, those that have come further go back."""
     started = [loop.start() for loop in loops]
-    least = min(step for step, _ in started)
-    if not least and any(len(loop.checkpoints.steps()) > 1 for loop in loops):
-        lost = [loop for loop, (step, _) in zip(loops, started, strict=True) if not step]
+    least, behind = min((step, i) for i, (step, _) in enumerate(started))
+    ahead = [i for i, (step, _) in enumerate(started) if step > least]
+    kept = [loops[i].checkpoints for i in ahead]
+    if not all(one.good(least) if least else len(one.steps()) == 1 for one in kept):
         raise CheckpointError(
-            f"{lost[0].path} has no checkpoint, but others come with more than one: run its seed alone, as --run.seed "
-            f"{lost[0].run.seed} --run.seeds 1 --run.dir {lost[0].path}, or give another --run.dir."
+            f"{loops[behind].path} stands at step {least}, to which {loops[ahead[0]].path} cannot go back: run seed "
+            f"{loops[behind].run.seed} alone, with --run.seeds 1 --run.dir {loops[behind].path}, or give another "
+            "--run.dir."
         )
-    for i, (step, _) in enumerate(started):
-        if step > least:
-            loops[i].checkpoints.back_to(least)
-            started[i] = loops[i].start()
-    if {step for step, _ in started} != {least}:
-        raise CheckpointError(
-            f"The seeds have no checkpoint of one step, {sorted({step for step, _ in started})}; run those that have "
-            "come further alone, with --run.seeds 1, or give another --run.dir."
-        )
+    for i in ahead:
+        loops[i].checkpoints.back_to(least)
+        started[i] = loops[i].start()
     stacked = jax.jit(seeds.stacked, out_shardings=sharding.everywhere(loops[0].mesh))
     return least, started[0][1] if len(loops) == 1 else stacked([state for _, state in started])
 

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from gen_jax.checkpoint import SEAL, Checkpoints
+from gen_jax.checkpoint import SEAL, Checkpoints, _signed
 from gen_jax.errors import CheckpointError
 from tests.faults.damages import DAMAGE, flip
 
@@ -92,6 +92,25 @@ def test_a_whole_step_under_another_name_is_refused(checkpoints):
     said = []
     assert checkpoints.restore(lambda step: target(), said.append)[1]["step"] == 3
     assert said == ["Passing over checkpoint step-000000009: its seal is of step 2."]
+
+
+@pytest.mark.parametrize("other", [[], {}, {"step": "3"}, {"step": 3, "files": {}}, None])
+def test_a_seal_that_holds_other_things_is_passed_over(checkpoints, other):
+    (checkpoints.steps()[0] / SEAL).write_text(_signed(other))
+    said = []
+    assert checkpoints.restore(lambda step: target(), said.append)[1]["step"] == 2
+    assert said == ["Passing over checkpoint step-000000003: SEAL.json holds other things than it should."]
+
+
+def test_the_same_damage_again_and_again(checkpoints):
+    """As in a container, where each start is the same process."""
+    newest = checkpoints.steps()[0]
+    shutil.copytree(newest, newest.parent / "safe")
+    for times in (1, 2, 3):
+        flip(newest / SEAL, 0.5)
+        assert checkpoints.restore(lambda step: target(), print)[1]["step"] == 2
+        assert len([*newest.parent.glob("bad-*")]) == times
+        shutil.copytree(newest.parent / "safe", newest)
 
 
 def test_where_all_are_bad_nothing_starts_afresh(checkpoints):

@@ -134,11 +134,27 @@ def test_a_seed_that_is_new_beside_others_is_refused_and_nothing_is_lost(tmp_pat
         train.run(vae, "tiny", config(tmp_path / "run", count=2))
     shutil.move(tmp_path / "away", tmp_path / "run-s5")
     shutil.rmtree(tmp_path / "run-s5" / "checkpoints")
-    with pytest.raises(CheckpointError, match=r"run-s5 has no checkpoint, but others come with more than one"):
+    with pytest.raises(CheckpointError, match=r"run-s5 stands at step 0, to which \S+run-s4 cannot go back"):
         train.run(vae, "tiny", config(tmp_path / "run", count=2))
     assert len(Checkpoints(tmp_path / "run-s4" / "checkpoints", keep=2).steps()) == 2
     train.run(vae, "tiny", config(tmp_path / "run-s5", seed=5))
     train.run(vae, "tiny", config(tmp_path / "run", count=2))
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_seed_that_went_on_alone_is_not_taken_back_beyond_its_checkpoints(tmp_path, keep):
+    often = {"checkpoint_every": 10, "keep": keep}
+    with pytest.raises(Interrupted):
+        train.run(vae, "tiny", config(tmp_path / "run", count=2, **often), until=20)
+    train.run(vae, "tiny", config(tmp_path / "run-s4", seed=4, **often))
+    lines = (tmp_path / "run-s4" / "metrics.jsonl").read_bytes()
+    words = r"run-s5 stands at step 20, to which \S+run-s4 cannot go back: run seed 5 alone, .* --run.dir \S+run-s5"
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=words):
+            train.run(vae, "tiny", config(tmp_path / "run", count=2, **often))
+    assert len(Checkpoints(tmp_path / "run-s4" / "checkpoints", keep=2).steps()) == keep
+    assert (tmp_path / "run-s4" / "metrics.jsonl").read_bytes() == lines
+    train.run(vae, "tiny", config(tmp_path / "run-s5", seed=5, **often))
 
 
 def test_a_run_of_this_seed_under_another_name_is_told(tmp_path, capsys):

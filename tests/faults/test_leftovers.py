@@ -67,8 +67,9 @@ def test_a_picture_that_is_torn_is_left_out_with_a_note(run):
         (lambda p: write(p, lambda old: [1]), UserError, "config.json"),
         (lambda p: write(p, lambda old: {}), UserError, "experiment: absent there"),
         (lambda p: (p / "config.json").write_bytes(b"\xff\xfe"), UserError, "config.json"),
+        (lambda p: (p / "config.json").write_text("[" * 200_000), UserError, "config.json"),
     ],
-    ids=["lines", "a pipe", "config", "all a list", "empty", "no UTF-8"],
+    ids=["lines", "a pipe", "config", "all a list", "empty", "no UTF-8", "deep"],
 )
 def test_what_is_of_another_kind_is_one_sentence(run, change, error, words):
     module, place = run

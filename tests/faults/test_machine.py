@@ -55,6 +55,11 @@ SCRIPTS = {
     "more memory than there is": ("ulimit -v 60000000; $RUN run --latents 2000000000", 71, "Out of memory"),
     "a device that is not there": ("JAX_PLATFORMS=cuda $RUN run", 69, "JAX_PLATFORMS"),
     "a platform that is none": ("JAX_PLATFORMS=foo $RUN run", 69, "JAX_PLATFORMS"),
+    "a device count that is none": ("JAX_NUM_CPU_DEVICES=0 $RUN run", 69, "JAX finds no device"),
+    "no compiling": ("JAX_DISABLE_JIT=1 $RUN run", 2, "JAX_DISABLE_JIT is True, under which no program here can be"),
+    "no transfers": ("JAX_TRANSFER_GUARD=disallow $RUN run", 2, "JAX_TRANSFER_GUARD is disallow"),
+    "types that do not mix": ("JAX_NUMPY_DTYPE_PROMOTION=strict $RUN run", 2, "JAX_NUMPY_DTYPE_PROMOTION is strict"),
+    "a variable that JAX cannot read": ("JAX_ENABLE_X64=banana $RUN run", 2, "'JAX_ENABLE_X64'): mend that variable"),
     "24 open files": ("ulimit -n 24; $RUN run", 71, "ulimit -n"),
     "40 open files": ("ulimit -n 40; $RUN run", 71, "ulimit -n"),
     "400 seeds of 1024 files": ("ulimit -n 1024; $RUN run --run.seeds 400", 71, "seeds is 400"),
@@ -73,7 +78,7 @@ def test_what_a_machine_refuses_is_one_sentence(tmp_path, script, code, words):
     done = shell(script, tmp_path)
     assert done.returncode == code, done.stdout + done.stderr
     assert words in done.stderr and "Traceback" not in done.stdout + done.stderr
-    ours = [line for line in done.stderr.splitlines() if line.startswith("experiments.vae: ")]
+    ours = [line for line in done.stderr.splitlines() if line.startswith("experiments")]
     assert len(ours) == (code != 0) or "usage" in done.stderr or "Parsing error" in done.stderr
     if code in (2, 69):
         assert not any(tmp_path.iterdir())  # no directory is left
@@ -105,6 +110,8 @@ TERMINALS = {
     "nowhere to say it": "$RUN run >&- 2>&-",
     "ASCII": "PYTHONIOENCODING=ascii LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 $RUN run",
     "files that are mine alone": "umask 077; $RUN run",
+    "no docstrings": "PYTHONOPTIMIZE=2 $RUN run",
+    "XLA's flags in a file": "echo --xla_force_host_platform_device_count=1 > flags; XLA_FLAGS=$PWD/flags $RUN run",
     "no clock that one can trust": "touch -d 2040-01-01 .; $RUN run; find run -exec touch -d 2040-01-01 {} +; $RUN run",
 }
 
@@ -154,6 +161,29 @@ def test_each_signal_that_asks_a_run_to_end_saves_it_within_seconds(tmp_path, na
     assert time.monotonic() - sent < 40  # a chunk of five seconds on a machine that does as much as is assumed
     step = int(re.search(r"Stopped and saved at step (\d+); the same command goes on from there", err)[1])
     assert (tmp_path / "run" / "checkpoints" / f"step-{step:09d}" / "SEAL.json").exists()
+
+
+PLACES = {
+    "nothing can be made there": ("chattr +i checkpoints", "chattr -i checkpoints", "Operation not permitted"),
+    "it cannot be listed": ("chmod 300 checkpoints", "chmod 700 checkpoints", "Permission denied"),
+    "it leads nowhere": ("mv checkpoints away; ln -s gone checkpoints", "rm checkpoints; mv away checkpoints", "gone"),
+}
+LESS = "setpriv --bounding-set=-dac_override,-dac_read_search,-fowner"  # root that is bound by permissions
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("spoil", "mend", "words"), PLACES.values(), ids=PLACES)
+def test_checkpoints_that_cannot_be_reached_end_a_run_at_once_and_stay(tmp_path, whole, spoil, mend, words):
+    assert shell("$RUN run; rm -r run/checkpoints/*40*", tmp_path).returncode == 0
+    if shell(f"cd run; {spoil}; {LESS} true", tmp_path).returncode:
+        pytest.skip("only root can do this")
+    done = shell(f"timeout -k 1 60 {LESS} $RUN run", tmp_path)
+    shell(f"cd run; {mend}", tmp_path)
+    assert done.returncode == 74 and words in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert (tmp_path / "run" / "checkpoints" / "step-000000020" / "SEAL.json").exists()
+    again = shell("$RUN run", tmp_path)
+    assert again.returncode == 0 and "from the checkpoint of step 20" in again.stdout, again.stderr
+    assert lines(tmp_path / "run") == whole
 
 
 @pytest.mark.long

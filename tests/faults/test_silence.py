@@ -144,13 +144,14 @@ def test_a_directory_that_goes_while_a_run_learns_ends_it(tmp_path, monkeypatch,
     place, real = tmp_path / "run", Journal.line
 
     def line(journal, step, metrics):
-        real(journal, step, metrics)
+        written = real(journal, step, metrics)
         if step == 10:
             place.rename(tmp_path / "elsewhere")
             if how == "removed":
                 shutil.rmtree(tmp_path / "elsewhere")
             if how == "replaced":
                 place.mkdir()
+        return written
 
     monkeypatch.setattr(Journal, "line", line)
     with pytest.raises(DirectoryError, match="was moved, removed or replaced while the run learnt"):
@@ -180,13 +181,58 @@ def test_lines_that_are_gone_are_told_and_restored(tmp_path, whole, capsys, dama
     assert file.read_bytes() == expected
 
 
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("damage", ["changed", "emptied", "not finite"])
+def test_the_last_line_is_that_of_its_checkpoint(tmp_path, whole, capsys, damage, kept):
+    """With all that was evaluated. Where its copy is gone, its means are known, and the rest is made again."""
+    shutil.copytree(whole[0], tmp_path / "run")
+    file = tmp_path / "run" / "metrics.jsonl"
+    expected = file.read_bytes()
+    *before, last = [json.loads(line) for line in expected.splitlines()]
+    other = {
+        "changed": {**last, "vae/loss": 1.0, "test/elbo": -1.0},
+        "emptied": {"step": 40},
+        "not finite": {**last, "vae/loss": float("nan")},
+    }
+    file.write_text("".join(json.dumps(line) + "\n" for line in (*before, other[damage])))
+    if not kept:
+        (tmp_path / "run" / "checkpoints" / "line-000000040.json").unlink()
+    capsys.readouterr()
+    train.run(vae, "tiny", config(tmp_path / "run"))
+    said = capsys.readouterr().out
+    assert ("lacked the line of step 40: restored as it was kept." in said) == kept
+    assert kept or damage == "not finite" or "had another line of step 40 than its checkpoint: it is made again" in said
+    assert file.read_bytes() == expected
+
+
+def test_a_step_under_another_name_is_none(tmp_path, whole):
+    """And it does not push out the steps that are saved."""
+    shutil.copytree(whole[0], tmp_path / "run")
+    checkpoints = tmp_path / "run" / "checkpoints"
+    shutil.copytree(checkpoints / "step-000000020", checkpoints / "step-20")
+    shutil.rmtree(checkpoints / "step-000000040")
+    (checkpoints / "step-\u00b2").mkdir()
+    train.run(vae, "tiny", config(tmp_path / "run"))
+    kept = {path.name for path in checkpoints.iterdir() if path.is_dir()}
+    assert kept == {"step-000000020", "step-000000040", "step-20", "step-\u00b2"}
+
+
+def test_another_config_that_was_tried_in_vain_is_not_taken_for_the_run(tmp_path, whole):
+    shutil.copytree(whole[0], tmp_path / "run")
+    (tmp_path / "run" / "config.json").unlink()
+    with pytest.raises(CheckpointError, match="latents: 2 there, 3 here"):
+        train.run(vae, "tiny", dataclasses.replace(config(tmp_path / "run"), latents=3))
+    train.run(vae, "tiny", config(tmp_path / "run"))
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["latents"] == 2
+
+
 def test_lines_that_go_while_a_run_learns_are_written_anew(tmp_path, whole, monkeypatch, capsys):
     real = Journal.line
 
     def line(journal, step, metrics):
         if step == 30:
             journal.path.unlink()
-        real(journal, step, metrics)
+        return real(journal, step, metrics)
 
     monkeypatch.setattr(Journal, "line", line)
     train.run(vae, "tiny", config(tmp_path / "run"))
