@@ -53,7 +53,10 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "test_checkpoint::test_any_damage_to_any_file_falls_back_one_step_and_says_why",
             "test_checkpoint::test_a_whole_step_under_another_name_is_refused",
             "test_checkpoint::test_an_extra_file_is_not_part_of_a_checkpoint",
+            "test_checkpoint::test_a_seal_that_holds_other_things_is_passed_over",
+            "test_checkpoint::test_the_same_damage_again_and_again",
             "test_checkpoint::test_where_all_are_bad_nothing_starts_afresh",
+            "faults/test_silence::test_a_step_under_another_name_is_none",
             "faults/test_damages::test_each_experiment_names_what_is_not_finite_and_recovers_from_any_damage",
             "faults/test_damages::test_whatever_happened_the_newest_whole_step_comes_back",
         ),
@@ -67,6 +70,11 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "faults/test_saves::test_no_room_for_a_checkpoint_is_told_and_the_run_goes_on_when_there_is",
             "test_checkpoint::test_a_place_that_cannot_be_written_is_named",
         ),
+    ),
+    (
+        "checkpoints that cannot be written, listed or found",
+        "exit code 74 at once, and no fresh start: what is there stays, and the run goes on when it can be reached",
+        ("faults/test_machine::test_checkpoints_that_cannot_be_reached_end_a_run_at_once_and_stay",),
     ),
     (
         "a loss, gradient or weight that is not finite",
@@ -131,12 +139,12 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "no such device, out of memory, too few open files",
-        "exit code 69 or 71 and a sentence; no other device is taken",
+        "no such device, out of memory, too few open files, a setting of JAX under which nothing plays",
+        "exit code 69, 71 or 2 and a sentence; no other device is taken",
         ("faults/test_machine::test_what_a_machine_refuses_is_one_sentence",),
     ),
     (
-        "a terminal that is gone, full, closed or ASCII; umask 077; files that come from the future",
+        "a terminal that is gone, full, closed or ASCII; umask 077; files that come from the future; no docstrings",
         "the run goes on, and log.txt has what was said",
         ("faults/test_machine::test_a_terminal_ends_no_run",),
     ),
@@ -192,6 +200,7 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "refused, and nothing is lost; where a kill came between their saves they go back to a step of all",
         (
             "test_seeds::test_a_seed_that_is_new_beside_others_is_refused_and_nothing_is_lost",
+            "test_seeds::test_a_seed_that_went_on_alone_is_not_taken_back_beyond_its_checkpoints",
             "test_seeds::test_stopped_seeds_go_on_together_even_where_one_was_saved_later",
             "test_seeds::test_a_run_of_this_seed_under_another_name_is_told",
         ),
@@ -243,7 +252,7 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "another environment, other settings of JAX, or changed code when a run goes on",
+        "another environment, other packages or settings of JAX, or changed code when a run goes on",
         "a line for each thing that bit-identity needs and that is another, of the code each file; `--run.strict` "
         "refuses; the kind of random numbers is pinned",
         (
@@ -268,6 +277,7 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "refused, with each field or weight that differs, and of data both SHA-256",
         (
             "faults/test_silence::test_another_data_set_is_refused_with_both_hashes",
+            "faults/test_silence::test_another_config_that_was_tried_in_vain_is_not_taken_for_the_run",
             "test_train::test_another_config_in_the_same_directory_is_refused_with_its_fields",
             "test_train::test_a_damaged_config_is_read_strictly",
             "test_checkpoint::test_another_tree_is_refused_by_its_path",
@@ -291,6 +301,7 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "each step that is logged has one line in the end; what is missing is named and comes back from the checkpoint",
         (
             "faults/test_silence::test_lines_that_are_gone_are_told_and_restored",
+            "faults/test_silence::test_the_last_line_is_that_of_its_checkpoint",
             "faults/test_silence::test_lines_that_go_while_a_run_learns_are_written_anew",
             "faults/test_silence::test_lines_without_a_checkpoint_are_not_dropped_in_silence",
             "test_train::test_a_torn_last_line_is_written_again",
@@ -347,7 +358,8 @@ def page() -> str:
         "Each test makes its fault for real: signals and kills of processes, damage to files, a full disk.",
         "",
         "`python -m tests.faults.sweep --kills N` kills each experiment so often, at random times, and",
-        "`python -m tests.faults.damages` damages each file of a checkpoint of each in six ways. They printed this:",
+        "`python -m tests.faults.damages` damages each file of a checkpoint of each in six ways, and",
+        "`python -m tests.faults.growth` watches a long run. They printed this:",
         "",
         "```",
         *KEPT.read_text(encoding="utf-8").splitlines(),
