@@ -51,8 +51,8 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(values, dict) or type(values.get("step")) is not int:
         return None
-    real = (value is None or (isinstance(value, int | float) and math.isfinite(value)) for value in values.values())
-    return values if all(real) else None
+    whole = (isinstance(v, int | None) or (isinstance(v, float) and math.isfinite(v)) for v in values.values())
+    return values if all(whole) else None
 
 
 class Journal:
