@@ -18,10 +18,10 @@ def show(text: str, *, error: bool = False) -> None:
     try:
         print(text, file=stream, flush=True)
     except (OSError, ValueError):  # no reader, no room, or closed
-        _silence(stream)
+        silence(stream)
 
 
-def _silence(stream: TextIO) -> None:
+def silence(stream: TextIO) -> None:
     """What is written to it from now on, its buffer included, goes nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())

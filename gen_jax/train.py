@@ -184,7 +184,11 @@ def main(name: str) -> int:
     try:
         compiler.prepare()
         experiment = cast(Experiment, importlib.import_module(name))
-        preset, config = command_line(experiment, sys.argv[1:])
+        try:
+            preset, config = command_line(experiment, sys.argv[1:])
+        except BrokenPipeError:  # who asked for --help has read enough
+            console.silence(sys.stdout)
+            return 0
         sharding.join(config.run.hosts)
         logging.basicConfig(format="%(message)s", stream=sys.stdout)
         logging.getLogger("gen_jax").setLevel(logging.INFO)
