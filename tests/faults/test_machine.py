@@ -129,13 +129,18 @@ def test_a_terminal_ends_no_run(tmp_path, whole, script):
     assert "step 40/40" in log and "report.html" in log
 
 
+DEFAULT = """import os, signal, sys
+signal.signal(int(sys.argv[1]), signal.SIG_DFL)
+os.execv(sys.argv[2], sys.argv[2:])"""
+
+
 @contextlib.contextmanager
 def begun(arguments, where, number):
     """A run that may be sent a signal, whatever whoever started the tests ignores."""
-    command = shlex.split(f"{RUN} run {arguments}")
+    command = [sys.executable, "-c", DEFAULT, str(int(number)), *shlex.split(f"{RUN} run {arguments}")]
     how = {"cwd": where, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "text": True}
     heard = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, **how, **heard, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL)) as process:
+    with subprocess.Popen(command, **how, **heard) as process:
         try:
             yield process
         finally:
