@@ -1,5 +1,6 @@
 """python -m experiments: the papers, their presets and what each costs."""
 
+import argparse
 import importlib
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from gen_jax.config import paper_of
 
 def main() -> None:
     """One paragraph for each experiment file."""
+    argparse.ArgumentParser(prog="python -m experiments", description=__doc__).parse_args()
     for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
         paper, module = paper_of(path), importlib.import_module(f"experiments.{path.stem}")
         print(

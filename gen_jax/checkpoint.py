@@ -5,6 +5,7 @@ one line which newer ones it had to pass over and why, and never starts afresh i
 good, that is an error.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -20,7 +21,7 @@ from typing import Any, TypeVar
 import jax
 
 from gen_jax import failures, files, sharding
-from gen_jax.errors import CheckpointError
+from gen_jax.errors import CheckpointError, DirectoryError
 from gen_jax.files import sha256
 
 SEAL = "SEAL.json"
@@ -40,11 +41,14 @@ def tree_spec(tree: Any) -> dict[str, str]:
 class Checkpoints:
     """The checkpoints of one run, in one directory."""
 
-    def __init__(self, directory: Path, *, keep: int, **stamp: Any):
-        """What `stamp` says of the run is kept in each seal: the environment, the code, which run it is."""
+    def __init__(self, directory: Path, *, keep: int, check: Callable[[], None] = lambda: None, **stamp: Any):
+        """What `stamp` says of the run is kept in each seal: the environment, the code, which run it is.
+
+        `check` raises a DirectoryError where the directory is no more the one that it was.
+        """
         if directory.is_symlink() and not directory.exists():
             raise CheckpointError(f"{directory} leads to {directory.resolve()}, which is not there: put it back.")
-        self.directory, self.keep, self.stamp = directory.resolve(), keep, stamp
+        self.directory, self.keep, self.check, self.stamp = directory.resolve(), keep, check, stamp
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self.saving: Future[None] | None = None
 
@@ -74,6 +78,7 @@ class Checkpoints:
             response.result()
             if sharding.number():
                 return
+            self._in_place(path)
             files.replace(path / LINES, lines)
             hashes = {str(f.relative_to(path)): sha256(f) for f in sorted(path.rglob("*")) if f.is_file()}
             files.replace(path / SEAL, _signed({**seal, "files": hashes}))
@@ -82,7 +87,21 @@ class Checkpoints:
                 (old / SEAL).unlink(missing_ok=True)
                 shutil.rmtree(old, ignore_errors=True)
         except (OSError, ValueError, RuntimeError) as error:
+            self._in_place(path)
             raise self._failed(path, error) from error
+
+    def _in_place(self, path: Path) -> None:
+        """Where the directory was moved while a step was saved, nothing of the step stays under its old name."""
+        try:
+            self.check()
+        except DirectoryError:
+            for made in (path, *path.parent.glob(f"{path.name}.orbax-checkpoint-tmp*")):
+                if not (made / SEAL).exists():
+                    shutil.rmtree(made, ignore_errors=True)
+            with contextlib.suppress(OSError):  # it holds more
+                path.parent.rmdir()
+                path.parent.parent.rmdir()
+            raise
 
     def _failed(self, path: Path, error: Exception) -> CheckpointError:
         newest = next((p.name for p in self.steps() if p != path and (p / SEAL).exists()), "none")

@@ -6,6 +6,7 @@ from a file alike, before a device is started.
 
 import ast
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -118,7 +119,7 @@ class Run(Checked):
     resident_megabytes: Natural = 2048
     """Data sets up to this size stay on the device; larger ones stream from the host."""
     strict: bool = False
-    """Refuse to go on with other code, JAX settings or devices than those of the checkpoint, instead of saying so."""
+    """Refuse to go on with other code, JAX settings or devices than those of the checkpoint, not only say so."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -251,14 +252,14 @@ def from_json(kind: type[C], values: dict[str, Any], where: str) -> C:
             raise TypeError(f"it is a {type(values).__name__}, not an object")
         return dacite.from_dict(kind, values, config=dacite.Config(strict=True, cast=[tuple, Path]))
     except (dacite.DaciteError, UserError, TypeError, ValueError) as error:
-        raise UserError(f"{where} does not hold a {kind.__module__}.{kind.__name__}: {error}") from error
+        raise UserError(f"{where} does not hold the Config of {kind.__module__}: {error}") from error
 
 
 def command_line(experiment: Experiment, arguments: list[str]) -> tuple[str, Any]:
     """(preset, config) of the arguments after the module's name; exits with 2 and a sentence where they are wrong."""
     import tyro
 
-    for flag, value in zip(arguments, [*arguments[1:], None], strict=True):
+    for flag, value in itertools.zip_longest(arguments, arguments[1:]):
         if (flag in ("--run.dir", "--run.data") and value == "") or flag in ("--run.dir=", "--run.data="):
             raise UserError(f"{flag.rstrip('=')} is empty: give a directory, or leave it out.")
     config = tyro.extras.overridable_config_cli(
@@ -271,10 +272,10 @@ def command_line(experiment: Experiment, arguments: list[str]) -> tuple[str, Any
 
 
 EXIT_CODES = """
-Numbers are written 100_000 or 1e-3, switches --x.flag or --x.no-flag.
+Whole numbers are written 100_000, others 1e-3, switches --x.flag or --x.no-flag.
 
 Exit codes: 0 done; 2 bad arguments; 65 bad data; 69 no such device; 70 a loss that is not finite; 71 out of memory or
-of open files; 73 the run directory cannot be made or written; 74 a checkpoint or another file cannot be read or
+too many open files; 73 a directory cannot be made or written; 74 a checkpoint or another file cannot be read or
 written; 75 run directory in use; 128 + N stopped by signal N (SIGHUP 129, SIGINT 130, SIGQUIT 131, SIGUSR1 138,
-SIGUSR2 140, SIGTERM 143), saved, can be resumed.
+SIGUSR2 140, SIGTERM 143): a run that had begun is saved, and the same command goes on.
 """

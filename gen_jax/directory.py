@@ -20,7 +20,7 @@ from typing import Any
 from gen_jax import config as configs
 from gen_jax import files
 from gen_jax.config import Experiment, Paper
-from gen_jax.errors import DirectoryError, InUseError, UserError
+from gen_jax.errors import DataError, DirectoryError, InUseError, UserError
 
 
 def of(experiment: Experiment, preset: str, config: Any) -> Path:
@@ -131,8 +131,11 @@ def changes(old: dict[str, Any], new: dict[str, Any], kind: type, where: str) ->
 
     Of a run that an older release began, fields that are newer than it have their defaults.
     """
+    if (was := old.get("experiment", "absent")) != new["experiment"]:
+        return f"experiment: {was} there, {new['experiment']} here"
     known: Any = configs.from_json(kind, old.get("config", {}), where)  # or a sentence says what is wrong
-    old = {"data": new["data"], **old, "config": configs.to_json(known)}
+    data = (new["data"] and old.get("data")) or new["data"]  # which are compared once they are loaded
+    old = {**old, "data": data, "config": configs.to_json(known)}
     ignore = ("preset", *(f"config.{name}" for name in configs.NOT_LEARNT))
     return "; ".join(change.removeprefix("config.") for change in configs.differences(old, new, ignore))
 
@@ -148,9 +151,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read as JSON ({error}); restore it, or give another --run.dir.") from error
+        raise DataError(f"{path} cannot be read as JSON ({error}); restore it, or give another --run.dir.") from error
     if not isinstance(value, dict):
-        raise UserError(f"{path} holds no JSON object; restore it, or give another --run.dir.")
+        raise DataError(f"{path} holds no JSON object; restore it, or give another --run.dir.")
     return value
 
 

@@ -78,7 +78,7 @@ def _first_line(error: BaseException) -> str:
 def quieten() -> None:
     """Threads and libraries that fail for such a reason print no traceback: what waits for them says it in a sentence.
 
-    TensorBoard's writer and Orbax's event loop are such.
+    Orbax's event loop is such.
     """
 
     def of_thread(arguments: Any) -> None:

@@ -4,6 +4,7 @@ metrics.jsonl holds no clock, so that two equal runs write equal files; speeds a
 """
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from typing import Any
 from gen_jax import console, files
 from gen_jax.directory import next_attempt
 from gen_jax.errors import DataError, UserError
+from gen_jax.events import Events
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -61,12 +63,11 @@ class Journal:
     def __init__(self, directory: Path, *, steps: int, batch_size: int, quiet: bool = False):
         """A quiet one says nothing but in its files."""
         from rich.console import Console
-        from tensorboardX import SummaryWriter
 
         self.path, self.steps, self.batch_size = directory / "metrics.jsonl", steps, batch_size
         self.quiet, self.held = quiet, bytearray(_bytes(self.path))
         self.attempt = next_attempt(directory)
-        self.events = SummaryWriter(str(self.attempt / "tb"), flush_secs=10)
+        self.events = Events(self.attempt / "tb")
         _check_file(directory / "log.txt")
         self.text = (directory / "log.txt").open("a", encoding="utf-8", errors="backslashreplace")
         self.console = Console(file=sys.stdout)
@@ -76,6 +77,11 @@ class Journal:
     def lines(self) -> bytes:
         """What metrics.jsonl should hold: what it held when the run was resumed, and what was written since."""
         return bytes(self.held)
+
+    def set_aside(self) -> Path:
+        """Keep the lines that there are under another name."""
+        free = (self.path.with_name(f"metrics-before-{i}.jsonl") for i in itertools.count())
+        return self.path.rename(next(path for path in free if not path.exists()))
 
     def resume(
         self, step: int, kept: bytes | None = None, own: bytes | None = None, record: Mapping[str, Any] = {}
@@ -127,7 +133,7 @@ class Journal:
         """Write one line of metrics.jsonl, flushed; a resting player's NaN becomes null. Gives the line."""
         values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         line = _line({"step": step, **values})
-        with self.path.open("ab") as file:
+        with files.naming(self.path), self.path.open("ab") as file:
             whole = file.tell() == len(self.held)
             file.write(line)
             file.flush()
@@ -138,7 +144,7 @@ class Journal:
             files.replace(self.path, self.lines())
         for name, value in values.items():
             if value is not None:
-                self.events.add_scalar(name, value, step)
+                self.events.scalar(name, value, step)
         return line
 
     def failed(self, error: BaseException) -> None:
@@ -151,7 +157,7 @@ class Journal:
         """The bar on a terminal, a plain line elsewhere: step, losses, images per second, time left."""
         before, first = self.since  # not the chunk before: a GPU's host comes late to it, and then at once to this one
         speed = (step - first) / max(time.monotonic() - before, 1e-9)  # steps per second
-        self.events.add_scalar("speed/steps_per_second", speed, step)
+        self.events.scalar("speed/steps_per_second", speed, step)
         losses = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name.endswith("/loss"))
         left = _clock((self.steps - step) / speed) if speed else "?"
         rate = f"{speed * self.batch_size:,.0f} images/s"
@@ -174,7 +180,7 @@ class Journal:
 
     def image(self, name: str, image: Any, step: int) -> None:
         """A picture [h, w, 3] uint8 for TensorBoard."""
-        self.events.add_image(name, image, step, dataformats="HWC")
+        self.events.image(name, image, step)
 
     def end_bar(self) -> None:
         """Leave the bar as it stands; what is said from now on comes below it."""
@@ -185,8 +191,10 @@ class Journal:
     def close(self) -> None:
         """End the bar and flush the views."""
         self.end_bar()
-        self.events.close()
-        self.text.close()
+        try:
+            self.events.close()
+        finally:
+            self.text.close()
 
 
 def _line(values: dict[str, Any]) -> bytes:

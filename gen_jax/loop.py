@@ -70,7 +70,9 @@ class Loop:
         )
         stack.callback(self.journal.close)
         keep = max(self.run.keep, min(seeds, 2))  # of several, one may have to go back
-        self.checkpoints = Checkpoints(whole / "checkpoints", keep=keep, run=self.description, **self.origin)
+        self.checkpoints = Checkpoints(
+            whole / "checkpoints", keep=keep, check=self.lock.check, run=self.description, **self.origin
+        )
         stack.callback(self.checkpoints.close)
         self.module = experiment.model(config)
         self.init: Callable[..., State] = (
@@ -95,7 +97,8 @@ class Loop:
         directory.write(self.path, self.experiment, self.config, self.description, self.environment)  # it is this run
         if restored is None:
             if written := self.journal.lines().count(b"\n"):
-                self.journal.say(f"No checkpoint is there: the run starts afresh, and its {written} lines with it.")
+                aside = self.journal.set_aside().name
+                self.journal.say(f"No checkpoint is there: the run starts afresh; {aside} keeps its {written} line(s).")
             if other := directory.elsewhere(self.path, self.run.seed):
                 self.journal.say(f"The run in {other} is another one: --run.seeds adds the seed to a directory's name.")
             self.journal.resume(0, b"")
@@ -110,10 +113,10 @@ class Loop:
         differences = provenance.differences(seal, self.origin)
         if differences and self.run.strict:
             raise UserError(
-                f"{self.path} cannot go on as it was: {'; '.join(differences)}. Restore that, or give --run.no-strict."
+                f"{self.path} cannot go on as it was: {'; '.join(differences)}. Undo that, or leave out --run.strict."
             )
         for difference in differences:
-            self.journal.say(f"Not bit-identical from here: {difference}.")
+            self.journal.say(f"From here it may not be bit-identical: {difference}.")
         kept = (None, None) if sharding.number() else (self.checkpoints.lines(step), self.checkpoints.line(step))
         line = self.journal.resume(step, *kept, seal["record"])
         self.saved, self.totals = step, seal.get("totals") or {}
@@ -251,6 +254,8 @@ class Loop:
             ]
             if len(frames) > 1:
                 images.animation(self.path / "samples" / f"progress{kind.removeprefix('samples')}.webp", frames)
+        if not pictures:
+            self.journal.say(f"There are no pictures in {self.path / 'samples'}, so the page has none.")
         page = report.write(self.path)
         units = configs.units(self.experiment, self.config)
         for name, value in read_lines(self.path / "metrics.jsonl")[-1].items():

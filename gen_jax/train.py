@@ -48,6 +48,7 @@ def run(experiment: Experiment, preset: str, config: Any, *, until: int | None =
     every, loops, data = seeds.configs(config), list[Loop](), list[pipeline.Data]()
     _allow_files(len(every))
     for one in every:  # before any has a directory
+        directory.describe(directory.of(experiment, preset, one), experiment, preset, one, {})
         data.append(load(experiment, one, data))
     _resident(data[0], config.run, len(every))
     _check_begun({one.run.seed: directory.of(experiment, preset, one) for one in every})

@@ -9,7 +9,8 @@ import optax
 import pytest
 
 from gen_jax.checkpoint import SEAL, Checkpoints, _signed
-from gen_jax.errors import CheckpointError
+from gen_jax.directory import Lock
+from gen_jax.errors import CheckpointError, DirectoryError
 from tests.faults.damages import DAMAGE, flip
 
 
@@ -156,3 +157,21 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"step-000000001 could not be written .*newest complete one is none"):
         writer.save(1, state_of(1), {})
     writer.close()
+
+
+def test_a_directory_that_is_moved_during_a_save_has_nothing_under_its_old_name(tmp_path, monkeypatch):
+    place = tmp_path / "run"
+    with Lock(place) as lock:
+        writer = Checkpoints(place / "checkpoints", keep=1, check=lock.check, environment={})
+        check = writer._in_place
+
+        def late(path):
+            place.rename(tmp_path / "elsewhere")
+            shutil.copytree(tmp_path / "elsewhere", place)  # as Orbax makes the folders that it misses
+            check(path)
+
+        monkeypatch.setattr(writer, "_in_place", late)
+        writer.save(1, state_of(1), {})
+        with pytest.raises(DirectoryError, match="was moved, removed or replaced"):
+            writer.close()
+    assert not place.exists()

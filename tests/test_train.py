@@ -131,7 +131,7 @@ def test_saved_on_one_device_and_resumed_on_eight_and_back(tmp_path, capsys):
             train.run(vae, "tiny", config(tmp_path / "run", steps=6, run={**small, "devices": devices}), until=until)
     moved = train.run(vae, "tiny", config(tmp_path / "run", steps=6, run={**small, "devices": 1}))
     said = capsys.readouterr().out
-    assert "Not bit-identical from here: devices was 1, is 8." in said and "devices was 8, is 1." in said
+    assert "From here it may not be bit-identical: devices was 1, is 8." in said and "devices was 8, is 1." in said
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), whole.params, moved.params)
     losses = [
         [line["vae/loss"] for line in read_lines(tmp_path / where / "metrics.jsonl")] for where in ("whole", "run")
@@ -148,9 +148,10 @@ def test_each_thing_that_bit_identity_needs_and_that_is_another_is_told(tmp_path
     (step / SEAL).write_text(_signed({**seal, "environment": {**seal["environment"], **dict.fromkeys(told, "other")}}))
     capsys.readouterr()
     train.run(vae, "tiny", config(tmp_path / "run"))
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Not bit-identical from here")]
+    said = capsys.readouterr().out.splitlines()
+    lines = [line for line in said if line.startswith("From here it may not be bit-identical")]
     now = json.loads((tmp_path / "run" / "env.json").read_text())
-    assert lines == [f"Not bit-identical from here: {name} was other, is {now[name]}." for name in told]
+    assert lines == [f"From here it may not be bit-identical: {name} was other, is {now[name]}." for name in told]
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="of a CPU")
@@ -161,8 +162,10 @@ def test_threads_are_those_of_xla_one_for_each_device_at_least(monkeypatch):
         assert provenance.environment(1)["threads"] == max(int(given), jax.local_device_count())
 
 
-def test_another_config_in_the_same_directory_is_refused_with_its_fields(tmp_path):
+def test_another_config_in_the_same_directory_is_refused_with_its_fields(tmp_path, monkeypatch):
+    """Before any data are fetched for it."""
     train.run(vae, "tiny", config(tmp_path / "run", steps=10))
+    monkeypatch.delattr(train, "load")
     with pytest.raises(UserError, match=r"latents: 2 there, 3 here; run\.seed: 0 there, 5 here"):
         train.run(vae, "tiny", config(tmp_path / "run", steps=10, latents=3, run={"seed": 5}))
     assert read_lines(tmp_path / "run" / "metrics.jsonl")[-1]["step"] == 10

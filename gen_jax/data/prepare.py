@@ -82,7 +82,7 @@ def making(name: str, base: Path, again: bool = False) -> Iterator[Path | None]:
                 os.replace(work / "arrays", target)
     except OSError as error:
         raise DirectoryError(
-            f"{name} cannot be prepared in {base} ({error}): choose another place with GEN_JAX_DATA."
+            f"{name} cannot be prepared in {base} ({error}): choose another place, with --run.data or GEN_JAX_DATA."
         ) from error
     log.info("%s: ready in %s after %.0f s", name, target, time.monotonic() - start)
 

@@ -207,7 +207,7 @@ def test_a_process_that_waited_does_not_prepare_again(tmp_path, monkeypatch):
 
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DirectoryError, match="choose another place with GEN_JAX_DATA"):
+    with pytest.raises(DirectoryError, match=r"choose another place, with --run\.data or GEN_JAX_DATA"):
         sources.load("digits", "train", tmp_path / "file")
 
 

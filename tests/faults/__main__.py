@@ -11,7 +11,7 @@ from gen_jax.config import EXIT_CODES
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "FAULTS.md"
-KEPT = Path(__file__).with_name("printed.txt")  # what the two long commands printed last
+KEPT = Path(__file__).with_name("printed.txt")  # what the three long commands printed last
 TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1 or SIGUSR2 while a run learns, evaluates, draws or compiles",
@@ -63,16 +63,18 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "no room on the disk, for a checkpoint or any other file, or a file that may not grow",
-        "exit code 74, the reason and the newest complete checkpoint by name; the run goes on when there is room",
+        "exit code 74, the reason and the file, of a checkpoint the newest complete one too; the run goes on when "
+        "there is room",
         (
             "faults/test_machine::test_a_disk_that_is_full_is_one_sentence_and_the_run_goes_on_when_there_is_room",
             "faults/test_machine::test_what_a_machine_refuses_is_one_sentence",
+            "test_events::test_events_that_cannot_be_written_are_an_error_that_names_them",
             "faults/test_saves::test_no_room_for_a_checkpoint_is_told_and_the_run_goes_on_when_there_is",
             "test_checkpoint::test_a_place_that_cannot_be_written_is_named",
         ),
     ),
     (
-        "checkpoints that cannot be written, listed or found",
+        "checkpoints that cannot be written or listed, or whose directory is a link to nowhere",
         "exit code 74 at once, and no fresh start: what is there stays, and the run goes on when it can be reached",
         ("faults/test_machine::test_checkpoints_that_cannot_be_reached_end_a_run_at_once_and_stay",),
     ),
@@ -175,7 +177,7 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "another number of devices when a run goes on",
-        "the state is the same, what follows but for rounding, and a line says so",
+        "the state is the same, what follows is too, up to rounding, and a line says so",
         (
             "test_train::test_saved_on_one_device_and_resumed_on_eight_and_back",
             "test_parallel::test_a_divided_state_learns_as_a_whole_one_and_is_resumed_as_one_and_back",
@@ -193,7 +195,10 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "a run directory that is moved, removed or replaced while its run learns",
         "exit code 73 at the next line or save, and nothing is written under its name",
-        ("faults/test_silence::test_a_directory_that_goes_while_a_run_learns_ends_it",),
+        (
+            "faults/test_silence::test_a_directory_that_goes_while_a_run_learns_ends_it",
+            "test_checkpoint::test_a_directory_that_is_moved_during_a_save_has_nothing_under_its_old_name",
+        ),
     ),
     (
         "seeds side by side where one is new, or has lost its checkpoints, and others have come further",
@@ -206,8 +211,8 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "what one seed knows of the data that another has",
-        "each knows alone what it knows beside others",
+        "seeds side by side of which each has labelled images of its own",
+        "each learns from the same ones as when it is run alone",
         ("faults/test_silence::test_seeds_side_by_side_know_of_the_data_what_each_knows_alone",),
     ),
     (
@@ -243,7 +248,7 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "a random key that is used twice",
-        "none is, in any experiment, and none is of the kind of which it cannot be told",
+        "none is, in any experiment; every key is typed, so that reuse can be detected",
         (
             "faults/test_keys::test_no_experiment_uses_a_key_twice",
             "faults/test_keys::test_no_evaluation_folds_a_number_into_a_key_twice",
@@ -253,8 +258,8 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "another environment, other packages or settings of JAX, or changed code when a run goes on",
-        "a line for each thing that bit-identity needs and that is another, of the code each file; `--run.strict` "
-        "refuses; the kind of random numbers is pinned",
+        "a line for each setting that differs and bit-identity needs, and one that names each changed source file; "
+        "`--run.strict` refuses; the kind of random numbers is pinned",
         (
             "faults/test_silence::test_changed_code_is_told_by_file_and_refused_where_strict",
             "faults/test_silence::test_the_code_of_a_run_is_this_package_and_what_lies_beside_the_experiment",
@@ -298,7 +303,9 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "lines of metrics.jsonl that were torn, written before a kill, removed, changed or reordered",
-        "each step that is logged has one line in the end; what is missing is named and comes back from the checkpoint",
+        "each step that is logged has one line in the end; what is missing is named and comes back from the "
+        "checkpoint; where all checkpoints were removed the run starts afresh, says "
+        "so, and keeps the old lines beside the new",
         (
             "faults/test_silence::test_lines_that_are_gone_are_told_and_restored",
             "faults/test_silence::test_the_last_line_is_that_of_its_checkpoint",
@@ -310,7 +317,7 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "parts of a run directory removed, torn or of another kind",
-        "made again, left out of the page with a note, or one sentence; checkpoints stay",
+        "made again, left out of the page and told, or one sentence; checkpoints stay",
         (
             "faults/test_leftovers::test_a_part_that_is_removed_is_made_again_or_left_out",
             "faults/test_leftovers::test_a_picture_that_is_torn_is_left_out_with_a_note",
@@ -327,7 +334,7 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "a long run",
-        "takes no more memory, open files or threads than a short one, and listens on no port",
+        "takes no more files or threads than a short one, no more memory but for its lines, and listens on no port",
         ("faults/test_growth::test_nothing_grows", "faults/test_growth::test_what_grows_is_told",
          "faults/test_growth::test_an_open_port_is_seen"),
     ),
@@ -357,7 +364,7 @@ def page() -> str:
         "`python -m tests.faults` writes this page from the table beside the tests, and refuses a row without a test.",
         "Each test makes its fault for real: signals and kills of processes, damage to files, a full disk.",
         "",
-        "`python -m tests.faults.sweep --kills N` kills each experiment so often, at random times, and",
+        "`python -m tests.faults.sweep --kills N` kills each experiment N times, at random, and",
         "`python -m tests.faults.damages` damages each file of a checkpoint of each in six ways, and",
         "`python -m tests.faults.growth` watches a long run. They printed this:",
         "",

@@ -38,13 +38,14 @@ def run(finished, tmp_path):
 
 
 @pytest.mark.parametrize("part", ["samples", "attempts/000", "attempts", "paper.json", "env.json", "report.html"])
-def test_a_part_that_is_removed_is_made_again_or_left_out(run, part):
+def test_a_part_that_is_removed_is_made_again_or_left_out(run, part, capsys):
     module, place = run
     path = place / part
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     for _ in range(2):
         play(module, place)
         assert (place / "report.html").exists()
+        assert ("There are no pictures in" in capsys.readouterr().out) == (part == "samples")
     attempts = sorted(int(one.name) for one in (place / "attempts").iterdir())
     assert len(attempts) == len({*attempts}) >= 2
 

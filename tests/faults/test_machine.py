@@ -67,6 +67,7 @@ SCRIPTS = {
     "40 open files": ("ulimit -n 40; $RUN run", 71, "ulimit -n"),
     "400 seeds of 1024 files": ("ulimit -n 1024; $RUN run --run.seeds 400", 71, "seeds is 400"),
     "files of 2 kB": ("ulimit -f 2; $RUN run", 74, "File too large"),
+    "files of 100 kB": ("ulimit -f 100; $RUN run", 74, "/tb"),  # the events
     "files of 20 kB": ("ulimit -f 20; $RUN run --hidden 512", 74, "File too large"),
     "help to one that leaves": (f"{PYTHON} -m experiments.vae tiny --help | head -1; exit ${{PIPESTATUS[0]}}", 0, ""),
 }
