@@ -5,6 +5,7 @@ paper.json    header and claims              samples/       pictures, from fixed
 env.json      versions, devices, commit      checkpoints/   sealed steps
 command.txt   how it was called              attempts/000/  TensorBoard events of each start
 log.txt       what was said                  report.html    the page
+metrics-before-N.jsonl  lines whose checkpoints were removed, when the run started afresh
 """
 
 import dataclasses

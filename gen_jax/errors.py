@@ -11,7 +11,7 @@ class UserError(Exception):
 
 
 class DataError(UserError):
-    """A data set that is missing, damaged or of another shape than it should be."""
+    """A data set, or a file of a run, that is missing, damaged or of another shape than it should be."""
 
     exit_code = 65
 
@@ -35,7 +35,7 @@ class ResourceError(UserError):
 
 
 class DirectoryError(UserError):
-    """A run directory that cannot be made or written."""
+    """A directory, of a run or of data, that cannot be made or written."""
 
     exit_code = 73
 

@@ -47,7 +47,7 @@ def run(experiment: Experiment, preset: str, config: Any, *, until: int | None =
     sharding.check()
     every, loops, data = seeds.configs(config), list[Loop](), list[pipeline.Data]()
     _allow_files(len(every))
-    for one in every:  # before any has a directory
+    for one in every:  # before any has a directory; that of another run is refused before data are fetched for it
         directory.describe(directory.of(experiment, preset, one), experiment, preset, one, {})
         data.append(load(experiment, one, data))
     _resident(data[0], config.run, len(every))

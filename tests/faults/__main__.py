@@ -304,8 +304,8 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "lines of metrics.jsonl that were torn, written before a kill, removed, changed or reordered",
         "each step that is logged has one line in the end; what is missing is named and comes back from the "
-        "checkpoint; where all checkpoints were removed the run starts afresh, says "
-        "so, and keeps the old lines beside the new",
+        "checkpoint; where all checkpoints were removed the run starts afresh, says so, and keeps the old lines beside "
+        "the new",
         (
             "faults/test_silence::test_lines_that_are_gone_are_told_and_restored",
             "faults/test_silence::test_the_last_line_is_that_of_its_checkpoint",
