@@ -19,7 +19,7 @@ import dataclasses
 import functools
 import math
 import sys
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -31,10 +31,11 @@ from gen_jax import game as games
 from gen_jax import images, losses, train
 from gen_jax.config import Checked, Count, Fraction, Positive, Run
 from gen_jax.data import pipeline, sources
-from gen_jax.data.pipeline import Arrays, Data, Source
+from gen_jax.data.pipeline import Data, Source
 from gen_jax.data.sources import SOURCES
+from gen_jax.errors import UserError
 from gen_jax.evaluation import likelihood
-from gen_jax.game import Game, Player, State, Trained
+from gen_jax.game import Game, Player, Trained
 from gen_jax.layers import Maxout, dropout, uniform
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
@@ -50,9 +51,18 @@ class Optimizer(Checked):
     momentum: Fraction = 0.5
     """At first."""
     final_momentum: Fraction = 0.7
-    """Reached linearly from epoch 1 to epoch `saturate`."""
+    """Reached linearly from epoch `start`, which still has the first, to epoch `saturate`."""
+    start: Count = 1
+    """Counted from 1."""
     saturate: Count = 250
-    """Epochs."""
+    """Counted from 1."""
+
+    FORMERLY: ClassVar = {"start": 2}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.saturate <= self.start:
+            raise UserError(f"saturate is {self.saturate}; it must be above start, {self.start}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +89,12 @@ class Config(Checked):
     """Samples in the Parzen-window estimate."""
     validation: Count = 1000
     """Validation images that choose its width."""
+    darkest: Fraction = 1e-7
+    """Mean pixels are cut to [this, 1 - this] before G's last bias starts at their logits: in pylearn2 1e-7."""
     optimizer: Optimizer = Optimizer()
     run: Run = Run()
+
+    FORMERLY: ClassVar = {"darkest": 1e-3}
 
 
 OFFICIAL = Config(together=True, discriminator_factor=0.5)
@@ -160,12 +174,7 @@ def model(config: Config) -> GAN:
 def source(config: Config) -> Source:
     """Grey values in [0, 1] of the first five sixths of the training images."""
     count = SOURCES[config.data].sizes["train"] * 5 // 6
-    return Source(config.data, pipeline.vectors, train=f"train[:{count}]", birth=mean_image)
-
-
-def mean_image(train: Arrays) -> Batch:
-    """The mean of each pixel, which the generator's last bias starts from: {"mean": [pixels]}."""
-    return {"mean": jnp.asarray(vectors(train).mean(0))}
+    return Source(config.data, pipeline.vectors, train=f"train[:{count}]", birth=pipeline.mean_image)
 
 
 # Objectives -----------------------------------------------------------------------------------------------------------
@@ -194,7 +203,7 @@ def optimizer(config: Config) -> optax.GradientTransformation:
         return jnp.maximum(o.learning_rate / o.decay**step, 1e-6)
 
     def momentum(step: Array) -> Array:
-        share = jnp.clip((step // epoch - 1) / (o.saturate - 1), 0, 1)
+        share = jnp.clip((step // epoch + 1 - o.start) / (o.saturate - o.start), 0, 1)
         return o.momentum + (o.final_momentum - o.momentum) * share
 
     return optax.chain(optax.scale_by_learning_rate(rate), optax.inject_hyperparams(optax.trace)(decay=momentum))
@@ -213,17 +222,7 @@ def players(config: Config) -> dict[str, Player]:
 def game(config: Config) -> Game:
     """The players' game; the generator's last bias starts where sigmoids give the mean image, if that is known."""
     one = games.make(model(config), players(config), together=config.together, precision=config.run.precision)
-
-    def init(key: Key, batch: Batch) -> State:
-        state = one.init(key, batch)
-        if "mean" in batch:
-            mean = jnp.clip(batch["mean"], 1e-3, 1 - 1e-3)
-            generator = state.params["generator"]
-            out = {**generator["out"], "bias": jnp.log(mean) - jnp.log1p(-mean)}
-            state = state.replace(params={**state.params, "generator": {**generator, "out": out}})
-        return state
-
-    return Game(init, one.step)
+    return games.starting_at_mean(one, ("generator", "out"), config.darkest)
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------
@@ -239,13 +238,8 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     """parzen_ll.py: the width that suits validation images best, then the test images under that window."""
     count = SOURCES[config.data].sizes["train"] * 5 // 6
     kept = sources.load(config.data, f"train[{count}:]", config.run.data)
-    validation, test = (vectors(arrays) for arrays in (kept, data.test))
+    validation, test = (pipeline.flat(arrays) for arrays in (kept, data.test))
     return likelihood.parzen_estimate(model(drawn(config.draws), key), validation[: config.validation], test)
-
-
-def vectors(arrays: Arrays) -> np.ndarray:
-    """Grey values in [0, 1]: [n, d]."""
-    return arrays["image"].reshape(len(arrays["image"]), -1) / np.float32(255)
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:

@@ -23,7 +23,7 @@ import dataclasses
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ import numpy as np
 import optax
 
 from gen_jax import game as games
-from gen_jax import growing, images, losses, train
+from gen_jax import growing, images, losses, schedules, train
 from gen_jax.chunks import by_chunks
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
 from gen_jax.data import emoji, pipeline, shapes
@@ -69,8 +69,13 @@ class Config(Checked):
     """Weight of the gradient penalty."""
     slope: Positive = 1
     """Gamma, the length of the critic's gradient: 750 on CIFAR-10 (section 6.5)."""
+    penalty_side: Literal["last", "own"] = "last"
+    """By which image the gradient is: the side of the end, to which both codes repeat smaller ones, or its own. While
+    networks grow, its length by the last is less, by the ratio of the sides."""
     drift: NonNegative = 0.001
     """Weight of D(x)^2 of real images (appendix A.1)."""
+    fake_weight: Positive = 0.1
+    """Of fakes in the critic's least squares: 0.1 in the Theano code, 1 in Mao et al. 2017."""
     critics: Count = 1
     """Steps of the critic for one of the generator."""
     together: bool = False
@@ -84,13 +89,15 @@ class Config(Checked):
     images: Count = 10_000_000
     """In all; the last side sees what remains. Section 6.1 stops here."""
     hold: Count = 1
-    """Steps in which the blend stays as it is: 4 in the code."""
+    """Steps in which the blend stays as it is: 4 in the TensorFlow code; as many as `critics` in the Theano code."""
     batches: tuple[Count, ...] = (16, 16, 16, 16, 16, 16, 14, 6, 3)
     """Images in a batch at 4x4, 8x8 ...; the last number serves all larger sides (appendix A.1)."""
     rates: tuple[Positive, ...] = (1e-3,)
     """Adam's, likewise."""
     b2: Fraction = 0.99
     """Adam's decay of the second moment; that of the first is 0 (appendix A.1)."""
+    epsilon_hat: bool = True
+    """Adam's epsilon, 1e-8, stands beside the uncorrected root, as in both codes' libraries: see schedules.adam."""
     smoothing: Fraction = 0.999
     """Of the running average of the generator's weights, in a step (appendix A.1)."""
     judged: Count = 16_384
@@ -98,6 +105,8 @@ class Config(Checked):
     perceived: Natural = 10_000
     """Of them, at most, that are seen through ResNet-50, and Inception, if the user has its weights; 0 for none."""
     run: Run = Run()
+
+    FORMERLY: ClassVar = {"penalty_side": "own", "fake_weight": 1, "epsilon_hat": False}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -162,8 +171,9 @@ TABLE = Config(data="cifar10", side=32, base=2048, batches=(16,))  # section 6.1
 BARE = Style(equalized=False, pixel_norm=False, variation="none")
 OLD = dataclasses.replace(BARE, sphere=False, leaky=False, batch_norm=True, layer_norm=True, tanh=True)
 GULRAJANI = dataclasses.replace(
-    TABLE, latents=128, style=OLD, critics=5, b2=0.9, drift=0, batches=(64,), rates=(1e-4,), smoothing=0.999**4
-)
+    TABLE, latents=128, style=OLD, critics=5, hold=5, b2=0.9, drift=0, batches=(64,), rates=(1e-4,),
+    smoothing=0.999**4,
+)  # fmt: skip
 REVISED = dataclasses.replace(TABLE, rates=(1e-4,), style=BARE)
 
 
@@ -184,17 +194,17 @@ ROWS = {
 }
 CIFAR = Config(
     data="cifar10", side=32, base=4096, most=128, latents=128, slope=750, together=True, mirror=False,
-    fade=400_000, stabilise=400_000, images=20_000_000, batches=(16,), hold=4,
+    fade=400_000, stabilise=400_000, images=20_000_000, batches=(16,),
 )  # fmt: skip
-HQ = Config(data="celeb_a_hq", side=1024, images=19_000_000, hold=4)
+HQ = Config(data="celeb_a_hq", side=1024, style=Style(fused=True), images=19_000_000, hold=4)
 TWO = dataclasses.replace(
-    HQ, style=Style(group=4), fade=600_000, stabilise=600_000, images=12_000_000,
+    HQ, style=Style(group=4, fused=True), fade=600_000, stabilise=600_000, images=12_000_000,
     batches=(128, 128, 128, 64, 32, 16, 8, 4), rates=(*(1e-3,) * 8, 1.5e-3),
 )  # fmt: skip
 OFTEN = Run(log_every=200, sample_every=1000)
 QUICK = Config(
-    data="cifar10", side=16, base=128, most=64, latents=64, style=Style(group=4), fade=40_000, stabilise=40_000,
-    images=400_000, batches=(32,), judged=2048, perceived=500, run=OFTEN,
+    data="cifar10", side=16, base=128, most=64, latents=64, style=Style(group=4, fused=True), fade=40_000,
+    stabilise=40_000, images=400_000, batches=(32,), judged=2048, perceived=500, run=OFTEN,
 )  # fmt: skip
 TINY = Config(
     data="digits", side=8, base=16, most=8, latents=8, style=Style(group=4), mirror=False, fade=160, stabilise=320,
@@ -249,6 +259,7 @@ PREPARED = {  # by TFDS: name, splits, shape of an image
 }
 FACE = (slice(57, 185), slice(25, 153))  # rows and columns of 218 x 178 that the code takes of CelebA
 DRAWINGS = (50_000, 1000)  # shapes to learn from, and others
+MEASURED = 500  # images from which the Theano code starts minibatch discrimination
 
 
 def source(config: Config) -> Source:
@@ -259,13 +270,19 @@ def source(config: Config) -> Source:
         x = pictures(config, batch, which)
         return {"x": mirrored(x, coin) if config.mirror else x}
 
+    def first(train: Arrays) -> Batch:
+        """Images of the first side, by which minibatch discrimination starts."""
+        some = {name: jnp.asarray(array[:MEASURED]) for name, array in train.items()}
+        return {"first": averaged(pictures(config, some, jax.random.key(0)), config.start)}
+
+    birth = first if config.style.variation == "discrimination" else pipeline.nothing
     if config.data == "shapes":
-        return Source("shapes", prepare, arrays=drawn)
+        return Source("shapes", prepare, birth=birth, arrays=drawn)
     if config.data not in PREPARED:
-        return Source(config.data, prepare)
+        return Source(config.data, prepare, birth=birth)
     name, splits, shape = PREPARED[config.data]
     fields = {"image": ((*(shape or (config.side,) * 2), 3), "uint8")}
-    return Source(name.format(config.side), prepare, *splits, fields=fields)
+    return Source(name.format(config.side), prepare, *splits, birth=birth, fields=fields)
 
 
 def drawn() -> tuple[Arrays, Arrays]:
@@ -310,7 +327,10 @@ def model(config: Config) -> Growing:
 
 
 def judging(model: Any, batch: Batch, key: Key, *, config: Config, level: Level) -> tuple[Array, Metrics]:
-    """E D(G(z)) - E D(x) + lambda E (|grad D| / gamma - 1)^2 + drift E D(x)^2 (appendix A.1), or least squares."""
+    """E D(G(z)) - E D(x) + lambda E (|grad D| / gamma - 1)^2 + drift E D(x)^2 (appendix A.1), or least squares.
+
+    These, as in the Theano code, have 0 for real images and 1 for fakes.
+    """
     draw, between = jax.random.split(key)
     fade = level.fade(batch["step"], config.hold)
     x = shown(batch["x"], level.side, fade)
@@ -319,11 +339,12 @@ def judging(model: Any, batch: Batch, key: Key, *, config: Config, level: Level)
     real, made = score(x), score(fake)
     metrics = {"distance": real.mean() - made.mean()}
     if config.loss == "lsgan":
-        loss = losses.least_squares(real, 1) + losses.least_squares(made, 0)
+        loss = losses.least_squares(real, 0) + config.fake_weight * losses.least_squares(made, 1)
     else:
         loss = -metrics["distance"]
     if config.lambda_gp:
-        penalty = gradient_penalty(score, x, fake, between, target=config.slope) / config.slope**2
+        shrink = config.side / level.side if config.penalty_side == "last" else 1
+        penalty = gradient_penalty(score, x, fake, between, target=config.slope, shrink=shrink) / config.slope**2
         loss, metrics["penalty"] = loss + config.lambda_gp * penalty, penalty
     if config.drift:
         loss += config.drift * (real**2).mean()
@@ -331,18 +352,18 @@ def judging(model: Any, batch: Batch, key: Key, *, config: Config, level: Level)
 
 
 def drawing(model: Any, batch: Batch, key: Key, *, config: Config, level: Level) -> tuple[Array, Metrics]:
-    """-E D(G(z)), or (D(G(z)) - 1)^2."""
-    fade = level.fade(batch["step"], config.hold)
-    fake = model.generate(model.draw(key, len(batch["x"])), level.side, fade)
+    """-E D(G(z)), or D(G(z))^2."""
+    fade, (draw, _) = level.fade(batch["step"], config.hold), jax.random.split(key)  # together, by the critic's z
+    fake = model.generate(model.draw(draw, len(batch["x"])), level.side, fade)
     scores = model.score(fake, level.side, fade)
-    return losses.least_squares(scores, 1) if config.loss == "lsgan" else -scores.mean(), {}
+    return losses.least_squares(scores, 0) if config.loss == "lsgan" else -scores.mean(), {}
 
 
 def players(config: Config, level: Level | None = None) -> dict[str, Player]:
     """The critic, then the generator, who move what is in use at a level, by default the last."""
     level = level or levels(config)[-1]
     generator, critic = growing.networks(level.side, level.fading)
-    adam = optax.adam(level.rate, b1=0, b2=config.b2, eps=1e-8)
+    adam = schedules.adam(level.rate, b1=0, b2=config.b2, epsilon_hat=config.epsilon_hat)
     judge, artist = (functools.partial(one, config=config, level=level) for one in (judging, drawing))
     n = config.critics
     return {"critic": Player(critic, judge, adam), "generator": Player(generator, artist, adam, every=n, at=n - 1)}
@@ -363,7 +384,14 @@ def game(config: Config, level: Level | None = None) -> Game:
     whole = games.make(every, {"all": Player((), meet, optax.identity())}, average=dict.fromkeys(parts, 0.0))
 
     def init(key: Key, batch: Batch) -> State:
-        return games.afresh(moving)(whole.init(key, batch))
+        state = whole.init(key, batch)
+        if "first" in batch:
+            score = functools.partial(every.apply, {"params": state.params}, method="score", mutable="intermediates")
+            found = score(batch["first"], config.start)[1]["intermediates"]["critic_4"]["discrimination"]
+            critic = state.params["critic_4"]
+            start = growing.calibrated(critic["discrimination"], *found["distances"])
+            state = state.replace(params={**state.params, "critic_4": {**critic, "discrimination": start}})
+        return games.afresh(moving)(state)
 
     return one._replace(init=init)
 
@@ -379,6 +407,9 @@ def stages(config: Config) -> tuple[Stage, ...]:
 # Evaluation -----------------------------------------------------------------------------------------------------------
 
 
+CHUNK = 64  # images drawn at a time: where there is batch norm, it is by these
+
+
 @functools.cache
 def generating(side: int, fading: bool) -> Callable[..., Array]:
     """[n, latents], [n] -> [n, side, side, c]"""
@@ -390,7 +421,9 @@ def made(config: Config, model: Trained, z: Any) -> np.ndarray:
     level = next(level for level in levels(config) if model.step <= level.end)
     fade = np.full(len(z), level.fade(jnp.int32(model.step), 1) if level.fading else 0, np.float32)
     draw = generating(level.side, level.fading)
-    fakes = images.to_uint8(by_chunks(lambda z, fade: model(draw, z, fade), np.asarray(z), fade, size=64), low=-1)
+    filled = np.resize(z, (-(-len(z) // CHUNK) * CHUNK, z.shape[1]))  # batch norm sees no zeros
+    fakes = by_chunks(lambda z, fade: model(draw, z, fade), filled, np.resize(fade, len(filled)), size=CHUNK)
+    fakes = images.to_uint8(fakes[: len(z)], low=-1)
     times = config.side // level.side
     return fakes.repeat(times, 1).repeat(times, 2)
 

@@ -13,7 +13,19 @@ import re
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)  # fmt: skip
 
 from gen_jax.errors import UserError
 from gen_jax.precision import Precision
@@ -46,9 +58,17 @@ Seed = Annotated[int, Range("a whole number from 0 to 2^31 - 1", 0, 2**31 - 1)]
 class Checked:
     """A frozen dataclass whose values are checked against their annotations when it is made."""
 
+    FORMERLY: ClassVar[Mapping[str, Any]] = {}  # what a config.json without these fields stands for, as it is older
+
     def __post_init__(self) -> None:
-        for name, hint in get_type_hints(type(self), include_extras=True).items():
+        for name, hint in _fields(type(self)).items():
             _check(name, getattr(self, name), hint)
+
+
+def _fields(kind: type) -> dict[str, Any]:
+    """Each field's annotation."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
 def _check(name: str, value: Any, hint: Any) -> None:
@@ -243,6 +263,15 @@ def differences(old: dict[str, Any], new: dict[str, Any], ignore: tuple[str, ...
 C = TypeVar("C")
 
 
+def formerly(kind: Any, values: Any) -> Any:
+    """Plain values of a config of `kind`, each field that is newer than they are with what its absence stood for."""
+    if not (dataclasses.is_dataclass(kind) and isinstance(values, dict)):
+        return values
+    hints = _fields(kind)  # type: ignore[arg-type]
+    known = {name: formerly(hints.get(name), value) for name, value in values.items()}
+    return {**getattr(kind, "FORMERLY", {}), **known}
+
+
 def from_json(kind: type[C], values: dict[str, Any], where: str) -> C:
     """A config from plain values, strictly: an unknown field, a wrong type or a value out of range is an error."""
     import dacite
@@ -250,7 +279,7 @@ def from_json(kind: type[C], values: dict[str, Any], where: str) -> C:
     try:
         if not isinstance(values, dict):
             raise TypeError(f"it is a {type(values).__name__}, not an object")
-        return dacite.from_dict(kind, values, config=dacite.Config(strict=True, cast=[tuple, Path]))
+        return dacite.from_dict(kind, formerly(kind, values), config=dacite.Config(strict=True, cast=[tuple, Path]))
     except (dacite.DaciteError, UserError, TypeError, ValueError) as error:
         raise UserError(f"{where} does not hold the Config of {kind.__module__}: {error}") from error
 

@@ -130,7 +130,8 @@ def write(path: Path, experiment: Experiment, config: Any, description: dict[str
 def changes(old: dict[str, Any], new: dict[str, Any], kind: type, where: str) -> str:
     """What of one description of a run is other in the next, "field: old there, new here" each; empty for the same.
 
-    Of a run that an older release began, fields that are newer than it have their defaults.
+    Of a run that an older release began, fields that are newer than it have what FORMERLY of their dataclass says, or
+    their defaults.
     """
     if (was := old.get("experiment", "absent")) != new["experiment"]:
         return f"experiment: {was} there, {new['experiment']} here"

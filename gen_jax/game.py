@@ -178,6 +178,27 @@ def make(
     return Game(init, step)
 
 
+def starting_at_mean(one: Game, layer: tuple[str, ...], darkest: float) -> Game:
+    """`one`, where the bias of a layer starts at the logits of the mean image, that is of batch["mean"], if it has one.
+
+    `layer` is the layer's path from its network on; means are cut to [darkest, 1 - darkest].
+    """
+
+    def init(key: Key, batch: Batch) -> State:
+        state = one.init(key, batch)
+        if "mean" not in batch:
+            return state
+        mean = jnp.clip(batch["mean"], darkest, 1 - darkest)
+        start = jnp.log(mean) - jnp.log1p(-mean)
+
+        def changed(path: Any, leaf: Array) -> Array:
+            return start if tuple(key.key for key in path) == (*layer, "bias") else leaf
+
+        return state.replace(params=jax.tree_util.tree_map_with_path(changed, state.params))
+
+    return Game(init, one.step)
+
+
 def _own(tree: Params, player: Player) -> Params:
     """The player's part of a tree by network; a network without weights (a pool) has none."""
     return {name: tree[name] for name in player.moves if name in tree}

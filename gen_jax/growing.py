@@ -2,12 +2,13 @@
 
 Each part is a network of its own, named by its side, so that a player moves those that are in use and no other. While
 a side fades in, the image of the side below is blended with the new one, in both networks. Upsampling is by nearest
-neighbours and downsampling by averages; either is one with the convolution beside it, which is exact and cheaper.
+neighbours, which is one with the convolution behind it, exactly and cheaper. Downsampling is by averages: after bias
+and leaky ReLU in the Theano code, and before them, so that it is one with the convolution, in the TensorFlow code.
 """
 
 import dataclasses
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +16,10 @@ from flax import linen as nn
 
 from gen_jax.config import Checked, Count
 from gen_jax.convolutions import conv, conv_transpose
-from gen_jax.layers import BatchNorm
-from gen_jax.types import Array, Key
+from gen_jax.types import Array, Key, Params
 
 FIRST = 4  # pixels, the smallest side
+EPSILON = 1e-4  # of the Theano code's norms, Lasagne's default for batch norm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +39,15 @@ class Style(Checked):
     layer_norm: bool = False
     """In the critic."""
     tanh: bool = False
-    """The generator's output; else it is linear."""
+    """Of the generator's output, blended if it is; else it is linear."""
+    fused: bool = False
+    """The critic averages before bias and leaky ReLU, as in the TensorFlow code; else after them, as in Theano's."""
     variation: Literal["deviation", "discrimination", "none"] = "deviation"
     """What the critic is told of the whole batch: its standard deviation (section 3), or Salimans et al.'s features."""
     group: Count = 16
     """Images, at most, whose deviation is taken together."""
+
+    FORMERLY: ClassVar = {"fused": True}
 
 
 def sides(last: int, first: int = FIRST) -> tuple[int, ...]:
@@ -140,17 +145,55 @@ class Conv(nn.Module):
 
 
 class Discrimination(nn.Module):
-    """Minibatch discrimination (Salimans et al. 2016, section 3.2): [b, d] -> [b, d + kernels]."""
+    """Minibatch discrimination (Salimans et al. 2016, section 3.2) as in the Theano code: [b, d] -> [b, d + kernels].
+
+    The columns of its matrix have lengths of their own, exp(log_scale), and each sum over the other images has a bias;
+    `calibrated` gives both at the start.
+    """
 
     kernels: int = 100
     size: int = 5
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        scale = nn.initializers.normal(x.shape[-1] ** -0.5)
-        m = jnp.einsum("bd,dks->bks", x, self.param("kernel", scale, (x.shape[-1], self.kernels, self.size)))
+        kernel = self.param("kernel", nn.initializers.normal(0.05), (x.shape[-1], self.kernels, self.size))
+        log_scale = self.param("log_scale", nn.initializers.zeros, (self.kernels, self.size))
+        bias = self.param("bias", nn.initializers.constant(-1.0), (self.kernels,))
+        columns = kernel * (jnp.exp(log_scale) / jnp.sqrt((kernel**2).sum(0)))[None]
+        m = jnp.einsum("bd,dks->bks", x, columns)
         distances = jnp.abs(m[:, None] - m[None]).astype(jnp.float32).sum(-1)  # [b, b, kernels]
-        return jnp.concatenate([x, (jnp.exp(-distances).sum(1) - 1).astype(x.dtype)], -1)
+        self.sow("intermediates", "distances", distances)
+        near = jnp.exp(-distances).sum(1) - 1 + bias[None]  # of the others: an image's distance to itself is 0
+        return jnp.concatenate([x, near.astype(x.dtype)], -1)
+
+
+def calibrated(params: Params, distances: Array) -> Params:
+    """`Discrimination`'s parameters by the distances [n, n, kernels] that it finds between the first images.
+
+    Half of the mean distance to the nearest other image becomes 1, and the mean output 0.
+    """
+    itself = jnp.eye(len(distances), dtype=bool)[..., None]
+    unit = jnp.where(itself, jnp.inf, distances).min(1).mean(0) / 2  # [kernels]
+    near = jnp.where(itself, 0, jnp.exp(-distances / unit[None, None])).sum(1).mean(0)
+    return {**params, "log_scale": params["log_scale"] - jnp.log(unit)[:, None], "bias": -near}
+
+
+class LayerNorm(nn.Module):
+    """Over all of an image, with one gain, in the place of a bias: [b, ..., c] -> the same."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        rest = tuple(range(1, x.ndim))
+        x = nn.LayerNorm(EPSILON, use_bias=False, use_scale=False, reduction_axes=rest, use_fast_variance=False)(x)
+        return biased(self, x * self.param("scale", nn.initializers.ones, ()))
+
+
+class BatchNorm(nn.Module):
+    """By the statistics of its own batch at all times, in the place of a bias: [b, h, w, c] -> the same."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return nn.LayerNorm(EPSILON, reduction_axes=(0, 1, 2), feature_axes=-1, use_fast_variance=False)(x)
 
 
 class Block(nn.Module):
@@ -187,8 +230,7 @@ class Image(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        x = Conv(self.channels, 1, self.style.equalized, gain=1)(x)
-        return nn.tanh(x) if self.style.tanh else x
+        return Conv(self.channels, 1, self.style.equalized, gain=1)(x)
 
 
 class Reading(nn.Module):
@@ -211,19 +253,20 @@ class Judging(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        style = self.style
+        style, use_bias = self.style, not self.style.layer_norm
         if not self.last:
-            x = self.activated(Conv(self.features[0], 3, style.equalized)(x))
-            return self.activated(Conv(self.features[1], 3, style.equalized, step="down")(x))
+            x = self.activated(Conv(self.features[0], 3, style.equalized, use_bias=use_bias)(x))
+            step: Literal["down", ""] = "down" if style.fused else ""
+            x = self.activated(Conv(self.features[1], 3, style.equalized, step=step, use_bias=use_bias)(x))
+            return x if style.fused else averaged(x, x.shape[1] // 2)
         x = deviation(x, style.group) if style.variation == "deviation" else x
-        x = self.activated(Conv(self.features[0], 3, style.equalized)(x)).reshape(len(x), -1)
-        x = nn.leaky_relu(Dense(self.features[1], math.sqrt(2), style.equalized)(x), 0.2)
-        x = Discrimination()(x) if style.variation == "discrimination" else x
+        x = self.activated(Conv(self.features[0], 3, style.equalized, use_bias=use_bias)(x)).reshape(len(x), -1)
+        x = self.activated(Dense(self.features[1], math.sqrt(2), style.equalized, use_bias=use_bias)(x))
+        x = Discrimination(name="discrimination")(x) if style.variation == "discrimination" else x
         return Dense(1, 1, style.equalized)(x).ravel()
 
     def activated(self, x: Array) -> Array:
-        x = nn.LayerNorm(reduction_axes=(1, 2, 3), feature_axes=-1)(x) if self.style.layer_norm else x
-        return nn.leaky_relu(x, 0.2)
+        return nn.leaky_relu(LayerNorm()(x) if self.style.layer_norm else x, 0.2)
 
 
 class Growing(nn.Module):
@@ -256,9 +299,9 @@ class Growing(nn.Module):
         for s in sides(side):
             x, below = self.generator[str(s)](x), x
         image = self.image[str(side)](x)
-        if fade is None:
-            return image
-        return blended(doubled(self.image[str(side // 2)](below)), image, fade)
+        if fade is not None:
+            image = blended(doubled(self.image[str(side // 2)](below)), image, fade)
+        return nn.tanh(image) if self.style.tanh else image
 
     def score(self, x: Array, side: int, fade: Array | None = None) -> Array:
         """[b, side, side, channels] -> [b]"""

@@ -31,14 +31,17 @@ def log_weights(encoder: Encoder, decoder: Decoder, x: Array, key: Key, samples:
     return decoder(z).log_prob(x[None]) + standard_normal(z) - q.log_prob(z)
 
 
-def gradient_penalty(critic: Critic, real: Array, fake: Array, key: Key, *, target: float = 1) -> Array:
-    """E(||grad C(x)||_2 - target)^2 at a random point between each image and its fake: [b, ...], [b, ...] -> [].
+def gradient_penalty(
+    critic: Critic, real: Array, fake: Array, key: Key, *, target: float = 1, shrink: float = 1
+) -> Array:
+    """E(||grad C(x)||_2 / shrink - target)^2 at a random point between each image and its fake: [b, ...] each -> [].
 
     Gulrajani et al. 2017, Algorithm 1. Where the critic scores patches, C(x) is the sum of those of x. Each score must
-    be of its own image alone: no batch norm.
+    be of its own image alone: no batch norm. A `shrink` of f gives the penalty of a critic that is shown each pixel f x
+    f times and averages them: each then has 1 / f^2 of the gradient, and all of them 1 / f of its length.
     """
     share = jax.random.uniform(key, (len(real), *(1,) * (real.ndim - 1)))
     between = share * real + (1 - share) * fake
     gradients = jax.grad(lambda x: critic(x).sum())(between).reshape(len(real), -1)
     norms = jnp.sqrt((gradients**2).sum(-1) + 1e-12)  # the root has no derivative at 0
-    return ((norms - target) ** 2).mean()
+    return ((norms / shrink - target) ** 2).mean()

@@ -1,4 +1,4 @@
-"""Learning rates as functions of a player's own updates, and which weights an optimizer holds."""
+"""Learning rates as functions of a player's own updates, Adam as frameworks have it, and which weights it holds."""
 
 from typing import Any
 
@@ -27,6 +27,35 @@ def ending(rate: float, steps: int, *, share: float, period: int, every: int) ->
         return rate * (1 - late // period / last)
 
     return at
+
+
+def adam(
+    rate: optax.ScalarOrSchedule, *, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, epsilon_hat: bool = False
+) -> optax.GradientTransformation:
+    """Adam (Kingma & Ba 2015) by Algorithm 1, or with `epsilon_hat` by the faster form at the end of its section 2.
+
+    That form, rate sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps), is the one of TensorFlow, Torch and Lasagne: eps
+    is not corrected with v, so that the first steps are shorter where gradients are small.
+    """
+    scaled = _scale_by_epsilon_hat(b1, b2, eps) if epsilon_hat else optax.scale_by_adam(b1, b2, eps)
+    return optax.chain(scaled, optax.scale_by_learning_rate(rate))
+
+
+def _scale_by_epsilon_hat(b1: float, b2: float, eps: float) -> optax.GradientTransformation:
+    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        count = optax.safe_increment(state.count)
+        mu, nu = moments(gradients, state, b1, b2)
+        correction = jnp.sqrt(1 - b2**count) / (1 - b1**count)
+        moves = jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + eps), mu, nu)
+        return moves, optax.ScaleByAdamState(count, mu, nu)
+
+    return optax.GradientTransformation(optax.scale_by_adam().init, update)
+
+
+def moments(gradients: Any, state: optax.ScaleByAdamState, b1: float, b2: float) -> tuple[Any, Any]:
+    """Adam's running means of the gradients and of their squares, with these gradients."""
+    mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, gradients)
+    return mu, jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g**2, state.nu, gradients)
 
 
 def without_biases(descent: optax.GradientTransformation) -> optax.GradientTransformation:

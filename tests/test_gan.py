@@ -90,7 +90,7 @@ def test_half_the_loss_is_half_the_step_of_plain_descent():
 
 
 def test_rate_and_momentum_follow_their_schedules():
-    """v <- m v - rate g, with m from 0.5 at epoch 1 to 0.7 at epoch 250 and the rate divided after each update."""
+    """v <- m v - rate g, with m from 0.5 in epoch 1 to 0.7 in epoch 250 and the rate divided after each update."""
     config = dataclasses.replace(gan.Config(), optimizer=gan.Optimizer(saturate=3))
     rule = gan.optimizer(config)
     w, state = jnp.zeros(()), rule.init(jnp.zeros(()))
@@ -99,16 +99,20 @@ def test_rate_and_momentum_follow_their_schedules():
     for step in range(2200):
         updates, state = move(jnp.float32(math.sin(step)), state)
         w = optax.apply_updates(w, updates)
-        momentum = 0.5 + 0.2 * min(max((step // 500 - 1) / 2, 0), 1)
+        momentum = 0.5 + 0.2 * min((step // 500) / 2, 1)  # pylearn2 counts epochs from 1, and raises it before each
         velocity = momentum * velocity - 0.1 / 1.000004**step * math.sin(step)
         expected += velocity
     assert float(w) == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_last_bias_starts_from_the_mean_image():
-    mean = jnp.clip(BATCH["x"].mean(0), 1e-3, 1 - 1e-3)
-    state = gan.game(gan.TINY).init(jax.random.key(0), {**BATCH, "mean": mean})
-    np.testing.assert_allclose(jax.nn.sigmoid(state.params["generator"]["out"]["bias"]), mean, rtol=1e-5)
+    """Pixels that are always black start at -16.1, as in pylearn2, and so stay black."""
+    mean = BATCH["x"].mean(0).at[0].set(0)
+    bias = gan.game(gan.TINY).init(jax.random.key(0), {**BATCH, "mean": mean}).params["generator"]["out"]["bias"]
+    np.testing.assert_allclose(jax.nn.sigmoid(bias)[1:], mean[1:], rtol=1e-5)
+    assert float(bias[0]) == pytest.approx(np.log(1e-7), rel=1e-6)
+    of_one = np.array([[[[0]]], [[[102]]]], np.uint8)
+    assert float(gan.source(gan.TINY).birth({"image": of_one})["mean"][0]) == pytest.approx(0.2)
 
 
 def test_birth_leaves_the_state_that_it_is_given_as_it_was(monkeypatch):

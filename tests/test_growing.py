@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from gen_jax import growing
 from gen_jax.growing import Growing, Style, averaged, doubled, sides
@@ -14,9 +15,13 @@ from gen_jax.growing import Growing, Style, averaged, doubled, sides
 PLAIN = Style(group=4)
 STYLES = {
     "paper": PLAIN,
-    "Gulrajani": Style(False, False, False, False, True, True, True, "none"),
+    "TensorFlow": dataclasses.replace(PLAIN, fused=True),
+    "Gulrajani": Style(
+        equalized=False, pixel_norm=False, sphere=False, leaky=False, batch_norm=True, layer_norm=True, tanh=True,
+        variation="none",
+    ),
     "discrimination": dataclasses.replace(PLAIN, variation="discrimination"),
-}
+}  # fmt: skip
 
 
 def network(side=16, style=PLAIN, channels=3):
@@ -106,12 +111,104 @@ def test_the_deviation_of_a_group_by_hand(group):
         np.testing.assert_allclose(got[i, ..., 5], np.full((3, 3), members.std(0).mean()), rtol=1e-5)
 
 
-def test_minibatch_discrimination_counts_near_neighbours():
-    layer = growing.Discrimination(kernels=2, size=1)
-    x = jnp.array([[0.0], [0.0], [3.0]])
-    got = layer.apply({"params": {"kernel": jnp.array([[[1.0], [2.0]]])}}, x)
-    far = np.exp([-3.0, -6.0])
-    np.testing.assert_allclose(got, [[0, *(1 + far)], [0, *(1 + far)], [3, *(2 * far)]], rtol=1e-5, atol=1e-6)
+def seen(model, variables, x, style, name="critic_8"):
+    """What a block of the critic makes of features, without Flax: [b, 8, 8, c] -> [b, 4, 4, c']."""
+    own = variables["params"][name]
+
+    def convolved(x, layer):
+        kernel, bias = (own[f"Conv_{layer}"][part] for part in ("kernel", "bias"))
+        scale = math.sqrt(2 / math.prod(kernel.shape[:3]))
+        y = jax.lax.conv_general_dilated(x, scale * kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return y, bias[None, None, None]
+
+    y, bias = convolved(x, 0)
+    y, bias = convolved(nn.leaky_relu(y + bias, 0.2), 1)
+    if style.fused:
+        return nn.leaky_relu(averaged(y, 4) + bias, 0.2)
+    return averaged(nn.leaky_relu(y + bias, 0.2), 4)
+
+
+def test_the_critic_averages_after_its_activation_in_theano_and_before_it_in_tensorflow():
+    x, found = jax.random.normal(jax.random.key(3), (4, 8, 8, 8)), {}
+    for name in ("paper", "TensorFlow"):
+        model = network(side=8, style=STYLES[name])
+        variables, _ = born(model)
+        variables = jax.tree.map(lambda leaf: leaf + 0.1, variables)  # so that biases matter
+        found[name] = model.apply(variables, x, method=lambda model, x: model.critic["8"](x))
+        np.testing.assert_allclose(found[name], seen(model, variables, x, STYLES[name]), atol=2e-5)
+    assert np.abs(found["paper"] - found["TensorFlow"]).mean() > 0.1 * np.abs(found["paper"]).mean()
+
+
+def test_images_are_squashed_after_they_are_blended():
+    linear, squashed = network(style=PLAIN), network(style=dataclasses.replace(PLAIN, tanh=True))
+    variables, z = born(linear)
+    variables = jax.tree.map(lambda leaf: 2 * leaf, variables)
+    for fade in (None, jnp.float32(0.3)):
+        image, tanh = (model.apply(variables, z, 16, fade, method="generate") for model in (linear, squashed))
+        np.testing.assert_allclose(tanh, np.tanh(image), atol=1e-6)
+    assert np.abs(image).max() > 1
+
+
+def test_layer_norm_has_one_gain_and_takes_the_bias_over_in_the_last_dense_layer_too():
+    x = 3 + 2 * jax.random.normal(jax.random.key(0), (5, 4, 4, 3))
+    bias = jnp.array([1.0, -2.0, 0.5])
+    got = growing.LayerNorm().apply({"params": {"scale": jnp.float32(1.5), "bias": bias}}, x)
+    rows = np.asarray(x, np.float64).reshape(5, -1)
+    normed = (rows - rows.mean(1, keepdims=True)) / np.sqrt(rows.var(1, keepdims=True) + 1e-4)
+    np.testing.assert_allclose(got, 1.5 * normed.reshape(x.shape) + bias[None, None, None], rtol=1e-4, atol=1e-5)
+    model = network(side=8, style=STYLES["Gulrajani"])
+    shapes = jax.tree.map(jnp.shape, born(model)[0]["params"])
+    normal = {"LayerNorm_0": {"scale": (), "bias": (8,)}, "LayerNorm_1": {"scale": (), "bias": (8,)}}
+    for critic in ("critic_8", "critic_4"):
+        assert {name: own for name, own in shapes[critic].items() if "Norm" in name} == normal
+    last = {name: {*own} for name, own in shapes["critic_4"].items() if "Norm" not in name}
+    assert last == {"Conv_0": {"kernel"}, "Dense_0": {"kernel"}, "Dense_1": {"kernel", "bias"}}
+    assert {*shapes["reading_8"]["Conv_0"]} == {"kernel", "bias"}
+
+
+def test_batch_norm_is_by_its_own_batch_at_all_times():
+    x = 3 + 2 * jax.random.normal(jax.random.key(0), (8, 4, 4, 3))
+    variables = growing.BatchNorm().init(jax.random.key(1), x)
+    assert {*variables} == {"params"}
+    by_hand = (x - x.mean((0, 1, 2), keepdims=True)) / jnp.sqrt(x.var((0, 1, 2), keepdims=True) + 1e-4)
+    np.testing.assert_allclose(growing.BatchNorm().apply(variables, x), by_hand, atol=1e-5)
+
+
+def discriminated(x, kernel, log_scale, bias):
+    """Minibatch discrimination image by image: [b, d] -> [b, kernels]."""
+    columns = kernel * np.exp(log_scale) / np.sqrt((kernel**2).sum(0))
+    m = np.einsum("bd,dks->bks", x, columns)
+    others = [[np.exp(-np.abs(m[i] - m[j]).sum(-1)) for j in range(len(x)) if j != i] for i in range(len(x))]
+    return np.array(others).sum(1) + bias
+
+
+def test_minibatch_discrimination_by_hand():
+    draw = np.random.default_rng(0)
+    x, kernel, log_scale = draw.normal(size=(6, 7)), draw.normal(size=(7, 3, 2)), draw.normal(size=(3, 2))
+    bias = np.array([0.5, -1.0, 2.0])
+    params = {"kernel": jnp.asarray(kernel), "log_scale": jnp.asarray(log_scale), "bias": jnp.asarray(bias)}
+    got = growing.Discrimination(3, 2).apply({"params": params}, jnp.asarray(x))
+    np.testing.assert_allclose(got[:, :7], x, rtol=1e-6)
+    np.testing.assert_allclose(got[:, 7:], discriminated(x, kernel, log_scale, bias), rtol=2e-5, atol=1e-5)
+    fresh = growing.Discrimination(50, 5).init(jax.random.key(0), jnp.zeros((2, 400)))["params"]
+    assert float(fresh["kernel"].std()) == pytest.approx(0.05, rel=0.02)
+    assert not fresh["log_scale"].any() and (fresh["bias"] == -1).all()
+
+
+def test_minibatch_discrimination_starts_at_the_scale_of_the_images():
+    """Half of the mean distance to the nearest other image is 1 then, and the mean output 0."""
+    x = 30 * np.random.default_rng(1).normal(size=(40, 9)).astype(np.float32)
+    layer = growing.Discrimination(4, 3)
+    params = layer.init(jax.random.key(0), x)["params"]
+
+    def distances(params):
+        return layer.apply({"params": params}, x, mutable="intermediates")[1]["intermediates"]["distances"][0]
+
+    started = growing.calibrated(params, distances(params))
+    apart = np.asarray(distances(started)) + np.where(np.eye(40, dtype=bool), np.inf, 0)[..., None]
+    np.testing.assert_allclose(apart.min(1).mean(0) / 2, np.ones(4), rtol=1e-4)
+    np.testing.assert_allclose(layer.apply({"params": started}, x)[:, 9:].mean(0), np.zeros(4), atol=1e-5)
+    assert np.abs(np.asarray(distances(params)).max()) > 10
 
 
 def test_a_generator_without_a_norm_of_latents_sees_their_length():

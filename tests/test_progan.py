@@ -11,10 +11,11 @@ import pytest
 
 from experiments import progan
 from gen_jax import config as configs
-from gen_jax import train
+from gen_jax import growing, train
 from gen_jax.data import emoji, pipeline
 from gen_jax.errors import UserError
 from gen_jax.game import Trained
+from gen_jax.objectives import gradient_penalty
 from tests.test_experiments import leaves
 
 TINY = progan.PRESETS["tiny"][1]
@@ -55,8 +56,7 @@ def test_the_critic_s_loss_by_hand(gamma, drift):
     expected = fake.mean() - real.mean() + 10 * penalty + drift * (real**2).mean()
     np.testing.assert_allclose(loss, expected, rtol=1e-4)
     np.testing.assert_allclose(metrics["penalty"], penalty, rtol=1e-4)
-    ours, _ = progan.drawing(model, given, key, config=config, level=level)
-    z = jax.random.normal(key, (6, 1))
+    ours, _ = progan.drawing(model, given, key, config=config, level=level)  # by the critic's z
     np.testing.assert_allclose(ours, -(0.2 + 0.3 * 0.7 * 64 * z[:, 0]).mean(), rtol=1e-4)
 
 
@@ -67,10 +67,88 @@ def test_least_squares_by_hand():
     loss, metrics = progan.judging(model, given, key, config=config, level=level)
     z = jax.random.normal(jax.random.split(key)[0], (6, 1))
     real, fake = 0.02 * given["x"].sum((1, 2, 3)), 0.02 * 0.01 * 64 * z[:, 0]
-    np.testing.assert_allclose(loss, ((real - 1) ** 2).mean() + (fake**2).mean(), rtol=1e-5)
+    np.testing.assert_allclose(loss, (real**2).mean() + 0.1 * ((fake - 1) ** 2).mean(), rtol=1e-5)
     assert {*metrics} == {"distance"}
     ours, _ = progan.drawing(model, given, key, config=config, level=level)
-    np.testing.assert_allclose(ours, ((0.02 * 0.01 * 64 * jax.random.normal(key, (6, 1)) - 1) ** 2).mean(), rtol=1e-5)
+    np.testing.assert_allclose(ours, (fake**2).mean(), rtol=1e-5)
+
+
+GROWN = dataclasses.replace(TINY, side=32, base=32, slope=4, images=10_000)
+LODS = {0: (32, None), 0.4: (32, 0.6), 1: (16, None), 1.4: (16, 0.6), 3: (4, None)}  # the side that is played, its fade
+
+
+@pytest.mark.parametrize("lod", LODS)
+def test_the_penalty_is_by_the_image_at_the_last_side_as_in_the_official_code(lod):
+    """There images are repeated up to 32 pixels, the critic averages them, and the gradient is by the large one."""
+    side, fade = LODS[lod]
+    fade = None if fade is None else jnp.float32(fade)
+    model, times, key = progan.model(GROWN), 2 ** int(lod), jax.random.key(3)
+    assert side * times == 32
+
+    def large(x):
+        return x.repeat(times, 1).repeat(times, 2)
+
+    @jax.jit
+    def penalties():
+        variables = model.init(jax.random.key(0), jnp.ones((4, 8)), method="born")
+        real, fake = (jax.random.normal(jax.random.key(i), (4, side, side, 1)) for i in (1, 2))
+
+        def score(x):
+            return model.apply(variables, x, side, fade, method="score")
+
+        official = gradient_penalty(lambda x: score(progan.averaged(x, side)), large(real), large(fake), key, target=4)
+        return official, *(gradient_penalty(score, real, fake, key, target=4, shrink=shrink) for shrink in (times, 1))
+
+    with jax.enable_x64(True):
+        official, ours, own = np.asarray(penalties())
+    assert official.dtype == np.float64
+    np.testing.assert_allclose(ours, official, rtol=1e-6)
+    assert (abs(own - official) > 1e-2 * official) == (times > 1)
+    level = next(at for at in progan.levels(GROWN) if (at.side, at.fading) == (side, fade is not None))
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progan, "gradient_penalty", lambda *_, **given: seen.append(given["shrink"]) or jnp.ones(()))
+        for penalty_side in ("last", "own"):
+            config = dataclasses.replace(GROWN, penalty_side=penalty_side)
+            progan.judging(Linear(0.7, 0.3), batch(side=32), key, config=config, level=level)
+    assert seen == [times, 1]
+
+
+def test_both_players_see_the_same_latents_where_they_move_together():
+    drawn = []
+
+    class Noted(Linear):
+        def draw(self, key, count):
+            drawn.append(super().draw(key, count))
+            return drawn[-1]
+
+    level, key = progan.levels(TINY)[-1], jax.random.key(1)
+    for player in (progan.judging, progan.drawing):
+        player(Noted(0.7, 0.3), batch(), key, config=TINY, level=level)
+    np.testing.assert_array_equal(*drawn)
+    assert progan.CIFAR.together
+
+
+def test_minibatch_discrimination_starts_from_images_of_the_first_side():
+    config = dataclasses.replace(TINY, style=dataclasses.replace(TINY.style, variation="discrimination"))
+    source = progan.source(config)
+    data, one = pipeline.load(source), progan.game(config, progan.levels(config)[0])
+    raw, first = {name: a[:16] for name, a in data.train.items()}, source.birth(data.train)
+    assert first["first"].shape == (500, 4, 4, 1) and first["first"].min() >= -1
+
+    @jax.jit
+    def init(extra):
+        return one.init(jax.random.key(0), {**data.prepare(raw, jax.random.key(0)), **extra})
+
+    plain, started = init({}), init(first)
+    before, after = (state.params["critic_4"]["discrimination"] for state in (plain, started))
+    assert (before["bias"] == -1).all() and not before["log_scale"].any()
+    model = progan.model(config)
+    found = model.apply({"params": plain.params}, first["first"], 4, method="score", mutable="intermediates")[1]
+    expected = growing.calibrated(before, *found["intermediates"]["critic_4"]["discrimination"]["distances"])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), after, expected)
+    assert leaves(started.optimizers) == leaves(plain.optimizers)
+    assert progan.source(TINY).birth(data.train) == {}
 
 
 def test_the_new_side_fades_in_linearly_and_the_code_holds_it_for_four_steps():
@@ -114,6 +192,7 @@ def test_what_a_row_of_the_table_adds():
         return {name.removeprefix("style."): b[name] for name in a if a[name] != b[name]}
 
     assert change("a", "b") == {"start": 4}
+    assert rows["a"].hold == rows["c"].hold == 5 and rows["d"].hold == 1  # one step of the generator
     assert change("b", "c") == {"batches": [16], "smoothing": 0.999}
     assert {"batch_norm", "layer_norm", "tanh", "critics", "b2", "drift", "latents"} < {*change("c", "d")}
     assert change("d", "e_discrimination") == {"variation": "discrimination"}

@@ -83,7 +83,7 @@ def test_log_evidence_takes_its_draws_in_chunks():
 
 def test_the_schedule_of_iwae():
     """Stage i of 1 .. 8 lasts 3^(i-1) epochs at 1e-4 round(10^(1-(i-1)/7), 1): 3280 epochs in all."""
-    config, epoch = vae.IWAE, 3000
+    config, epoch = vae.IWAE, 2980
     rate = vae.learning_rate(config)
     assert config.steps == 3280 * epoch
     starts = np.cumsum([0, *(3**i for i in range(7))]) * epoch
@@ -91,6 +91,45 @@ def test_the_schedule_of_iwae():
     assert expected[0] == pytest.approx(1e-3) and expected[-1] == pytest.approx(1e-4)
     np.testing.assert_allclose([rate(start) for start in starts], expected, rtol=1e-6)
     np.testing.assert_allclose([rate(start - 1) for start in starts[1:]], expected[:-1], rtol=1e-6)
+
+
+def test_three_steps_of_iwae_s_adam():
+    """By sums over the batch, the moments of the step before, v_0 = 1, and an epsilon that is not corrected."""
+    config = dataclasses.replace(vae.IWAE, optimizer=dataclasses.replace(vae.IWAE.optimizer, stages=False))
+    rule = vae.optimizer(config)
+    w = jnp.array([1.0, -2.0])
+    state, expected, m, v = rule.init(w), np.array(w, np.float64), np.zeros(2), np.ones(2)
+    for t, mean in enumerate(([0.3, -2.0], [0.1, 4.0], [-0.2, 1.0]), 1):
+        updates, state = rule.update(jnp.array(mean), state, w)
+        w = optax.apply_updates(w, updates)
+        expected -= 1e-3 * np.sqrt(1 - 0.999**t) / (1 - 0.99**t) * m / (np.sqrt(v) + 1e-4)
+        g = 20 * np.array(mean)
+        m, v = 0.99 * m + 0.01 * g, 0.999 * v + 0.001 * g**2
+        assert t > 1 or not updates.any()  # all of Theano's updates see the old moments
+    np.testing.assert_allclose(w - jnp.array([1.0, -2.0]), expected - np.array([1.0, -2.0]), rtol=1e-3)
+
+
+def test_iwae_starts_as_its_code_does():
+    """Glorot's uniform weights, the last bias at the logits of the clipped mean, and a head for log sigma."""
+    config, mean = vae.IWAE, jnp.linspace(0, 1, 784)
+    source = vae.source(config)
+    assert source.train == "train[:59600]" and vae.source(vae.QUICK).train == "train"
+    images = {"image": np.array([[[[0]]], [[[51]]], [[[255]]]], np.uint8)}
+    assert float(source.birth(images)["mean"][0]) == pytest.approx(0.4) and not vae.source(vae.QUICK).birth(images)
+    batch = {"x": jnp.zeros((2, 784)), "mean": mean}
+    params = jax.jit(vae.game(config).init)(jax.random.key(0), batch).params
+    kernel, limit = params["decoder"]["Dense_0"]["kernel"], np.sqrt(6 / (200 + 784))
+    assert limit * 0.999 < float(jnp.abs(kernel).max()) <= limit
+    assert float(kernel.std()) == pytest.approx(limit / np.sqrt(3), rel=0.01)
+    clipped = np.clip(np.asarray(mean, np.float64), 1e-3, 1 - 1e-3)
+    bias, expected = params["decoder"]["Dense_0"]["bias"], np.log(clipped / (1 - clipped))
+    np.testing.assert_allclose(bias, expected, rtol=1e-4, atol=1e-5)
+    q = vae.model(config).apply({"params": params}, jnp.ones((3, 784)), method=lambda model, x: model.encoder(x))
+    hidden = jnp.tanh(jnp.ones((3, 784)) @ params["encoder"]["MLP_0"]["Dense_0"]["kernel"])
+    hidden = jnp.tanh(hidden @ params["encoder"]["MLP_0"]["Dense_1"]["kernel"])
+    np.testing.assert_allclose(
+        q.log_variance, 2 * hidden @ params["encoder"]["log_sigma"]["kernel"], rtol=1e-4, atol=1e-4
+    )
 
 
 def test_adagrad_with_the_prior_of_the_weights_is_the_paper_s():

@@ -43,6 +43,16 @@ def binary_vectors(batch: Batch, key: Key) -> Batch:
     return {**batch, "x": jax.random.bernoulli(key, vectors(batch, key)["x"]).astype(jnp.float32)}
 
 
+def flat(arrays: Arrays) -> np.ndarray:
+    """The grey values of "image" in [0, 1], as `vectors` gives them: [n, d]."""
+    return arrays["image"].reshape(len(arrays["image"]), -1) / np.float32(255)
+
+
+def mean_image(train: Arrays) -> Batch:
+    """The mean of each pixel: {"mean": [d]}. The `birth` of a source whose game starts at it."""
+    return {"mean": jnp.asarray(flat(train).mean(0))}
+
+
 class Source(NamedTuple):
     """The data that an experiment asks for, by name, and how a batch of it is prepared inside the step."""
 
