@@ -30,11 +30,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import linen as nn
 
 from gen_jax import game as games
-from gen_jax import images, losses, train
+from gen_jax import images, losses, schedules, train
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
 from gen_jax.data import worlds
 from gen_jax.data.parts import middle_of, part_of
@@ -45,7 +44,6 @@ from gen_jax.evaluation import translation
 from gen_jax.game import Game, Player, Trained
 from gen_jax.layers import ImagePool
 from gen_jax.networks import MLP
-from gen_jax.schedules import falling, without_biases
 from gen_jax.translation import PatchDiscriminator, Translator, check_side
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
@@ -116,6 +114,8 @@ class Config(Checked):
     """Adam's (section 4)."""
     b1: Fraction = 0.5
     """Adam's decay of the first moment, in the codes."""
+    epsilon_hat: bool = False
+    """Adam's epsilon stands beside the uncorrected root, as in Torch: see schedules.adam."""
     perceived: Natural = 1000
     """Test images, at most, that are seen through pretrained networks, LPIPS and ResNet-50; 0 for none."""
     run: Run = Run()
@@ -133,7 +133,7 @@ class Config(Checked):
 
 
 EVERYWHERE = Weights(identity=5)
-OFFICIAL = Config(weights=EVERYWHERE, order="each", biases=False, halved=False)
+OFFICIAL = Config(weights=EVERYWHERE, order="each", biases=False, halved=False, epsilon_hat=True)
 PYTORCH = Config(weights=EVERYWHERE, load=286, side=256, blocks=9, affine=False)
 EMOJI = Config(data="emoji", weights=EVERYWHERE, load=64, pad=4, side=64, steps=200 * SOURCES["emoji"].sizes["train"])
 # Without identity, land and sea are exchanged: see `full`.
@@ -261,8 +261,10 @@ def telling(model: Any, batch: Batch, key: Key, *, domains: str, factor: float) 
 
 def players(config: Config) -> dict[str, Player]:
     """In either code's order, each with its own Adam."""
-    adam = optax.adam(falling(config.learning_rate, config.steps), b1=config.b1)
-    descent = adam if config.biases else without_biases(adam)
+    adam = schedules.adam(
+        schedules.falling(config.learning_rate, config.steps), b1=config.b1, epsilon_hat=config.epsilon_hat
+    )
+    descent = adam if config.biases else schedules.without_biases(adam)
     generator = functools.partial(translating, weights=config.weights)
     judge = functools.partial(telling, factor=0.5 if config.halved else 1.0)
     of_x, of_y, of_both = (functools.partial(judge, domains=domains) for domains in ("x", "y", "xy"))

@@ -8,8 +8,10 @@ learns from its samples; the discriminator of section 5.1, whose 28 672 features
 vector arithmetic (figure 7), of thick and thin digits where people chose faces by eye, so that it can be measured.
 
 Not replicated: LSUN, faces and ImageNet-1k, whose images no package carries: the 64x64 networks learn from CIFAR-10,
-enlarged from 32x32 in `prepare`, and the features are of CIFAR-10 itself, with a generator of our choice. SVHN (22.48 %
-error by 1000 labels), which no package carries either, and 10 million samples are left out.
+enlarged from 32x32 in `prepare`, and the features are of CIFAR-10 itself. Their generator has the layers and strides of
+the Theano code's imagenet/load_pretrained.py, with the widths of the discriminator mirrored (unverified: they stand in
+files of weights alone). Torch's running variance is the unbiased one, n / (n - 1) of ours. SVHN (22.48 % error by 1000
+labels), which no package carries either, and 10 million samples are left out.
 
 Cost: `quick` plays 3 to 4 steps a second on one busy CPU core, 3900 in 17 to 25 minutes; `mnist` 2, so that its 78 000
 take 11 hours. The 64x64 presets and `features` are for a GPU and have not been timed.
@@ -30,7 +32,7 @@ import optax
 from flax import linen as nn
 
 from gen_jax import game as games
-from gen_jax import images, losses, train
+from gen_jax import images, losses, schedules, train
 from gen_jax.config import Checked, Count, Fraction, NonNegative, Positive, Run
 from gen_jax.convolutional import Discriminator, Generator, Norm
 from gen_jax.data import pipeline
@@ -38,7 +40,6 @@ from gen_jax.data.pipeline import Arrays, Data, Source
 from gen_jax.data.sources import SOURCES
 from gen_jax.evaluation import classify, probes
 from gen_jax.game import Game, Player, Trained
-from gen_jax.schedules import falling
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -54,6 +55,8 @@ class Optimizer(Checked):
     """Decay added to the gradients, before Adam: 1e-5 or 2.5e-5 (MNIST) in the Theano code."""
     falls: bool = False
     """The rate falls linearly to 0 over the second half, as in the MNIST code (there once an epoch)."""
+    epsilon_hat: bool = False
+    """Adam's epsilon stands beside the uncorrected root, as in Torch: see schedules.adam."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Config(Checked):
     """The data set; of mnist the first 50 000 images, as in the code."""
     network: Literal["theano", "torch", "features", "conditional"] = "theano"
     """64x64 with 5x5 kernels, 64x64 with 4x4, section 5.1's discriminator at 32x32, or the model of section 8.1."""
+    mirrored: bool = False
+    """The generator has each of section 5.1's layers in reverse, as in imagenet/load_pretrained.py, or one a side."""
     width: Count = 128
     """Channels of the largest maps; they double whenever the side is halved."""
     hidden: Count = 1024
@@ -91,9 +96,10 @@ class Config(Checked):
 
 THEANO = Config(order="alternate", optimizer=Optimizer(l2=1e-5))
 OFFICIAL = Config(
-    network="torch", width=64, noise="normal", running=True, order="together", batch_size=64, steps=19_525
-)
-FEATURES = Config(network="features", latents=256, steps=11_700)
+    network="torch", width=64, noise="normal", running=True, order="together", batch_size=64, steps=19_525,
+    optimizer=Optimizer(epsilon_hat=True),
+)  # fmt: skip
+FEATURES = Config(network="features", mirrored=True, latents=256, steps=11_700)
 NARROW = dataclasses.replace(FEATURES, width=32, latents=100, steps=780, run=Run(sample_every=390))
 DECAYING = Optimizer(l2=2.5e-5, falls=True)
 MNIST = Config(data="mnist", network="conditional", width=64, order="alternate", steps=78_000, optimizer=DECAYING)
@@ -180,12 +186,12 @@ def model(config: Config) -> DCGAN:
     halvings = {"features": 3, "conditional": 2}.get(config.network, 4)
     widths = tuple(config.width * 2**i for i in range(halvings))
     hidden, squash = ((config.hidden,), nn.sigmoid) if config.network == "conditional" else ((), nn.tanh)
-    generator = Generator(
-        hidden, side // 2**halvings, widths[::-1], channels, kernel, norm, config.network != "torch", squash
-    )
-    strides = (1, 2) if config.network == "features" else (2,)
-    repeated = tuple(width for width in widths for _ in strides)
-    return DCGAN(generator, Discriminator(repeated, strides * halvings, kernel, hidden, norm))
+    each = (1, 2) if config.network == "features" else (2,)
+    repeated = tuple(width for width in widths for _ in each)
+    up, sides = (repeated, each * halvings) if config.mirrored else (widths, (2,) * halvings)
+    first, by_unit = side // 2**halvings, config.network != "torch"
+    generator = Generator(hidden, first, up[::-1], sides[::-1], channels, kernel, norm, by_unit, squash)
+    return DCGAN(generator, Discriminator(repeated, each * halvings, kernel, hidden, norm))
 
 
 def source(config: Config) -> Source:
@@ -233,8 +239,8 @@ def fooling(model: Any, batch: Batch, key: Key, *, config: Config) -> tuple[Arra
 def players(config: Config) -> dict[str, Player]:
     """D and G, each with its own Adam."""
     o, every = config.optimizer, 2 if config.order == "alternate" else 1
-    rate = falling(o.learning_rate, config.steps // every) if o.falls else o.learning_rate
-    adam = optax.adam(rate, b1=o.b1)
+    rate = schedules.falling(o.learning_rate, config.steps // every) if o.falls else o.learning_rate
+    adam = schedules.adam(rate, b1=o.b1, epsilon_hat=o.epsilon_hat)
     descent = optax.chain(optax.add_decayed_weights(o.l2), adam)
     return {
         "discriminator": Player(("discriminator",), partial(telling, config=config), descent, every, every - 1),

@@ -24,12 +24,11 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import linen as nn
 from scipy.optimize import linear_sum_assignment
 
 from gen_jax import game as games
-from gen_jax import images, layers, losses, train
+from gen_jax import images, layers, losses, schedules, train
 from gen_jax.config import Checked, Count, Fraction, NonNegative, Positive, Run
 from gen_jax.convolutions import Conv, ConvTranspose
 from gen_jax.data import pipeline
@@ -67,10 +66,12 @@ class Config(Checked):
     """Adam's step of the trunk and of both heads."""
     generator_rate: Positive = 1e-3
     """Adam's step of the generator."""
+    epsilon_hat: bool = False
+    """Adam's epsilon stands beside the uncorrected root, as in TensorFlow: see schedules.adam."""
     run: Run = Run()
 
 
-OFFICIAL = Config(leak=0.01, sigma="one", lambda_continuous=1)
+OFFICIAL = Config(leak=0.01, sigma="one", lambda_continuous=1, epsilon_hat=True)
 QUICK = dataclasses.replace(OFFICIAL, width=16, run=Run(sample_every=1000))
 OFTEN = Run(log_every=10, checkpoint_every=20, sample_every=20)
 TINY = Config(data="digits", width=8, batch_size=32, steps=40, run=OFTEN)
@@ -239,7 +240,8 @@ def recognition(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
 
 def players(config: Config) -> dict[str, Player]:
     """Q is moved with D, as in the official code; a passive Q moves alone, and lambda is 0 for the two others."""
-    slow, fast = (optax.adam(rate, b1=0.5) for rate in (config.discriminator_rate, config.generator_rate))
+    adam = partial(schedules.adam, b1=0.5, epsilon_hat=config.epsilon_hat)
+    slow, fast = adam(config.discriminator_rate), adam(config.generator_rate)
     lambdas = np.array([config.lambda_category] + CONTINUOUS * [config.lambda_continuous], np.float32)
     critic, maker = (partial(each, weights=lambdas * (not config.passive)) for each in (discriminator, generator))
     judges, makers, q = ("trunk", "discriminator_head"), ("generator",), ("q_head",)

@@ -8,7 +8,8 @@ negatives of the released code, and with those mixes too that it leaves out; wei
 real images are EdgeBoxes, the best three of middling size and shape (pip install 'gen_jax[proposals]'), or a file's.
 
 Not replicated: cars and other photographs, which no package carries; which sizes and shapes the authors leave out. Of
-drawn shapes all is known to the pixel. No table could be read. All patches go through one batch norm, not one each.
+drawn shapes all is known to the pixel. No table could be read. All patches go through one batch norm, not one each;
+PyTorch's running variance is the unbiased one, n / (n - 1) of ours.
 
 Cost: `quick` takes 5 to 6 minutes of a CPU core. `emoji_quick` took 18 of one that did much else, and is too short:
 colours are those of the patches, the masks stay below 1/2 (intersection over union 0.001). The others are not timed.

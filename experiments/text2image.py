@@ -11,7 +11,8 @@ never seen together; on emoji, whose names are the captions, by retrieval among 
 Not replicated: the captions and class splits of birds and flowers, which no package carries: `--data birds`, flowers
 and coco take what TFDS has prepared, class names and COCO's captions. The paper has no table; the Inception scores 2.88
 (birds) and 2.66 (flowers, unverified) are StackGAN's measurements, through networks that cannot be had, so there is no
-claim. The wrong image of a caption is another one of the batch; text is scaled to the variance of z. `quick` is not the
+claim. The wrong image of a caption is another one of the batch; text is scaled to the variance of z; Torch's running
+variance in batch norm is the unbiased one, n / (n - 1) of ours. `quick` is not the
 paper's in three things, without which it shows colours and places but no shapes: a discriminator without batch norm,
 with a gradient penalty; a running average of G; and MiniLM beside the char-CNN-RNN, which from so few captions hardly
 learns the shape (a linear reader of its features tells 46 % where the pair of shape and colour is new). Its G ignores
@@ -34,7 +35,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from gen_jax import descriptions, images, losses, objectives, train
+from gen_jax import descriptions, images, losses, objectives, schedules, train
 from gen_jax import game as games
 from gen_jax.chunks import by_chunks
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
@@ -46,7 +47,6 @@ from gen_jax.descriptions import Embedding
 from gen_jax.errors import UserError
 from gen_jax.evaluation import classify, retrieval
 from gen_jax.game import Game, Player, Trained
-from gen_jax.schedules import without_biases
 from gen_jax.textual import Discriminator, Generator, PlainDiscriminator, Style
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
@@ -107,6 +107,8 @@ class Config(Checked):
     """Adam's (section 5)."""
     b1: Fraction = 0.5
     """Adam's decay of the first moment (section 5)."""
+    epsilon_hat: bool = False
+    """Adam's epsilon stands beside the uncorrected root, as in Torch: see schedules.adam."""
     run: Run = Run()
 
     def __post_init__(self) -> None:
@@ -115,7 +117,7 @@ class Config(Checked):
             raise UserError(f"side is {self.side} and load is {self.load}; give a side of at most {self.load}.")
 
 
-OFFICIAL = Config(bottleneck="generator", biases=False)
+OFFICIAL = Config(bottleneck="generator", biases=False, epsilon_hat=True)
 SMALL = Embedding(features=128, length=64, widths=(64, 96, 128), image_widths=(16, 32, 64), steps=4000, epoch=500)
 QUICK = Config(
     data="shapes", encoder="both", embedding=SMALL, load=16, side=16, flip=False, generator_width=64,
@@ -321,8 +323,9 @@ def players(config: Config) -> dict[str, Player]:
     """In the code's order; the style encoder, in the paper trained when all is done, learns along."""
     part = max(config.steps // max(config.halvings, 1), 1)
     rate = optax.exponential_decay(config.learning_rate, part, 0.5, staircase=True)
-    adam = optax.adam(rate if config.halvings else config.learning_rate, b1=config.b1)
-    descent = adam if config.biases else without_biases(adam)
+    rate = rate if config.halvings else config.learning_rate
+    adam = schedules.adam(rate, b1=config.b1, epsilon_hat=config.epsilon_hat)
+    descent = adam if config.biases else schedules.without_biases(adam)
     last = 0 if config.fading else config.noise
     noise = optax.linear_schedule(config.noise, last, config.steps) if config.noise else None
     critic = functools.partial(telling, wrong=config.wrong, noise=noise, penalty=config.penalty)

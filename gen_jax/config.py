@@ -265,11 +265,10 @@ C = TypeVar("C")
 
 def formerly(kind: Any, values: Any) -> Any:
     """Plain values of a config of `kind`, each field that is newer than they are with what its absence stood for."""
-    if not (dataclasses.is_dataclass(kind) and isinstance(values, dict)):
+    if not (isinstance(kind, type) and issubclass(kind, Checked) and isinstance(values, dict)):
         return values
-    hints = _fields(kind)  # type: ignore[arg-type]
-    known = {name: formerly(hints.get(name), value) for name, value in values.items()}
-    return {**getattr(kind, "FORMERLY", {}), **known}
+    hints = _fields(kind)
+    return {name: formerly(hints.get(name), value) for name, value in {**kind.FORMERLY, **values}.items()}
 
 
 def from_json(kind: type[C], values: dict[str, Any], where: str) -> C:

@@ -53,11 +53,12 @@ def dense(x: Array, y: Array, features: int) -> Array:
 
 
 class Generator(nn.Module):
-    """Section 4: z and label, through dense layers, maps of `side` pixels and twice as many from layer to layer."""
+    """Section 4: z and label, through dense layers to maps of `side` pixels, which each stride of 2 doubles."""
 
     hidden: tuple[int, ...]
     side: int
-    features: tuple[int, ...]
+    features: tuple[int, ...]  # of the first maps, and of all but the last of the transposed convolutions
+    strides: tuple[int, ...]  # of these
     channels: int
     kernel: int
     norm: Norm
@@ -71,12 +72,11 @@ class Generator(nn.Module):
             x = nn.relu(self.norm(dense(x, y, width)))
         x = dense(x, y, self.side**2 * self.features[0])
         x = nn.relu((self.norm(x) if self.each_unit else self.norm(x.reshape(shape))).reshape(shape))
-        before = self.kernel // 2  # and `kernel` in all, which doubles the side: the transpose of the code's stride 2
-        pads, size = ((before, self.kernel - before),) * 2, (self.kernel, self.kernel)
-        for width in (*self.features[1:], self.channels):
-            if x.shape[1] > self.side:
-                x = nn.relu(self.norm(x))
-            x = ConvTranspose(width, size, (2, 2), pads, use_bias=False, kernel_init=normal)(joined(x, y))
+        before, size = self.kernel // 2, (self.kernel, self.kernel)
+        for i, (width, stride) in enumerate(zip((*self.features[1:], self.channels), self.strides, strict=True)):
+            x = nn.relu(self.norm(x)) if i else x
+            pads = ((before, self.kernel - 2 + stride - before),) * 2  # the side becomes `stride` times as long
+            x = ConvTranspose(width, size, (stride, stride), pads, use_bias=False, kernel_init=normal)(joined(x, y))
         return self.squash(x)
 
 

@@ -59,6 +59,42 @@ def test_section_5_s_features_are_28672():
     assert jax.eval_shape(shapes, jax.random.key(0)).shape == (2, 28_672)
 
 
+def test_the_generator_of_section_5_has_the_discriminator_s_layers_in_reverse():
+    """imagenet/load_pretrained.py: a dense layer, then transposed 3x3 convolutions of strides 2, 1, 2, 1, 2, 1."""
+    config = dataclasses.replace(PLAIN, mirrored=True)
+    model, z, y = dcgan.model(config), jax.random.normal(jax.random.key(0), (8, 8)), jnp.zeros((8, 0))
+    params = jax.jit(model.init, static_argnames="method")(jax.random.key(1), z, y, method=dcgan.decoded)["params"]
+    own = params["generator"]
+
+    def normed(x, layer):
+        """Batch norm by hand, gain and bias included, then a rectifier."""
+        axes = tuple(range(x.ndim - 1))
+        gain, bias = (own[f"LayerNorm_{layer}"][name].reshape(*(1,) * len(axes), -1) for name in ("scale", "bias"))
+        x = (x - x.mean(axes, keepdims=True)) / jnp.sqrt(x.var(axes, keepdims=True) + 1e-8)
+        return jnp.maximum(gain * x + bias, 0)
+
+    def transposed(x, layer, stride):
+        """Theano's deconv with border 1: the gradient of a convolution by its image."""
+        kernel = own[f"ConvTranspose_{layer}"]["kernel"]  # [3, 3, i, o]
+        image = jax.ShapeDtypeStruct((len(x), x.shape[1] * stride, x.shape[2] * stride, kernel.shape[3]), x.dtype)
+
+        def convolved(image):
+            layout = ("NHWC", "HWIO", "NHWC")
+            turned = kernel[::-1, ::-1].swapaxes(2, 3)
+            return jax.lax.conv_general_dilated(image, turned, (stride,) * 2, ((1, 1),) * 2, dimension_numbers=layout)
+
+        return jax.linear_transpose(convolved, image)(x)[0]
+
+    x = normed(z @ own["Dense_0"]["kernel"], 0).reshape(8, 4, 4, 8)
+    widths = []
+    for layer, stride in enumerate((2, 1, 2, 1, 2, 1)):
+        x = transposed(normed(x, layer) if layer else x, layer, stride)
+        widths.append(x.shape[1:])
+    assert widths == [(8, 8, 8), (8, 8, 4), (16, 16, 4), (16, 16, 2), (32, 32, 2), (32, 32, 1)]
+    made = model.apply({"params": params}, z, y, method=dcgan.decoded)
+    np.testing.assert_allclose(made, jnp.tanh(x), atol=1e-4)
+
+
 def test_features_are_the_largest_of_each_map_s_sixteen_parts():
     class Fixed(nn.Module):
         def discriminator(self, x, y):

@@ -1,5 +1,7 @@
 """Adam by both places of its epsilon, against the closed form of three steps."""
 
+import importlib
+
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -39,3 +41,24 @@ def test_without_the_switch_it_is_optax_s():
     w, g = jnp.ones(3), jnp.asarray(GRADIENTS[0], jnp.float32)
     ours, theirs = (rule.update(g, rule.init(w), w) for rule in (adam(0.1, b1=0.5), optax.adam(0.1, b1=0.5)))
     np.testing.assert_array_equal(ours[0], theirs[0])
+
+
+OFFICIAL = {  # presets whose code has its Adam from TensorFlow, Torch or Lasagne: the decay of the second moment
+    **{("progan", preset): 0.99 for preset in ("paper", "official", "celeb_a_hq", "lsgan", "g", "quick")},
+    **{("progan", preset): 0.9 for preset in "abc"},
+    **dict.fromkeys([("infogan", "official"), ("infogan", "quick"), ("dcgan", "official")], 0.999),
+    **dict.fromkeys([("cyclegan", "official"), ("text2image", "official")], 0.999),
+}
+OTHERS = [("infogan", "paper"), ("dcgan", "theano"), ("cyclegan", "pytorch"), ("text2image", "paper")]
+
+
+@pytest.mark.parametrize(("name", "preset"), [*OFFICIAL, *OTHERS])
+def test_presets_have_the_adam_of_their_code(name, preset):
+    """Two gradients whose first steps are in the ratio 2 (g + c) / (2 g + c), c being eps or eps / sqrt(1 - b2)."""
+    module = importlib.import_module(f"experiments.{name}")
+    for player in module.players(module.PRESETS[preset][1]).values():
+        w = {"network": {"Dense_0": {"kernel": jnp.zeros(2)}}}
+        g = {"network": {"Dense_0": {"kernel": jnp.array([1e-8, 2e-8])}}}
+        one, two = player.optimizer.update(g, player.optimizer.init(w), w)[0]["network"]["Dense_0"]["kernel"]
+        eps = 1e-8 / np.sqrt(1 - OFFICIAL[name, preset]) if (name, preset) in OFFICIAL else 1e-8
+        assert float(two / one) == pytest.approx(2 * (1e-8 + eps) / (2e-8 + eps), rel=1e-3)
