@@ -1,6 +1,7 @@
 """Progressive GAN: objectives by hand, the plan of growing, what a change of stage does, and what is refused."""
 
 import dataclasses
+import math
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from experiments import progan
 from gen_jax import config as configs
@@ -73,13 +75,46 @@ def test_least_squares_by_hand():
     np.testing.assert_allclose(ours, (fake**2).mean(), rtol=1e-5)
 
 
+def theano_score(params, x, lod):
+    """The Theano critic by itself, of images at the last side whatever is played: [b, s, s, c] -> [b]."""
+
+    def layer(x, part, name, activation=lambda y: nn.leaky_relu(y, 0.2), gain=2):
+        kernel, bias = params[part][name]["kernel"], params[part][name]["bias"]
+        kernel = kernel * jnp.sqrt(gain / math.prod(kernel.shape[:-1]))
+        if kernel.ndim == 2:
+            return activation(x @ kernel + bias[None])
+        layout = ("NHWC", "HWIO", "NHWC")
+        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
+        return activation(y + bias[None, None, None])
+
+    def pooled(x, times):
+        return nn.avg_pool(x, (times, times), (times, times))
+
+    last, whole = x.shape[1], int(lod)
+    first = side = last >> whole
+    h = layer(pooled(x, last // side), f"reading_{side}", "Conv_0")
+    while side > 4:
+        h = pooled(layer(layer(h, f"critic_{side}", "Conv_0"), f"critic_{side}", "Conv_1"), 2)
+        side //= 2
+        if 2 * side == first and lod > whole:
+            old = layer(pooled(x, last // side), f"reading_{side}", "Conv_0")
+            h = (1 - (lod - whole)) * h + (lod - whole) * old
+    spread = jnp.sqrt(((h - h.mean(0, keepdims=True)) ** 2).mean(0) + 1e-8).mean()
+    h = layer(jnp.concatenate([h, jnp.broadcast_to(spread, (*h.shape[:3], 1))], -1), "critic_4", "Conv_0")
+    h = layer(h.reshape(len(h), -1), "critic_4", "Dense_0")
+    return layer(h, "critic_4", "Dense_1", lambda y: y[:, 0], 1)
+
+
 GROWN = dataclasses.replace(TINY, side=32, base=32, slope=4, images=10_000)
 LODS = {0: (32, None), 0.4: (32, 0.6), 1: (16, None), 1.4: (16, 0.6), 3: (4, None)}  # the side that is played, its fade
 
 
 @pytest.mark.parametrize("lod", LODS)
 def test_the_penalty_is_by_the_image_at_the_last_side_as_in_the_official_code(lod):
-    """There images are repeated up to 32 pixels, the critic averages them, and the gradient is by the large one."""
+    """There images are repeated up to 32 pixels, the critic averages them, and the gradient is by the large one.
+
+    The critic itself gives the scores of ours.
+    """
     side, fade = LODS[lod]
     fade = None if fade is None else jnp.float32(fade)
     model, times, key = progan.model(GROWN), 2 ** int(lod), jax.random.key(3)
@@ -89,19 +124,26 @@ def test_the_penalty_is_by_the_image_at_the_last_side_as_in_the_official_code(lo
         return x.repeat(times, 1).repeat(times, 2)
 
     @jax.jit
-    def penalties():
+    def both():
         variables = model.init(jax.random.key(0), jnp.ones((4, 8)), method="born")
+        variables = jax.tree.map(lambda leaf: leaf + 0.1, variables)  # so that biases matter
         real, fake = (jax.random.normal(jax.random.key(i), (4, side, side, 1)) for i in (1, 2))
 
         def score(x):
             return model.apply(variables, x, side, fade, method="score")
 
-        official = gradient_penalty(lambda x: score(progan.averaged(x, side)), large(real), large(fake), key, target=4)
-        return official, *(gradient_penalty(score, real, fake, key, target=4, shrink=shrink) for shrink in (times, 1))
+        def official(x):
+            return theano_score(variables["params"], x, lod)
+
+        scores = jnp.stack([score(real), official(large(real))])
+        by_large = gradient_penalty(official, large(real), large(fake), key, target=4)
+        ours, own = (gradient_penalty(score, real, fake, key, target=4, shrink=shrink) for shrink in (times, 1))
+        return scores, by_large, ours, own
 
     with jax.enable_x64(True):
-        official, ours, own = np.asarray(penalties())
-    assert official.dtype == np.float64
+        scores, official, ours, own = jax.device_get(both())
+    assert official.dtype == np.float64 and np.std(scores) > 0.01
+    np.testing.assert_allclose(*scores, atol=1e-6)  # the deviation is taken in float32
     np.testing.assert_allclose(ours, official, rtol=1e-6)
     assert (abs(own - official) > 1e-2 * official) == (times > 1)
     level = next(at for at in progan.levels(GROWN) if (at.side, at.fading) == (side, fade is not None))
