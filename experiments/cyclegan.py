@@ -115,7 +115,7 @@ class Config(Checked):
     b1: Fraction = 0.5
     """Adam's decay of the first moment, in the codes."""
     epsilon_hat: bool = False
-    """Adam's epsilon stands beside the uncorrected root, as in Torch: see schedules.adam."""
+    """Adam adds epsilon before the bias correction, as Torch does, not after it (schedules.adam)."""
     perceived: Natural = 1000
     """Test images, at most, that are seen through pretrained networks, LPIPS and ResNet-50; 0 for none."""
     run: Run = Run()

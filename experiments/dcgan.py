@@ -56,7 +56,7 @@ class Optimizer(Checked):
     falls: bool = False
     """The rate falls linearly to 0 over the second half, as in the MNIST code (there once an epoch)."""
     epsilon_hat: bool = False
-    """Adam's epsilon stands beside the uncorrected root, as in Torch: see schedules.adam."""
+    """Adam adds epsilon before the bias correction, as Torch does, not after it (schedules.adam)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Config(Checked):
     network: Literal["theano", "torch", "features", "conditional"] = "theano"
     """64x64 with 5x5 kernels, 64x64 with 4x4, section 5.1's discriminator at 32x32, or the model of section 8.1."""
     mirrored: bool = False
-    """The generator has each of section 5.1's layers in reverse, as in imagenet/load_pretrained.py, or one a side."""
+    """The generator has section 5.1's layers in reverse (imagenet/load_pretrained.py), not one layer for each side."""
     width: Count = 128
     """Channels of the largest maps; they double whenever the side is halved."""
     hidden: Count = 1024

@@ -19,7 +19,7 @@ import dataclasses
 import functools
 import math
 import sys
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ from flax import linen as nn
 
 from gen_jax import game as games
 from gen_jax import images, losses, train
-from gen_jax.config import Checked, Count, Fraction, Positive, Run
+from gen_jax.config import Checked, Count, Fraction, Positive, Range, Run
 from gen_jax.data import pipeline, sources
 from gen_jax.data.pipeline import Data, Source
 from gen_jax.data.sources import SOURCES
@@ -51,11 +51,11 @@ class Optimizer(Checked):
     momentum: Fraction = 0.5
     """At first."""
     final_momentum: Fraction = 0.7
-    """Reached linearly from epoch `start`, which still has the first, to epoch `saturate`."""
+    """In the end; it rises linearly."""
     start: Count = 1
-    """Counted from 1."""
+    """Last epoch, counted from 1, with the first momentum."""
     saturate: Count = 250
-    """Counted from 1."""
+    """First epoch, counted from 1, with the final momentum."""
 
     FORMERLY: ClassVar = {"start": 2}
 
@@ -89,12 +89,12 @@ class Config(Checked):
     """Samples in the Parzen-window estimate."""
     validation: Count = 1000
     """Validation images that choose its width."""
-    darkest: Fraction = 1e-7
-    """Mean pixels are cut to [this, 1 - this] before G's last bias starts at their logits: in pylearn2 1e-7."""
+    mean_clip: Annotated[float, Range("a number above 0 and below 0.5", 0, 0.5, open=True)] = 1e-7
+    """The generator's last bias starts at the logits of the mean image, clipped to [this, 1 - this]: pylearn2's."""
     optimizer: Optimizer = Optimizer()
     run: Run = Run()
 
-    FORMERLY: ClassVar = {"darkest": 1e-3}
+    FORMERLY: ClassVar = {"mean_clip": 1e-3}
 
 
 OFFICIAL = Config(together=True, discriminator_factor=0.5)
@@ -222,7 +222,7 @@ def players(config: Config) -> dict[str, Player]:
 def game(config: Config) -> Game:
     """The players' game; the generator's last bias starts where sigmoids give the mean image, if that is known."""
     one = games.make(model(config), players(config), together=config.together, precision=config.run.precision)
-    return games.starting_at_mean(one, ("generator", "out"), config.darkest)
+    return games.starting_at_mean(one, ("generator", "out"), config.mean_clip)
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------

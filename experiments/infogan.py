@@ -67,7 +67,7 @@ class Config(Checked):
     generator_rate: Positive = 1e-3
     """Adam's step of the generator."""
     epsilon_hat: bool = False
-    """Adam's epsilon stands beside the uncorrected root, as in TensorFlow: see schedules.adam."""
+    """Adam adds epsilon before the bias correction, as TensorFlow does, not after it (schedules.adam)."""
     run: Run = Run()
 
 

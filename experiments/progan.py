@@ -72,12 +72,12 @@ class Config(Checked):
     slope: Positive = 1
     """Gamma, the length of the critic's gradient: 750 on CIFAR-10 (section 6.5)."""
     penalty_side: Literal["last", "own"] = "last"
-    """By which image the gradient is: the side of the end, to which both codes repeat smaller ones, or its own. While
-    networks grow, its length by the last is less, by the ratio of the sides."""
+    """The penalty's gradient is by images at the last side, to which both official codes repeat smaller ones, or at
+    their own side; by the last one, the norm of a growing critic's gradient is smaller by the ratio of the sides."""
     drift: NonNegative = 0.001
     """Weight of D(x)^2 of real images (appendix A.1)."""
     fake_weight: Positive = 0.1
-    """Of fakes in the critic's least squares: 0.1 in the Theano code, 1 in Mao et al. 2017."""
+    """With lsgan, the weight of fakes in the critic's loss: 0.1 in the Theano code, 1 in Mao et al. 2017."""
     critics: Count = 1
     """Steps of the critic for one of the generator."""
     together: bool = False
@@ -99,7 +99,7 @@ class Config(Checked):
     b2: Fraction = 0.99
     """Adam's decay of the second moment; that of the first is 0 (appendix A.1)."""
     epsilon_hat: bool = True
-    """Adam's epsilon, 1e-8, stands beside the uncorrected root, as in both codes' libraries: see schedules.adam."""
+    """Adam adds epsilon before the bias correction, as TensorFlow and Lasagne do, not after it (schedules.adam)."""
     smoothing: Fraction = 0.999
     """Of the running average of the generator's weights, in a step (appendix A.1)."""
     judged: Count = 16_384

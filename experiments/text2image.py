@@ -108,7 +108,7 @@ class Config(Checked):
     b1: Fraction = 0.5
     """Adam's decay of the first moment (section 5)."""
     epsilon_hat: bool = False
-    """Adam's epsilon stands beside the uncorrected root, as in Torch: see schedules.adam."""
+    """Adam adds epsilon before the bias correction, as Torch does, not after it (schedules.adam)."""
     run: Run = Run()
 
     def __post_init__(self) -> None:

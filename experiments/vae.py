@@ -35,6 +35,7 @@ from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Posit
 from gen_jax.data import pipeline
 from gen_jax.data.pipeline import Data, Source
 from gen_jax.data.sources import SOURCES
+from gen_jax.errors import UserError
 from gen_jax.evaluation import likelihood
 from gen_jax.game import Game, Player, Trained
 from gen_jax.objectives import evidence_lower_bound, log_weights
@@ -70,8 +71,8 @@ class Evaluation(Checked):
 class Config(Checked):
     data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"
     """The data set."""
-    kept: Natural = 0
-    """So many of the last training images are not learnt from: 400 in the official code of IWAE."""
+    held_out: Natural = 0
+    """How many training images, the last ones, are not trained on: 400 in the official code of IWAE."""
     pixels: Literal["intensity", "stochastic"] = "intensity"
     """Grey values as they are, or drawn anew as 0 or 1 with that probability at each presentation."""
     latents: Count = 20
@@ -90,8 +91,8 @@ class Config(Checked):
     """Initial weights are Glorot & Bengio's uniform ones instead, as in the official code of IWAE."""
     mean_start: bool = False
     """The decoder's last bias starts at the logits of the mean image, cut to [0.001, 0.999], as in that code."""
-    scale: Literal["log_variance", "log_sigma"] = "log_variance"
-    """What the encoder gives of q(z|x) beside the mean: appendix C.2, or the official code of IWAE."""
+    posterior_scale: Literal["log_variance", "log_sigma"] = "log_variance"
+    """What the encoder's second head outputs: log sigma^2 (appendix C.2), or log sigma as in the code of IWAE."""
     weight_prior: bool = True
     """MAP: N(0, I) as prior of all weights and biases (section 5)."""
     batch_size: Count = 100
@@ -101,6 +102,18 @@ class Config(Checked):
     optimizer: Optimizer = Optimizer()
     evaluation: Evaluation = Evaluation()
     run: Run = Run()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.held_out and (left := self.learnt) < self.batch_size:
+            raise UserError(
+                f"held-out is {self.held_out}; it must leave a batch, {self.batch_size}, but leaves {left}."
+            )
+
+    @property
+    def learnt(self) -> int:
+        """So many images are trained on."""
+        return SOURCES[self.data].sizes["train"] - self.held_out
 
 
 PAPER = Config(run=Run(log_every=1000, checkpoint_every=20_000, sample_every=50_000))
@@ -118,10 +131,10 @@ IWAE = dataclasses.replace(
     hidden=(200, 200),
     bound="iwae",
     samples=50,
-    kept=400,
+    held_out=400,
     glorot=True,
     mean_start=True,
-    scale="log_sigma",
+    posterior_scale="log_sigma",
     batch_size=20,
     steps=3280 * 2980,  # epochs of 59 600 images
     optimizer=Optimizer(name="iwae", learning_rate=1e-3, b1=0.99, eps=1e-4, stages=True),
@@ -202,7 +215,7 @@ def model(config: Config) -> VAE:
     init = nn.initializers.normal(std) if std else nn.initializers.lecun_normal()
     init = nn.initializers.glorot_uniform() if config.glorot else init
     pixels, backwards = math.prod(SOURCES[config.data].fields["image"].shape), config.hidden[::-1]
-    encoder = networks.GaussianMLP(config.latents, config.hidden, scale=config.scale, kernel_init=init)
+    encoder = networks.GaussianMLP(config.latents, config.hidden, scale=config.posterior_scale, kernel_init=init)
     if config.decoder == "bernoulli":
         return VAE(encoder, networks.BernoulliMLP(pixels, backwards, kernel_init=init))
     return VAE(encoder, networks.GaussianMLP(pixels, backwards, squash=True, kernel_init=init))
@@ -212,12 +225,7 @@ def source(config: Config) -> Source:
     """The images as vectors in [0, 1], [b, d]."""
     prepare = pipeline.binary_vectors if config.pixels == "stochastic" else pipeline.vectors
     birth = pipeline.mean_image if config.mean_start else pipeline.nothing
-    return Source(config.data, prepare, train=f"train[:{learnt(config)}]" if config.kept else "train", birth=birth)
-
-
-def learnt(config: Config) -> int:
-    """So many images are learnt from."""
-    return SOURCES[config.data].sizes["train"] - config.kept
+    return Source(config.data, prepare, train=f"train[:{config.learnt}]" if config.held_out else "train", birth=birth)
 
 
 # Objectives -----------------------------------------------------------------------------------------------------------
@@ -241,7 +249,7 @@ def learning_rate(config: Config) -> optax.ScalarOrSchedule:
     o = config.optimizer
     if not o.stages:
         return o.learning_rate
-    epoch = learnt(config) // config.batch_size  # steps
+    epoch = config.learnt // config.batch_size  # steps
     rates = [o.learning_rate / 10 * round(10 ** (1 - i / 7), 1) for i in range(8)]
     ends = [(3**i - 1) // 2 * epoch for i in range(1, 8)]  # 1 + 3 + 9 + ... epochs
     return optax.join_schedules([optax.constant_schedule(rate) for rate in rates], ends)
@@ -280,7 +288,7 @@ def optimizer(config: Config) -> optax.GradientTransformation:
         "adam": optax.adam(rate, b1=o.b1, eps=o.eps),
         "iwae": optax.chain(optax.scale(config.batch_size), iwae_adam(rate, b1=o.b1, eps=o.eps)),
     }[o.name]
-    prior = optax.add_decayed_weights(1 / learnt(config))
+    prior = optax.add_decayed_weights(1 / config.learnt)
     return optax.chain(prior, descent) if config.weight_prior else descent
 
 
@@ -293,7 +301,8 @@ def players(config: Config) -> dict[str, Player]:
 
 def game(config: Config) -> Game:
     one = games.make(model(config), players(config), precision=config.run.precision)
-    return games.starting_at_mean(one, ("decoder", "Dense_0"), 1e-3) if config.mean_start else one
+    last = "Dense_0" if config.decoder == "bernoulli" else "mean"
+    return games.starting_at_mean(one, ("decoder", last), 1e-3) if config.mean_start else one
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------

@@ -178,25 +178,25 @@ def make(
     return Game(init, step)
 
 
-def starting_at_mean(one: Game, layer: tuple[str, ...], darkest: float) -> Game:
-    """`one`, where the bias of a layer starts at the logits of the mean image, that is of batch["mean"], if it has one.
+def starting_at_mean(one: Game, layer: tuple[str, ...], clip: float) -> Game:
+    """`one`, but the bias of a layer starts at the logits of the mean image, batch["mean"], where the batch has it.
 
-    `layer` is the layer's path from its network on; means are cut to [darkest, 1 - darkest].
+    `layer` is the layer's path, its network first; means are clipped to [clip, 1 - clip]. KeyError for another path.
     """
 
     def init(key: Key, batch: Batch) -> State:
         state = one.init(key, batch)
         if "mean" not in batch:
             return state
-        mean = jnp.clip(batch["mean"], darkest, 1 - darkest)
-        start = jnp.log(mean) - jnp.log1p(-mean)
-
-        def changed(path: Any, leaf: Array) -> Array:
-            return start if tuple(key.key for key in path) == (*layer, "bias") else leaf
-
-        return state.replace(params=jax.tree_util.tree_map_with_path(changed, state.params))
+        mean = jnp.clip(batch["mean"], clip, 1 - clip)
+        return state.replace(params=_changed(state.params, (*layer, "bias"), jnp.log(mean) - jnp.log1p(-mean)))
 
     return Game(init, one.step)
+
+
+def _changed(tree: Any, path: tuple[str, ...], leaf: Array) -> Any:
+    """A tree with another leaf at a path."""
+    return {**tree, path[0]: _changed(tree[path[0]], path[1:], leaf)} if path else leaf
 
 
 def _own(tree: Params, player: Player) -> Params:

@@ -12,8 +12,8 @@ from gen_jax.config import Checked
 
 NEWER = {  # fields that a config.json of before 0.3 does not have
     "progan": ("penalty_side", "fake_weight", "epsilon_hat", "style.fused"),
-    "gan": ("darkest", "optimizer.start"),
-    "vae": ("kept", "glorot", "mean_start", "scale"),
+    "gan": ("mean_clip", "optimizer.start"),
+    "vae": ("held_out", "glorot", "mean_start", "posterior_scale"),
     "dcgan": ("mirrored", "optimizer.epsilon_hat"),
     "infogan": ("epsilon_hat",),
     "cyclegan": ("epsilon_hat",),
@@ -26,7 +26,7 @@ REFUSED = {
     },
     ("progan", "e_discrimination"): "style.fused: True there, False here",
     ("progan", "tiny"): "epsilon_hat: False there, True here",
-    ("gan", "paper"): "darkest: 0.001 there, 1e-07 here",
+    ("gan", "paper"): "mean_clip: 0.001 there, 1e-07 here",
     ("gan", "official"): "optimizer.start: 2 there, 1 here",
     ("gan", "quick"): "optimizer.start: 2 there, 1 here",
     ("vae", "iwae"): "mean_start: False there, True here",

@@ -14,6 +14,7 @@ from scipy import integrate, stats
 
 from experiments import gan
 from gen_jax import losses
+from gen_jax.errors import UserError
 from gen_jax.layers import Maxout, dropout
 from tests import golden
 
@@ -113,6 +114,19 @@ def test_the_last_bias_starts_from_the_mean_image():
     assert float(bias[0]) == pytest.approx(np.log(1e-7), rel=1e-6)
     of_one = np.array([[[[0]]], [[[102]]]], np.uint8)
     assert float(gan.source(gan.TINY).birth({"image": of_one})["mean"][0]) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "words"),
+    [
+        (gan.Config, {"mean_clip": 0.5}, "mean-clip is 0.5; it must be a number above 0 and below 0.5"),
+        (gan.Config, {"mean_clip": 0.0}, "mean-clip is 0.0; it must be"),
+        (gan.Optimizer, {"start": 250}, "saturate is 250; it must be above start, 250"),
+    ],
+)
+def test_what_has_no_logit_or_no_slope_is_refused(kind, change, words):
+    with pytest.raises(UserError, match=words):
+        kind(**change)
 
 
 def test_birth_leaves_the_state_that_it_is_given_as_it_was(monkeypatch):

@@ -13,6 +13,7 @@ from scipy import stats
 from experiments import vae
 from gen_jax.config import Run
 from gen_jax.distributions import Gaussian
+from gen_jax.errors import UserError
 from tests.golden import blank
 
 COUNTS = {3: 790_290, 5: 793_294, 10: 800_804, 20: 815_824, 200: 1_086_184}  # [C] in the papers' specification
@@ -130,6 +131,17 @@ def test_iwae_starts_as_its_code_does():
     np.testing.assert_allclose(
         q.log_variance, 2 * hidden @ params["encoder"]["log_sigma"]["kernel"], rtol=1e-4, atol=1e-4
     )
+
+
+def test_what_is_held_out_must_leave_a_batch():
+    with pytest.raises(UserError, match="held-out is 59990; it must leave a batch, 20, but leaves 10"):
+        dataclasses.replace(vae.IWAE, held_out=59_990)
+
+
+def test_the_mean_start_finds_the_last_layer_of_a_gaussian_decoder_too():
+    config = dataclasses.replace(vae.TINY, decoder="gaussian", mean_start=True)
+    params = vae.game(config).init(jax.random.key(0), {"x": jnp.zeros((2, 64)), "mean": jnp.full(64, 0.25)}).params
+    np.testing.assert_allclose(params["decoder"]["mean"]["bias"], np.full(64, np.log(1 / 3)), rtol=1e-5)
 
 
 def test_adagrad_with_the_prior_of_the_weights_is_the_paper_s():
