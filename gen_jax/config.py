@@ -61,12 +61,12 @@ class Checked:
     FORMERLY: ClassVar[Mapping[str, Any]] = {}  # what a config.json without these fields stands for, as it is older
 
     def __post_init__(self) -> None:
-        for name, hint in _fields(type(self)).items():
+        for name, hint in hints_of(type(self)).items():
             _check(name, getattr(self, name), hint)
 
 
-def _fields(kind: type) -> dict[str, Any]:
-    """Each field's annotation."""
+def hints_of(kind: type) -> dict[str, Any]:
+    """The annotation of each field of a dataclass, by its name."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
@@ -267,7 +267,7 @@ def formerly(kind: Any, values: Any) -> Any:
     """Plain values of a config of `kind`, each field that is newer than they are with what its absence stood for."""
     if not (isinstance(kind, type) and issubclass(kind, Checked) and isinstance(values, dict)):
         return values
-    hints = _fields(kind)
+    hints = hints_of(kind)
     return {name: formerly(hints.get(name), value) for name, value in {**kind.FORMERLY, **values}.items()}
 
 

@@ -5,11 +5,11 @@ import importlib
 import math
 import types
 from pathlib import Path
-from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 import pytest
 
-from gen_jax.config import Range, from_json, to_json
+from gen_jax.config import Range, from_json, hints_of, to_json
 from gen_jax.errors import UserError
 from tests.golden import experiments
 
@@ -52,7 +52,7 @@ def bad(hint):
 
 def fields(config, prefix=""):
     """(path to a nested config, it, the field's name, its type)"""
-    for name, hint in get_type_hints(type(config), include_extras=True).items():
+    for name, hint in hints_of(type(config)).items():
         yield prefix, config, name, hint
         if dataclasses.is_dataclass(value := getattr(config, name)):
             yield from fields(value, f"{prefix}{name}.")
