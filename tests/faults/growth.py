@@ -5,7 +5,9 @@ Exit code 1 where something grows that should not: more than the lines that were
 """
 
 import argparse
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -32,16 +34,29 @@ class Look(NamedTuple):
 
 def listening(pid: int) -> int:
     """How many sockets of a process wait for others to call."""
-    own = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+    own = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            own.add(link.readlink().name)
     tables = [Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()[1:] for kind in ("tcp", "tcp6")]
     rows = [line.split() for table in tables for line in table]
     return sum(row[3] == "0A" and f"socket:[{row[9]}]" in own for row in rows)
 
 
+def sizes(place: Path) -> list[int]:
+    """Bytes of each file below, 0 of a directory, without those that a save or a removal takes away meanwhile."""
+    found = []
+    for folder, folders, names in os.walk(place):  # which passes over a folder that is gone
+        found += [0] * len(folders)
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found.append(os.stat(os.path.join(folder, name)).st_size)
+    return found
+
+
 def look(pid: int, place: Path, step: int, seconds: float) -> Look:
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    below = [entry for entry in place.rglob("*") if entry.exists()]
-    size = sum(entry.stat().st_size for entry in below if entry.is_file())
+    below = sizes(place)
     return Look(
         step,
         seconds,
@@ -49,7 +64,7 @@ def look(pid: int, place: Path, step: int, seconds: float) -> Look:
         len([*Path(f"/proc/{pid}/fd").iterdir()]),
         int(status["Threads"]),
         listening(pid),
-        size / 1e6,
+        sum(below) / 1e6,
         len(below),
     )
 
@@ -65,13 +80,18 @@ def watch(name: str, steps: int, place: Path, options: list[str]) -> list[Look]:
     """Looks at a run of so many steps."""
     command = [sys.executable, "-m", f"experiments.{name}", "tiny", "--steps", str(steps), "--run.dir", str(place)]
     begun, found = time.monotonic(), []
-    with open(place.with_suffix(".out"), "wb") as out:
-        run = subprocess.Popen([*command, *options], stdout=out, stderr=subprocess.STDOUT)
-        while run.poll() is None:
-            step = newest(place / "metrics.jsonl")
-            if step >= steps * (len(found) + 1) // MOMENTS and step < steps:
-                found.append(look(run.pid, place, step, time.monotonic() - begun))
-            time.sleep(0.02)
+    with (
+        open(place.with_suffix(".out"), "wb") as out,
+        subprocess.Popen([*command, *options], stdout=out, stderr=subprocess.STDOUT) as run,
+    ):
+        try:
+            while run.poll() is None:
+                step = newest(place / "metrics.jsonl")
+                if step >= steps * (len(found) + 1) // MOMENTS and step < steps:
+                    found.append(look(run.pid, place, step, time.monotonic() - begun))
+                time.sleep(0.02)
+        finally:
+            run.kill()  # where looking failed; of one that has ended this does nothing
     if run.returncode:
         raise RuntimeError(place.with_suffix(".out").read_text()[-2000:])
     return found

@@ -25,6 +25,20 @@ def test_an_open_port_is_seen():
         assert growth.listening(os.getpid()) == before + 1
 
 
+def test_what_a_save_takes_away_meanwhile_is_passed_over(tmp_path, monkeypatch):
+    for name in ("kept", "gone"):
+        (tmp_path / name).write_bytes(b"1234")
+    stat = os.stat
+
+    def late(path, **options):
+        if str(path).endswith("gone"):
+            raise FileNotFoundError(path)
+        return stat(path, **options)
+
+    monkeypatch.setattr(growth.os, "stat", late)
+    assert growth.sizes(tmp_path) == [4]
+
+
 @pytest.mark.long
 def test_nothing_grows(tmp_path):
     often = ["--run.log-every", "10", "--run.checkpoint-every", "100", "--run.sample-every", "500"]
