@@ -18,9 +18,10 @@ from typing import Any
 
 import jax
 
-from gen_jax import compiler, game, sharding, train
+from gen_jax import game
 from gen_jax.data import pipeline
 from gen_jax.errors import Interrupted
+from gen_jax.run import sharding, train, xla
 
 SHORT, LONG, ROUNDS = 1000, 4000, 5
 
@@ -66,7 +67,7 @@ def bare(experiment: Any, config: Any) -> tuple[float, float]:
 
 def main(paper: str, preset: str) -> None:
     """Print the medians."""
-    compiler.prepare()
+    xla.prepare()
     experiment = importlib.import_module(f"experiments.{paper}")
     config = experiment.PRESETS[preset][1]
     whole(experiment, preset, config, config.run.log_every)  # fills the caches

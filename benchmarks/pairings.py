@@ -15,8 +15,10 @@ import numpy as np
 from scipy.stats import binomtest
 
 from experiments import cyclegan
-from gen_jax import compiler, game
-from gen_jax.data import pipeline, worlds
+from gen_jax import game
+from gen_jax.data import pipeline
+from gen_jax.data.synthetic import worlds
+from gen_jax.run import xla
 
 PLACES = ((1, 1, 1, 1), (1, 1, 2, 2), (1, 2, 3, 4))  # masses: 24, 4 and 1 permutations keep them
 
@@ -62,7 +64,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=cyclegan.ATOMS.steps)
     parser.add_argument("--masses", type=int, nargs="+", help="of the atoms; three choices if not given")
     given = parser.parse_args()
-    compiler.prepare()
+    xla.prepare()
     for masses in (tuple(given.masses),) if given.masses else PLACES:
         before = time.perf_counter()
         config = dataclasses.replace(cyclegan.ATOMS, masses=masses, steps=given.steps)

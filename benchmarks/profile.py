@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 
 from benchmarks import speed
-from gen_jax import compiler
+from gen_jax.run import xla
 
 KINDS = {  # of kernels, by what their names or operations say; the first that fits
     "convolutions and products": r"conv|dgrad|wgrad|fprop|xmma|gemm|cutlass|nvjet|cudnn|triton_dot",
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--top", type=int, default=30, help="operations that are listed")
     given = parser.parse_args()
     ((name, precision),) = speed.asked(parser, [given.case])
-    compiler.prepare()
+    xla.prepare()
     case = speed.CASES[name]
     length = max(1, case.counts[jax.default_backend() != "cpu"] // 10)
     play, program, known = speed.programs(case, precision, length)

@@ -13,8 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gen_jax import compiler, game, seeds, sharding
+from gen_jax import game
 from gen_jax.data import pipeline
+from gen_jax.run import seeds, sharding, xla
 
 ROUNDS = 5
 
@@ -44,7 +45,7 @@ def chunks(experiment: Any, config: Any, count: int) -> tuple[Any, Any]:
 
 def main(paper: str, preset: str, count: int) -> None:
     """Print the medians of interleaved rounds."""
-    compiler.prepare()
+    xla.prepare()
     experiment = importlib.import_module(f"experiments.{paper}")
     config = experiment.PRESETS[preset][1]
     programs = {n: chunks(experiment, config, n) for n in (1, count)}

@@ -29,9 +29,10 @@ from typing import Any, NamedTuple, get_args
 import jax
 import numpy as np
 
-from gen_jax import compiler, game
-from gen_jax.flops import count
+from gen_jax import game
 from gen_jax.precision import Precision
+from gen_jax.run import xla
+from gen_jax.run.flops import count
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = RESULTS.parents[1] / "SPEED.md"
@@ -352,7 +353,7 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     wanted = asked(parser, given.cases or [*CASES])
-    compiler.prepare()
+    xla.prepare()
     if given.alone:
         print(json.dumps(measured(*wanted[0], given.beside, given.rounds, float(os.environ["BORN"]))))
         return

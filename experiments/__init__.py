@@ -2,10 +2,11 @@
 
 import sys
 
-from gen_jax import console, interrupts
+from gen_jax import console
+from gen_jax.run import signals
 
 if sys.argv[:1] == ["-m"]:  # python -m experiments.PAPER, which now imports for seconds
-    interrupts.end_at_once()
+    signals.end_at_once()
     try:
         import jax  # noqa: F401
     except ValueError as error:  # a variable of the environment that JAX cannot read

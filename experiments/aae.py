@@ -27,15 +27,18 @@ import optax
 from flax import linen as nn
 
 from gen_jax import game as games
-from gen_jax import images, losses, networks, train
+from gen_jax import images, losses
 from gen_jax.config import Checked, Count, Fraction, Positive, Run
-from gen_jax.data import pipeline, sources
+from gen_jax.data import pipeline
+from gen_jax.data.catalog import sets
+from gen_jax.data.catalog.sets import SOURCES
 from gen_jax.data.pipeline import Data, Source
-from gen_jax.data.sources import SOURCES
 from gen_jax.distributions import Gaussian
 from gen_jax.errors import UserError
-from gen_jax.evaluation import classify, discrepancy, likelihood
+from gen_jax.evaluation import classifier, likelihood, two_sample
 from gen_jax.game import Game, Player, Trained
+from gen_jax.networks import mlp
+from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 CLASSES = 10
@@ -153,7 +156,7 @@ def model(config: Config) -> AAE:
     pixels, init = math.prod(SOURCES[config.data].fields["image"].shape), nn.initializers.normal(config.weight_std)
 
     def perceptron(features: int, *last: Any) -> nn.Module:
-        hidden = networks.MLP(config.hidden, nn.relu, init)
+        hidden = mlp.MLP(config.hidden, nn.relu, init)
         return nn.Sequential((hidden, nn.Dense(features, kernel_init=init), *last))
 
     outputs = config.latents * (2 if config.encoder == "gaussian" else 1)
@@ -262,17 +265,17 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     )
     measures = {
         "test/reconstruction": float(((again - test["x"]) ** 2).sum(1).mean()),
-        "test/mmd": discrepancy.squared_mmd(z[:COMPARED], prior[:, : config.latents]),
-        "test/two_sample_accuracy": discrepancy.two_sample_accuracy(codes, prior, seed=config.run.seed),
+        "test/mmd": two_sample.squared_mmd(z[:COMPARED], prior[:, : config.latents]),
+        "test/two_sample_accuracy": two_sample.two_sample_accuracy(codes, prior, seed=config.run.seed),
     }
     labels = jax.random.randint(key_labels, (config.draws,), 0, CLASSES)
     drawn = model(decode, draw_prior(config, labels, key_draws), labels)  # [draws, d]
     if config.label_to != "nobody":
-        split, truth = sources.load(config.data, "train", config.run.data), (data.test["image"], data.test["label"])
-        known = classify.classifier(split["image"], split["label"], test=truth, name=config.data)
+        split, truth = sets.load(config.data, "train", config.run.data), (data.test["image"], data.test["label"])
+        known = classifier.classifier(split["image"], split["label"], test=truth, name=config.data)
         told = known.logits(np.asarray(drawn).reshape(-1, *known.shape)).argmax(1)
         return {**measures, "test/label_accuracy": float((told == np.asarray(labels)).mean())}
-    kept = sources.load(config.data, f"train[{pipeline.size(data.train)}:]", config.run.data)["image"]
+    kept = sets.load(config.data, f"train[{pipeline.size(data.train)}:]", config.run.data)["image"]
     kept = kept.reshape(len(kept), -1).astype(np.float32) / 255
     return {**measures, **likelihood.parzen_estimate(drawn, kept, test["x"])}
 

@@ -29,15 +29,18 @@ from flax import linen as nn
 from scipy.special import entr
 
 from gen_jax import game as games
-from gen_jax import images, layers, losses, train
+from gen_jax import images, losses
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
-from gen_jax.data import pipeline, sources
-from gen_jax.data.labelled import Labelled, balanced
+from gen_jax.data import pipeline
+from gen_jax.data.catalog import sets
+from gen_jax.data.catalog.sets import SOURCES
+from gen_jax.data.few_labels import Labelled, balanced
 from gen_jax.data.pipeline import Data, Source
-from gen_jax.data.sources import SOURCES
 from gen_jax.errors import UserError
-from gen_jax.evaluation import discrepancy, probes
+from gen_jax.evaluation import probes, two_sample
 from gen_jax.game import Game, Player, Trained
+from gen_jax.networks import layers
+from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 CLASSES = 10
@@ -309,7 +312,7 @@ def vectors(arrays: Any) -> Array:
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """The share of test images that y labels wrong, how far y and z are from their priors, and what the code keeps."""
-    kept = sources.load(config.data, f"train[{pipeline.size(data.train)}:]", config.run.data)
+    kept = sets.load(config.data, f"train[{pipeline.size(data.train)}:]", config.run.data)
     x, label = vectors(data.test), np.asarray(data.test["label"])
     y, z, codes, again = map(np.asarray, model(seen, x))
     in_validation = np.asarray(model(seen, vectors(kept))[0])
@@ -318,8 +321,8 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     metrics = {
         error_name(config): 100 * float((of_category[y.argmax(1)] != label).mean()),
         "test/reconstruction": float(((again - x) ** 2).sum(1).mean()),
-        "test/mmd": discrepancy.squared_mmd(*styles),
-        "test/two_sample_accuracy": discrepancy.two_sample_accuracy(*styles, seed=config.run.seed),
+        "test/mmd": two_sample.squared_mmd(*styles),
+        "test/two_sample_accuracy": two_sample.two_sample_accuracy(*styles, seed=config.run.seed),
         "test/category_entropy": float(entr(y.mean(0)).sum()),
         "test/mean_entropy": float(entr(y).sum(1).mean()),
     }

@@ -25,15 +25,18 @@ import optax
 from flax import linen as nn
 
 from gen_jax import game as games
-from gen_jax import images, networks, train
+from gen_jax import images
 from gen_jax.config import Checked, Count, Positive, Run
 from gen_jax.data import pipeline
+from gen_jax.data.catalog.sets import SOURCES
 from gen_jax.data.pipeline import Data, Source
-from gen_jax.data.sources import SOURCES
-from gen_jax.data.worlds import LinearGaussian, principal_components
-from gen_jax.evaluation import classify, frechet
+from gen_jax.data.synthetic.worlds import LinearGaussian, principal_components
+from gen_jax.evaluation import classifier as classify
+from gen_jax.evaluation import feature_distances as frechet
 from gen_jax.game import Game, Player, Trained
+from gen_jax.networks import mlp as networks
 from gen_jax.objectives import evidence_lower_bound
+from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------

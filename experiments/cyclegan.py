@@ -33,18 +33,19 @@ import numpy as np
 from flax import linen as nn
 
 from gen_jax import game as games
-from gen_jax import images, losses, schedules, train
+from gen_jax import images, losses, optimizers
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
-from gen_jax.data import worlds
-from gen_jax.data.parts import middle_of, part_of
+from gen_jax.data.catalog.sets import SOURCES
+from gen_jax.data.crops import middle_of, part_of
 from gen_jax.data.pipeline import Arrays, Data, Source, size
-from gen_jax.data.sources import SOURCES
+from gen_jax.data.synthetic import worlds
 from gen_jax.errors import UserError
-from gen_jax.evaluation import translation
+from gen_jax.evaluation import paired as translation
 from gen_jax.game import Game, Player, Trained
-from gen_jax.layers import ImagePool
-from gen_jax.networks import MLP
-from gen_jax.translation import PatchDiscriminator, Translator, check_side
+from gen_jax.networks.cyclegan import PatchDiscriminator, Translator, check_side
+from gen_jax.networks.layers import ImagePool
+from gen_jax.networks.mlp import MLP
+from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 UNPAIRED = ("apple2orange", "horse2zebra", "maps", "monet2photo", "summer2winter_yosemite")  # of TFDS's cycle_gan
@@ -115,7 +116,7 @@ class Config(Checked):
     b1: Fraction = 0.5
     """Adam's decay of the first moment, in the codes."""
     epsilon_hat: bool = False
-    """Adam adds epsilon before the bias correction, as Torch does, not after it (schedules.adam)."""
+    """Adam adds epsilon before the bias correction, as Torch does, not after it (optimizers.adam)."""
     perceived: Natural = 1000
     """Test images, at most, that are seen through pretrained networks, LPIPS and ResNet-50; 0 for none."""
     run: Run = Run()
@@ -261,10 +262,10 @@ def telling(model: Any, batch: Batch, key: Key, *, domains: str, factor: float) 
 
 def players(config: Config) -> dict[str, Player]:
     """In either code's order, each with its own Adam."""
-    adam = schedules.adam(
-        schedules.falling(config.learning_rate, config.steps), b1=config.b1, epsilon_hat=config.epsilon_hat
+    adam = optimizers.adam(
+        optimizers.falling(config.learning_rate, config.steps), b1=config.b1, epsilon_hat=config.epsilon_hat
     )
-    descent = adam if config.biases else schedules.without_biases(adam)
+    descent = adam if config.biases else optimizers.without_biases(adam)
     generator = functools.partial(translating, weights=config.weights)
     judge = functools.partial(telling, factor=0.5 if config.halved else 1.0)
     of_x, of_y, of_both = (functools.partial(judge, domains=domains) for domains in ("x", "y", "xy"))

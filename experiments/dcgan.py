@@ -32,14 +32,15 @@ import optax
 from flax import linen as nn
 
 from gen_jax import game as games
-from gen_jax import images, losses, schedules, train
+from gen_jax import images, losses, optimizers
 from gen_jax.config import Checked, Count, Fraction, NonNegative, Positive, Run
-from gen_jax.convolutional import Discriminator, Generator, Norm
 from gen_jax.data import pipeline
+from gen_jax.data.catalog.sets import SOURCES
 from gen_jax.data.pipeline import Arrays, Data, Source
-from gen_jax.data.sources import SOURCES
-from gen_jax.evaluation import classify, probes
+from gen_jax.evaluation import classifier, probes
 from gen_jax.game import Game, Player, Trained
+from gen_jax.networks.dcgan import Discriminator, Generator, Norm
+from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -239,8 +240,8 @@ def fooling(model: Any, batch: Batch, key: Key, *, config: Config) -> tuple[Arra
 def players(config: Config) -> dict[str, Player]:
     """D and G, each with its own Adam."""
     o, every = config.optimizer, 2 if config.order == "alternate" else 1
-    rate = schedules.falling(o.learning_rate, config.steps // every) if o.falls else o.learning_rate
-    adam = schedules.adam(rate, b1=o.b1, epsilon_hat=o.epsilon_hat)
+    rate = optimizers.falling(o.learning_rate, config.steps // every) if o.falls else o.learning_rate
+    adam = optimizers.adam(rate, b1=o.b1, epsilon_hat=o.epsilon_hat)
     descent = optax.chain(optax.add_decayed_weights(o.l2), adam)
     return {
         "discriminator": Player(("discriminator",), partial(telling, config=config), descent, every, every - 1),
@@ -286,7 +287,7 @@ def by_samples(config: Config, model: Trained, data: Data, key: Key) -> dict[str
         asked.append(label)
     x, y = (np.concatenate(parts)[:count] for parts in (samples, asked))
     truth = (data.test["image"], data.test["label"])
-    judge = classify.classifier(data.train["image"], data.train["label"], test=truth, name=config.data)
+    judge = classifier.classifier(data.train["image"], data.train["label"], test=truth, name=config.data)
     test, real = truth[0] / np.float32(255), data.train["image"][:count] / np.float32(255)
     samples_name, images_name = by_draws(count)
     return {

@@ -28,15 +28,17 @@ import optax
 from flax import linen as nn
 
 from gen_jax import game as games
-from gen_jax import images, losses, train
+from gen_jax import images, losses
 from gen_jax.config import Checked, Count, Fraction, Positive, Range, Run
-from gen_jax.data import pipeline, sources
+from gen_jax.data import pipeline
+from gen_jax.data.catalog import sets
+from gen_jax.data.catalog.sets import SOURCES
 from gen_jax.data.pipeline import Data, Source
-from gen_jax.data.sources import SOURCES
 from gen_jax.errors import UserError
 from gen_jax.evaluation import likelihood
 from gen_jax.game import Game, Player, Trained
-from gen_jax.layers import Maxout, dropout, uniform
+from gen_jax.networks.layers import Maxout, dropout, uniform
+from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -237,7 +239,7 @@ def drawn(count: int) -> Any:
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """parzen_ll.py: the width that suits validation images best, then the test images under that window."""
     count = SOURCES[config.data].sizes["train"] * 5 // 6
-    kept = sources.load(config.data, f"train[{count}:]", config.run.data)
+    kept = sets.load(config.data, f"train[{count}:]", config.run.data)
     validation, test = (pipeline.flat(arrays) for arrays in (kept, data.test))
     return likelihood.parzen_estimate(model(drawn(config.draws), key), validation[: config.validation], test)
 

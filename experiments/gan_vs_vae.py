@@ -29,16 +29,22 @@ import optax
 from flax import linen as nn
 
 from gen_jax import game as games
-from gen_jax import images, losses, networks, train
+from gen_jax import images, losses
 from gen_jax.config import Checked, Count, Fraction, Positive, Run
-from gen_jax.data import pipeline, worlds
+from gen_jax.data import pipeline
+from gen_jax.data.catalog.sets import SOURCES
 from gen_jax.data.pipeline import Data, Source
-from gen_jax.data.sources import SOURCES
+from gen_jax.data.synthetic import worlds
 from gen_jax.distributions import Gaussian
-from gen_jax.evaluation import classify, frechet, likelihood, mixtures, observation
+from gen_jax.evaluation import classifier as classify
+from gen_jax.evaluation import decoder_likelihood as observation
+from gen_jax.evaluation import feature_distances as frechet
+from gen_jax.evaluation import likelihood, mixtures
 from gen_jax.game import Game, Player, Trained
-from gen_jax.layers import dropout
+from gen_jax.networks import mlp as networks
+from gen_jax.networks.layers import dropout
 from gen_jax.objectives import evidence_lower_bound, log_weights
+from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------

@@ -28,13 +28,15 @@ from flax import linen as nn
 from scipy.optimize import linear_sum_assignment
 
 from gen_jax import game as games
-from gen_jax import images, layers, losses, schedules, train
+from gen_jax import images, losses, optimizers
 from gen_jax.config import Checked, Count, Fraction, NonNegative, Positive, Run
-from gen_jax.convolutions import Conv, ConvTranspose
 from gen_jax.data import pipeline
-from gen_jax.data.sources import SOURCES
+from gen_jax.data.catalog.sets import SOURCES
 from gen_jax.distributions import LOG_2PI, Gaussian
 from gen_jax.game import Game, Player, Trained
+from gen_jax.networks import layers
+from gen_jax.networks.conv import Conv, ConvTranspose
+from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -240,7 +242,7 @@ def recognition(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
 
 def players(config: Config) -> dict[str, Player]:
     """Q is moved with D, as in the official code; a passive Q moves alone, and lambda is 0 for the two others."""
-    adam = partial(schedules.adam, b1=0.5, epsilon_hat=config.epsilon_hat)
+    adam = partial(optimizers.adam, b1=0.5, epsilon_hat=config.epsilon_hat)
     slow, fast = adam(config.discriminator_rate), adam(config.generator_rate)
     lambdas = np.array([config.lambda_category] + CONTINUOUS * [config.lambda_continuous], np.float32)
     critic, maker = (partial(each, weights=lambdas * (not config.passive)) for each in (discriminator, generator))

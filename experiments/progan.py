@@ -33,18 +33,23 @@ import numpy as np
 import optax
 
 from gen_jax import game as games
-from gen_jax import growing, images, losses, schedules, train
-from gen_jax.chunks import by_chunks
+from gen_jax import images, losses, optimizers
+from gen_jax.batching import by_chunks
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
-from gen_jax.data import emoji, pipeline, shapes
+from gen_jax.data import pipeline
 from gen_jax.data.augmentation import mirrored
+from gen_jax.data.catalog import emoji
 from gen_jax.data.pipeline import Arrays, Data, Source
+from gen_jax.data.synthetic import shapes
 from gen_jax.errors import UserError
-from gen_jax.evaluation import sets, sliced
+from gen_jax.evaluation import image_sets as sets
+from gen_jax.evaluation import sliced_wasserstein as sliced
 from gen_jax.game import Game, Player, Stage, State, Trained
-from gen_jax.growing import FIRST, Growing, Style, averaged, blended, doubled, sides
+from gen_jax.networks import progan as growing
+from gen_jax.networks.progan import FIRST, Growing, Style, averaged, blended, doubled, sides
 from gen_jax.objectives import gradient_penalty
 from gen_jax.pretrained import inception
+from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -99,7 +104,7 @@ class Config(Checked):
     b2: Fraction = 0.99
     """Adam's decay of the second moment; that of the first is 0 (appendix A.1)."""
     epsilon_hat: bool = True
-    """Adam adds epsilon before the bias correction, as TensorFlow and Lasagne do, not after it (schedules.adam)."""
+    """Adam adds epsilon before the bias correction, as TensorFlow and Lasagne do, not after it (optimizers.adam)."""
     smoothing: Fraction = 0.999
     """Of the running average of the generator's weights, in a step (appendix A.1)."""
     judged: Count = 16_384
@@ -318,7 +323,7 @@ def shown(x: Array, side: int, fade: Array | None) -> Array:
     return x if fade is None else blended(doubled(averaged(x, side // 2)), x, fade)
 
 
-# Networks: gen_jax/growing.py -----------------------------------------------------------------------------------------
+# Networks ------------------------------------------------------------------------------------------------------------
 
 
 def model(config: Config) -> Growing:
@@ -365,7 +370,7 @@ def players(config: Config, level: Level | None = None) -> dict[str, Player]:
     """The critic, then the generator, who move what is in use at a level, by default the last."""
     level = level or levels(config)[-1]
     generator, critic = growing.networks(level.side, level.fading)
-    adam = schedules.adam(level.rate, b1=0, b2=config.b2, epsilon_hat=config.epsilon_hat)
+    adam = optimizers.adam(level.rate, b1=0, b2=config.b2, epsilon_hat=config.epsilon_hat)
     judge, artist = (functools.partial(one, config=config, level=level) for one in (judging, drawing))
     n = config.critics
     return {"critic": Player(critic, judge, adam), "generator": Player(generator, artist, adam, every=n, at=n - 1)}

@@ -30,16 +30,18 @@ import optax
 from flax import linen as nn
 
 from gen_jax import game as games
-from gen_jax import images, losses, train
+from gen_jax import images, losses
 from gen_jax.config import Checked, Count, Fraction, Natural, Positive, Run
-from gen_jax.data import boxes, pipeline, shapes
+from gen_jax.data import key_patches, pipeline
 from gen_jax.data.augmentation import cut, resized
 from gen_jax.data.pipeline import Arrays, Data, Source
+from gen_jax.data.synthetic import shapes
 from gen_jax.errors import UserError
 from gen_jax.evaluation import masks
 from gen_jax.game import Game, Player, Trained
+from gen_jax.networks.unet import Doubling, Halving
+from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
-from gen_jax.unet import Doubling, Halving
 
 TEST = 1000  # images, at most
 RADIUS, BOX = 0.6, 0.35  # of a shape, and half of a patch's side, in a plane of side 2
@@ -121,7 +123,7 @@ UNITS = {
 
 def source(config: Config) -> Source:
     """Shapes in the middle, at any angle, with their three corners as patches; or real images with theirs."""
-    shown = {"image": ((config.side, config.side, 3), "uint8"), "box": ((boxes.COUNT, 4), "float32")}
+    shown = {"image": ((config.side, config.side, 3), "uint8"), "box": ((key_patches.COUNT, 4), "float32")}
     fields, ready = None if config.data == "shapes" else shown, functools.partial(prepare, config)
     return Source(config.data, ready, arrays=functools.partial(arrays, config), fields=fields)
 
@@ -129,10 +131,10 @@ def source(config: Config) -> Source:
 def arrays(config: Config) -> tuple[Arrays, Arrays]:
     """What `count` images to train on and 1000 to test are made of, always the same."""
     if config.data != "shapes":
-        found, most = boxes.images(config.data, config.crop, config.run.data), (config.count, TEST)
+        found, most = key_patches.images(config.data, config.crop, config.run.data), (config.count, TEST)
         if config.boxes:
-            return boxes.given(found, config.boxes, config.boxes_side, most)
-        return boxes.proposed(found, most, config.run.data)
+            return key_patches.given(found, config.boxes, config.boxes_side, most)
+        return key_patches.proposed(found, most, config.run.data)
 
     def drawn(n: int, key: Key) -> Arrays:
         scene = shapes.draw(key, n)._replace(centre=jnp.zeros((n, 2)), radius=jnp.full(n, RADIUS))
@@ -155,9 +157,9 @@ def prepare(config: Config, batch: Batch, key: Key) -> Batch:
     else:
         x, box = resized(batch["image"], config.side), batch["box"]
     mirrored = jax.random.bernoulli(key)
-    x, box = jnp.where(mirrored, x[:, :, ::-1], x), jnp.where(mirrored, boxes.mirrored(box), box)
+    x, box = jnp.where(mirrored, x[:, :, ::-1], x), jnp.where(mirrored, key_patches.mirrored(box), box)
     patches = jax.vmap(jax.vmap(patch, (None, 0)))(x, box)
-    return {**batch, "x": x, "patch": patches, "mask": boxes.mask(box, config.side)}
+    return {**batch, "x": x, "patch": patches, "mask": key_patches.mask(box, config.side)}
 
 
 def patch(image: Array, box: Array) -> Array:

@@ -30,18 +30,21 @@ import optax
 from flax import linen as nn
 
 from gen_jax import game as games
-from gen_jax import images, train
-from gen_jax.conditional import Discriminator, Generator
+from gen_jax import images
 from gen_jax.config import Checked, Count, Fraction, NonNegative, Positive, Run
-from gen_jax.data import domains, emoji, pipeline
+from gen_jax.data import multidomain as domains
+from gen_jax.data import pipeline
 from gen_jax.data.augmentation import mirrored
-from gen_jax.data.domains import Domains, Part, Real
+from gen_jax.data.catalog import emoji
+from gen_jax.data.multidomain import Domains, Part, Real
 from gen_jax.data.pipeline import Arrays, Data, Source
 from gen_jax.errors import UserError
-from gen_jax.evaluation import changes
+from gen_jax.evaluation import multidomain as changes
 from gen_jax.game import Game, Player, Trained
+from gen_jax.networks.stargan import Discriminator, Generator
 from gen_jax.objectives import gradient_penalty
-from gen_jax.schedules import ending
+from gen_jax.optimizers import ending
+from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------

@@ -35,19 +35,23 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from gen_jax import descriptions, images, losses, objectives, schedules, train
 from gen_jax import game as games
-from gen_jax.chunks import by_chunks
+from gen_jax import images, losses, objectives, optimizers
+from gen_jax.batching import by_chunks
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
-from gen_jax.data import captioned, parts
+from gen_jax.data import captions as captioned
+from gen_jax.data import crops as parts
 from gen_jax.data.augmentation import cropped, mirrored
-from gen_jax.data.captioned import Captioned
+from gen_jax.data.captions import Captioned
 from gen_jax.data.pipeline import Arrays, Data, Source
-from gen_jax.descriptions import Embedding
 from gen_jax.errors import UserError
-from gen_jax.evaluation import classify, retrieval
+from gen_jax.evaluation import classifier as classify
+from gen_jax.evaluation import joint_embedding as descriptions
+from gen_jax.evaluation import retrieval
+from gen_jax.evaluation.joint_embedding import Embedding
 from gen_jax.game import Game, Player, Trained
-from gen_jax.textual import Discriminator, Generator, PlainDiscriminator, Style
+from gen_jax.networks.text2image import Discriminator, Generator, PlainDiscriminator, Style
+from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -108,7 +112,7 @@ class Config(Checked):
     b1: Fraction = 0.5
     """Adam's decay of the first moment (section 5)."""
     epsilon_hat: bool = False
-    """Adam adds epsilon before the bias correction, as Torch does, not after it (schedules.adam)."""
+    """Adam adds epsilon before the bias correction, as Torch does, not after it (optimizers.adam)."""
     run: Run = Run()
 
     def __post_init__(self) -> None:
@@ -324,8 +328,8 @@ def players(config: Config) -> dict[str, Player]:
     part = max(config.steps // max(config.halvings, 1), 1)
     rate = optax.exponential_decay(config.learning_rate, part, 0.5, staircase=True)
     rate = rate if config.halvings else config.learning_rate
-    adam = schedules.adam(rate, b1=config.b1, epsilon_hat=config.epsilon_hat)
-    descent = adam if config.biases else schedules.without_biases(adam)
+    adam = optimizers.adam(rate, b1=config.b1, epsilon_hat=config.epsilon_hat)
+    descent = adam if config.biases else optimizers.without_biases(adam)
     last = 0 if config.fading else config.noise
     noise = optax.linear_schedule(config.noise, last, config.steps) if config.noise else None
     critic = functools.partial(telling, wrong=config.wrong, noise=noise, penalty=config.penalty)

@@ -30,16 +30,18 @@ from flax import linen as nn
 from scipy.special import ndtri
 
 from gen_jax import game as games
-from gen_jax import images, networks, train
+from gen_jax import images
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
 from gen_jax.data import pipeline
+from gen_jax.data.catalog.sets import SOURCES
 from gen_jax.data.pipeline import Data, Source
-from gen_jax.data.sources import SOURCES
 from gen_jax.errors import UserError
 from gen_jax.evaluation import likelihood
 from gen_jax.game import Game, Player, Trained
+from gen_jax.networks import mlp
 from gen_jax.objectives import evidence_lower_bound, log_weights
-from gen_jax.schedules import moments
+from gen_jax.optimizers import moments
+from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -215,10 +217,10 @@ def model(config: Config) -> VAE:
     init = nn.initializers.normal(std) if std else nn.initializers.lecun_normal()
     init = nn.initializers.glorot_uniform() if config.glorot else init
     pixels, backwards = math.prod(SOURCES[config.data].fields["image"].shape), config.hidden[::-1]
-    encoder = networks.GaussianMLP(config.latents, config.hidden, scale=config.posterior_scale, kernel_init=init)
+    encoder = mlp.GaussianMLP(config.latents, config.hidden, scale=config.posterior_scale, kernel_init=init)
     if config.decoder == "bernoulli":
-        return VAE(encoder, networks.BernoulliMLP(pixels, backwards, kernel_init=init))
-    return VAE(encoder, networks.GaussianMLP(pixels, backwards, squash=True, kernel_init=init))
+        return VAE(encoder, mlp.BernoulliMLP(pixels, backwards, kernel_init=init))
+    return VAE(encoder, mlp.GaussianMLP(pixels, backwards, squash=True, kernel_init=init))
 
 
 def source(config: Config) -> Source:

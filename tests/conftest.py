@@ -7,12 +7,12 @@ os.environ.setdefault("NPROC", "32")  # with fewer threads, collectives among si
 import jax
 import pytest
 
-from gen_jax import compiler
+from gen_jax.run import xla
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_disable_most_optimizations", True)  # compiling is most of the time that tests take
 jax.config.update("jax_numpy_rank_promotion", "raise")  # catches [b] against [b, 1]
-compiler.prepare()
+xla.prepare()
 
 
 LONG = (

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import pytest
 
 from benchmarks import profile, speed
-from gen_jax import flops
-from gen_jax.convolutions import conv, conv_transpose
+from gen_jax.networks.conv import conv, conv_transpose
+from gen_jax.run import flops
 
 X, K = jnp.ones((2, 8, 8, 3)), jnp.ones((4, 4, 3, 5))
 

@@ -17,10 +17,11 @@ import numpy as np
 import optax
 import pytest
 
-from gen_jax import directory, game, sharding, train
+from gen_jax import game
 from gen_jax.config import Paper
 from gen_jax.data import pipeline
 from gen_jax.errors import Interrupted
+from gen_jax.run import directory, sharding, train
 from tests import golden
 
 NAMES = golden.experiments()

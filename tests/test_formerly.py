@@ -7,8 +7,8 @@ import json
 import pytest
 
 from gen_jax import config as configs
-from gen_jax import directory
 from gen_jax.config import Checked
+from gen_jax.run import directory
 
 NEWER = {  # fields that a config.json of before 0.3 does not have
     "progan": ("penalty_side", "fake_weight", "epsilon_hat", "style.fused"),

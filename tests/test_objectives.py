@@ -8,8 +8,8 @@ import pytest
 from flax import linen as nn
 
 from gen_jax import game as games
-from gen_jax.convolutions import Conv
 from gen_jax.game import Player
+from gen_jax.networks.conv import Conv
 from gen_jax.objectives import gradient_penalty
 
 SHAPE = (8, 5, 4, 3)

@@ -10,10 +10,11 @@ import optax
 import pytest
 from flax import linen as nn
 
-from gen_jax import flops, game
+from gen_jax import game
 from gen_jax.data import pipeline
-from gen_jax.layers import BatchNorm, InstanceNorm
+from gen_jax.networks.layers import BatchNorm, InstanceNorm
 from gen_jax.precision import networks_in, rounded
+from gen_jax.run import flops
 from tests.test_experiments import NAMES, tiny
 
 

@@ -10,10 +10,10 @@ import pytest
 from jax.scipy.stats import norm
 from scipy import stats
 
-from gen_jax.data import worlds
-from gen_jax.data.worlds import LinearGaussian
+from gen_jax.data.synthetic import worlds
+from gen_jax.data.synthetic.worlds import LinearGaussian
 from gen_jax.errors import UserError
-from gen_jax.evaluation import frechet, likelihood
+from gen_jax.evaluation import feature_distances, likelihood
 
 D, K = 6, 3
 elbo, log_evidence = jax.jit(LinearGaussian.elbo), jax.jit(LinearGaussian.log_evidence)
@@ -252,7 +252,7 @@ def test_an_autoencoder_is_not_a_generative_model():
     mean, covariance = map(np.asarray, truth.moments())
     white = np.linalg.qr(np.hstack([np.ones((500, 1)), random.normal(size=(500, D))]))[0][:, 1:] * 500**0.5
     x = white @ np.linalg.cholesky(covariance).T + mean  # 500 points with just this mean and covariance
-    data = frechet.Moments(mean, covariance, 500)
+    data = feature_distances.Moments(mean, covariance, 500)
 
     values, vectors = np.linalg.eigh(covariance)
     values, u = values[::-1], vectors[:, ::-1][:, :K]
@@ -260,13 +260,13 @@ def test_an_autoencoder_is_not_a_generative_model():
     for scale in (0.1, 0.5, 1.0, 3.0):
         codes = (x - mean) @ u / scale  # [n, k]
         errors.append(np.sum((codes @ u.T * scale + mean - x) ** 2, axis=1).mean())
-        decoded = frechet.Moments(mean, scale**2 * u @ u.T, 500)  # of decoder(z), z ~ N(0, I)
-        distances.append(frechet.distance(data, decoded))
+        decoded = feature_distances.Moments(mean, scale**2 * u @ u.T, 500)  # of decoder(z), z ~ N(0, I)
+        distances.append(feature_distances.distance(data, decoded))
         closed = np.sum((np.sqrt(values[:K]) - scale) ** 2) + values[K:].sum()
         np.testing.assert_allclose(distances[-1], closed, rtol=1e-12)
     np.testing.assert_allclose(errors, values[K:].sum(), rtol=1e-12)
     assert min(distances) >= values[K:].sum() and max(distances) > 4 * min(distances)
 
     found = worlds.principal_components(jnp.asarray(x), K)
-    assert frechet.distance(data, frechet.Moments(*map(np.asarray, found.moments()), 500)) < 1e-12
+    assert feature_distances.distance(data, feature_distances.Moments(*map(np.asarray, found.moments()), 500)) < 1e-12
     assert abs(found.frechet_to(truth)) < 1e-12

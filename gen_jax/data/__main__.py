@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gen_jax import failures
-from gen_jax.data import arrays, prepare, sources
+from gen_jax import console
+from gen_jax.data.catalog import prepare, sets, store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,17 +27,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.setLevel(logging.INFO)
     log.propagate = False  # TFDS' logger gives the root a handler of its own
     try:
-        base = given.directory or sources.default_directory()
+        base = given.directory or sets.default_directory()
         if not given.words:
             _list(base)
         elif given.words[0] == "verify":
-            for name in given.words[1:] or [name for name in sources.SOURCES if _way(name, base)]:
-                print(f"{name}: {sources.verify(name, base)} arrays are as they should be")
+            for name in given.words[1:] or [name for name in sets.SOURCES if _way(name, base)]:
+                print(f"{name}: {sets.verify(name, base)} arrays are as they should be")
         else:
             for name in given.words:
-                print(f"{name}: {sources.make(name, base, again=given.again)}")
+                print(f"{name}: {sets.make(name, base, again=given.again)}")
     except Exception as error:
-        return failures.exit_code("gen_jax.data", error)
+        return console.exit_code("gen_jax.data", error)
     finally:
         log.removeHandler(handler)
         log.propagate = True
@@ -47,11 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _way(name: str, base: Path) -> str:
     """How a prepared set came; empty if it is not prepared."""
     home = prepare.home(name, base)
-    return arrays.manifest(home, name=name)["way"] if (home / arrays.MANIFEST).exists() else ""
+    return store.manifest(home, name=name)["way"] if (home / store.MANIFEST).exists() else ""
 
 
 def _list(base: Path) -> None:
-    for name, source in sources.SOURCES.items():
+    for name, source in sets.SOURCES.items():
         way = _way(name, base)
         print(f"{name}: {source.description}")
         print(f"  size     {', '.join(f'{split} {size}' for split, size in source.sizes.items())}")

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.data import sources
+from gen_jax.data.catalog import sets
 from gen_jax.errors import UserError
 from gen_jax.types import Array, Batch, Key
 
@@ -56,7 +56,7 @@ def mean_image(train: Arrays) -> Batch:
 class Source(NamedTuple):
     """The data that an experiment asks for, by name, and how a batch of it is prepared inside the step."""
 
-    name: str  # of gen_jax.data.sources
+    name: str  # of gen_jax.data.catalog.sets
     prepare: Callable[[Batch, Key], Batch] = as_it_is  # uint8 -> what the objective wants; augmentation
     train: str = "train"
     test: str = "test"
@@ -84,8 +84,8 @@ def load(source: Source, directory: Path | None = None) -> Data:
         train, test = source.arrays()
         hashes = {f"{s}/{n}": _digest(a) for s, fields in (("train", train), ("test", test)) for n, a in fields.items()}
     else:
-        train, test = (sources.load(source.name, split, directory) for split in (source.train, source.test))
-        hashes = sources.hashes(source.name, (source.train, source.test), directory)
+        train, test = (sets.load(source.name, split, directory) for split in (source.train, source.test))
+        hashes = sets.hashes(source.name, (source.train, source.test), directory)
     if len(lengths := {len(array) for field, array in train.items() if field not in source.apart}) > 1:
         raise UserError(
             f"{source.name} has fields of {min(lengths)} to {max(lengths)} examples; fields of different lengths are "

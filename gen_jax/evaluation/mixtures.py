@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.data.worlds import Mixture
+from gen_jax.data.synthetic.worlds import Mixture
 from gen_jax.evaluation import likelihood
 from gen_jax.types import Array
 

@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from gen_jax import failures
+from gen_jax import console
 from gen_jax.pretrained import lpips, minilm, progan, resnet
 from gen_jax.pretrained.weights import load
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             load(ALL[name])
             print(f"{name}: {ALL[name].path}")
     except Exception as error:
-        return failures.exit_code("gen_jax.pretrained", error)
+        return console.exit_code("gen_jax.pretrained", error)
     for name, weights in {} if given.names else ALL.items():
         print(f"{name}: {weights.description}\n  licence  {weights.licence}\n  cite     {weights.citation}")
         print(f"  {f'kept in {weights.path}' if weights.path.exists() else 'not fetched'}")

@@ -21,7 +21,7 @@ import safetensors
 from flax import linen as nn
 from safetensors import numpy as stored
 
-from gen_jax.chunks import by_chunks
+from gen_jax.batching import by_chunks
 from gen_jax.errors import DataError
 from gen_jax.images import to_uint8
 from gen_jax.pretrained.weights import digest

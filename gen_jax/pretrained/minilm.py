@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import numpy as stored
 
-from gen_jax.data.arrays import Block
-from gen_jax.data.fetch import Way
+from gen_jax.data.catalog.fetch import Way
+from gen_jax.data.catalog.store import Block
 from gen_jax.errors import DataError
 from gen_jax.pretrained.weights import Weights, load
 from gen_jax.types import Array

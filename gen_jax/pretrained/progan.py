@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from gen_jax.data.fetch import Way
-from gen_jax.pretrained import shards
+from gen_jax.data.catalog.fetch import Way
+from gen_jax.pretrained.formats import shards
 from gen_jax.pretrained.weights import Weights, load
 from gen_jax.types import Params
 

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from gen_jax.chunks import by_chunks
-from gen_jax.data.fetch import Way
+from gen_jax.batching import by_chunks
+from gen_jax.data.catalog.fetch import Way
 from gen_jax.errors import DataError
-from gen_jax.pretrained import shards
+from gen_jax.pretrained.formats import shards
 from gen_jax.pretrained.weights import Weights, load
 from gen_jax.types import Array
 

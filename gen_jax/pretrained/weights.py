@@ -14,10 +14,10 @@ import numpy as np
 import safetensors
 from safetensors import numpy as stored
 
-from gen_jax import cache, files
-from gen_jax.data import fetch
-from gen_jax.data.arrays import Block, default_directory
+from gen_jax.data.catalog import fetch
+from gen_jax.data.catalog.store import Block, default_directory
 from gen_jax.errors import DataError, DirectoryError
+from gen_jax.storage import cache, files
 
 log = logging.getLogger("gen_jax.pretrained")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from orbax.checkpoint import v1 as ocp  # noqa: F401  # before the forks
 
-from gen_jax.checkpoint import Checkpoints
+from gen_jax.run.checkpoint import Checkpoints
 
 CHANGES = {
     "os.rename",

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gen_jax import compiler, train
-from gen_jax.checkpoint import SEAL
 from gen_jax.errors import NonFiniteError
-from gen_jax.interrupts import Interrupts
+from gen_jax.run import train, xla
+from gen_jax.run.checkpoint import SEAL
+from gen_jax.run.signals import Interrupts
 from tests.golden import experiments
 from tests.test_experiments import leaves
 
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    compiler.prepare()
+    xla.prepare()
     total = Damaged(0, 0, 0)
     for name in given.experiments or experiments():
         with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(io.StringIO()):

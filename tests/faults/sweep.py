@@ -23,8 +23,8 @@ from typing import NamedTuple
 import jax
 from orbax.checkpoint import v1 as ocp  # noqa: F401  # before the forks
 
-from gen_jax import compiler, train
-from gen_jax.checkpoint import SEAL
+from gen_jax.run import train, xla
+from gen_jax.run.checkpoint import SEAL
 from tests.golden import experiments
 
 SAVES = 10  # steps from one to the next
@@ -41,7 +41,7 @@ class Swept(NamedTuple):
 
 def play(name: str, directory: Path) -> None:
     """Run it, or the rest of it, and leave the digest of its end."""
-    compiler.prepare()
+    xla.prepare()
     module = importlib.import_module(f"experiments.{name}")
     config = module.PRESETS["tiny"][1]
     often = {"dir": directory, "devices": 1, "log_every": SAVES, "checkpoint_every": SAVES, "sample_every": 0}

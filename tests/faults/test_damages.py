@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from gen_jax.checkpoint import SEAL, Checkpoints
 from gen_jax.errors import CheckpointError
+from gen_jax.run.checkpoint import SEAL, Checkpoints
 from tests.faults import damages
 from tests.golden import experiments
 

@@ -17,9 +17,9 @@ from jax.experimental.key_reuse._core import KeyReuseError, check_key_reuse
 
 from experiments import gan_vs_vae
 from gen_jax import game as games
-from gen_jax import train
 from gen_jax.data import pipeline
-from gen_jax.evaluation import classify
+from gen_jax.evaluation import classifier
+from gen_jax.run import train
 from tests.golden import experiments
 
 ROOT = Path(__file__).parents[2]
@@ -102,8 +102,8 @@ def test_no_evaluation_folds_a_number_into_a_key_twice(name, changes, monkeypatc
             unrecorded.setattr(jax.random, "fold_in", fold_in)
             return learn(*args, **kwargs)
 
-    learn = classify._train
-    monkeypatch.setattr(classify, "_train", learnt)
+    learn = classifier._train
+    monkeypatch.setattr(classifier, "_train", learnt)
     monkeypatch.setattr(jax.random, "fold_in", recorded)
     module.evaluate(config, model, data, jax.random.key(1))
     assert not {pair: times for pair, times in folded.items() if times > 1}

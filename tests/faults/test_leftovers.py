@@ -10,8 +10,9 @@ import sys
 import pytest
 
 from experiments import gan, vae
-from gen_jax import report, runs, train
 from gen_jax.errors import DataError, UserError
+from gen_jax.report import page, run_reader
+from gen_jax.run import train
 
 TINY = {module: module.PRESETS["tiny"][1] for module in (vae, gan)}
 
@@ -56,7 +57,7 @@ def test_a_picture_that_is_torn_is_left_out_with_a_note(run):
     path.write_bytes(path.read_bytes()[:40])
     play(module, place)
     assert path.name in (place / "report.html").read_text()
-    assert runs.read(place) and report.write(place)
+    assert run_reader.read(place) and page.write(place)
 
 
 @pytest.mark.parametrize(

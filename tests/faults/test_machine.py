@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from gen_jax.compiler import LIBRARY
+from gen_jax.run.xla import LIBRARY
 
 ROOT = Path(__file__).parents[2]
 PYTHON = shlex.quote(sys.executable)

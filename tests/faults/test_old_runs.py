@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from experiments import vae
-from gen_jax import game, images, train
+from gen_jax import game, images
 from gen_jax.data import pipeline
-from gen_jax.journal import read_lines
+from gen_jax.run import train
+from gen_jax.run.log import read_lines
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 KEY = jax.random.fold_in(jax.random.split(jax.random.key(0), 3)[2], 0)  # as the loop draws

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gen_jax.journal import read_lines
+from gen_jax.run.log import read_lines
 from tests.faults import crash_in_save
 
 NARROW = """

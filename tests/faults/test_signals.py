@@ -8,7 +8,7 @@ import pytest
 
 SLOW = """
 import sys, time
-from gen_jax import programs, train
+from gen_jax.run import programs, train
 from experiments import vae
 
 phase = sys.argv.pop(1)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from experiments import vae
-from gen_jax import directory, provenance, train
-from gen_jax.data import sources
+from gen_jax.data.catalog import sets
 from gen_jax.errors import CheckpointError, DirectoryError, Interrupted, InUseError, UserError
-from gen_jax.journal import Journal, read_lines
+from gen_jax.run import directory, provenance, train
+from gen_jax.run.log import Journal, read_lines
 from tests.test_experiments import leaves
 
 TINY = vae.PRESETS["tiny"][1]
@@ -85,7 +85,7 @@ def test_a_checkpoint_of_another_seed_is_passed_over(tmp_path, whole, capsys):
 
 def test_another_data_set_is_refused_with_both_hashes(tmp_path, monkeypatch):
     for name in ("first", "second"):
-        sources.make("digits", tmp_path / name)
+        sets.make("digits", tmp_path / name)
     stopped(tmp_path / "run", data=tmp_path / "first")
     home = tmp_path / "second" / "arrays" / "digits"
     image, manifest = home / "train" / "image.npy", json.loads((home / "manifest.json").read_text())

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gen_jax import train
-from gen_jax.data import sources
+from gen_jax.data.catalog import sets
 from gen_jax.errors import DataError, NonFiniteError
-from gen_jax.journal import read_lines
+from gen_jax.run import train
+from gen_jax.run.log import read_lines
 from tests.golden import experiments
 
 PLACE = Path(__file__).parents[2] / "experiments"
@@ -58,7 +58,7 @@ def test_a_rate_that_is_absurd_ends_with_a_sentence(tmp_path, name, precision):
 
 def forged(place, field, change):
     """The digits, with a field changed and its manifest with it."""
-    home = sources.make("digits", place)
+    home = sets.make("digits", place)
     manifest = json.loads((home / "manifest.json").read_text())
     for split, entries in manifest["splits"].items():
         path = home / split / f"{field}.npy"
@@ -106,4 +106,4 @@ def not_a_number(image):
 def test_values_that_a_set_cannot_have_are_refused_whatever_its_manifest_says(tmp_path, field, change, words):
     place = forged(tmp_path, field, change)
     with pytest.raises(DataError, match=words):
-        sources.load("digits", "train", place)
+        sets.load("digits", "train", place)

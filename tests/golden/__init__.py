@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from gen_jax.data.domains import ATTRIBUTES
+from gen_jax.data.multidomain import ATTRIBUTES
 from gen_jax.game import weights
 
 HERE = Path(__file__).parent
@@ -41,7 +41,7 @@ def table(module):
 
 def blank(source):
     """Two black examples in the shape of a source's data, without opening it."""
-    from gen_jax.data import sources
+    from gen_jax.data.catalog import sets
 
     if source.fields:
         return {name: jnp.zeros((2, *shape), dtype) for name, (shape, dtype) in source.fields.items()}
@@ -49,7 +49,7 @@ def blank(source):
         return {name: jnp.zeros((2, *array.shape[1:]), array.dtype) for name, array in source.arrays()[0].items()}
     if source.name in PUBLISHED:
         return {name: jnp.zeros((2, *shape), jnp.uint8) for name, shape in PUBLISHED[source.name].items()}
-    shapes = sources.SOURCES[source.name].fields
+    shapes = sets.SOURCES[source.name].fields
     return {name: jnp.zeros((2, *field.shape), field.dtype) for name, field in shapes.items()}
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax import growing
+from gen_jax.networks import progan as growing
 from gen_jax.pretrained import progan
 from gen_jax.pretrained.weights import load
 

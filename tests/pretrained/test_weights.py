@@ -6,13 +6,13 @@ import logging
 import numpy as np
 import pytest
 
-from gen_jax.data import fetch
-from gen_jax.data.fetch import Way
+from gen_jax.data.catalog import fetch
+from gen_jax.data.catalog.fetch import Way
 from gen_jax.errors import DataError
-from gen_jax.files import sha256
 from gen_jax.pretrained import __main__ as command
 from gen_jax.pretrained import weights
 from gen_jax.pretrained.weights import Weights
+from gen_jax.storage.files import sha256
 
 VALUES = {
     "a.kernel": np.arange(6, dtype=np.float32).reshape(2, 3),

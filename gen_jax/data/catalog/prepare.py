@@ -1,0 +1,162 @@
+"""Prepare a set once: fetch, read, write with a TFDS builder, materialise as arrays, compare with the known hashes.
+
+All is made in a private directory and renamed at the end, so a prepared set is whole or is not there.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from gen_jax.data.catalog import fetch, store
+from gen_jax.errors import DataError, DirectoryError
+
+log = logging.getLogger("gen_jax.data")
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """What every example has under a name."""
+
+    shape: tuple[int, ...]  # of one example; images are (h, w, c)
+    sha256: Mapping[str, str]  # split -> hash of the values of all its examples, in order
+    range: tuple[float, float] = (0, 255)
+    dtype: str = "uint8"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A data set."""
+
+    name: str
+    description: str
+    origin: str
+    licence: str
+    citation: str
+    sizes: Mapping[str, int]  # split -> number of examples
+    fields: Mapping[str, Field]
+    ways: tuple[fetch.Way, ...]  # tried in this order
+    version: str = "1.0.0"  # of the recipe
+
+
+def labelled(shape: tuple[int, ...], *sha256: str) -> dict[str, Field]:
+    """Images of ten classes; the hashes are those of the training images, their labels, the test images, theirs."""
+    image, label = (dict(zip(("train", "test"), sha256[start::2], strict=True)) for start in (0, 1))
+    return {"image": Field(shape, image), "label": Field((), label, range=(0, 9))}
+
+
+def home(name: str, base: Path) -> Path:
+    """Where a set's arrays are; names of sets that TFDS prepared, or that are made of others, hold any character."""
+    if name.startswith(("tfds:", "boxes:")):
+        name = re.sub(r"[^\w.]+", "-", name) + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    return base / "arrays" / name
+
+
+@contextlib.contextmanager
+def making(name: str, base: Path, again: bool = False) -> Iterator[Path | None]:
+    """A private directory whose `arrays` becomes the set's; None if another process prepared it while we waited."""
+    target, start = home(name, base), time.monotonic()
+    beside = target.parent / f".{target.name}"
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        with (beside / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (target / store.MANIFEST).exists() and not again:
+                yield None
+                return
+            for stale in beside.glob("*/"):  # left by a process that was killed: we hold the lock
+                shutil.rmtree(stale)
+            with tempfile.TemporaryDirectory(dir=beside) as made:
+                work = Path(made)
+                yield work
+                if target.exists():
+                    os.replace(target, work / "old")
+                os.replace(work / "arrays", target)
+    except OSError as error:
+        raise DirectoryError(
+            f"{name} cannot be prepared in {base} ({error}): choose another place, with --run.data or GEN_JAX_DATA."
+        ) from error
+    log.info("%s: ready in %s after %.0f s", name, target, time.monotonic() - start)
+
+
+def known(source: Source, base: Path, *, again: bool = False) -> None:
+    """Prepare a set of ours."""
+    with making(source.name, base, again) as work:
+        if work is None:
+            return
+        way, folder, how = fetch.obtain(source.name, source.ways, base, work)
+        log.info("%s: taken %s; writing %d examples with TFDS", source.name, how, sum(source.sizes.values()))
+        from gen_jax.data.catalog import tfds_builder  # TFDS takes a second, and only preparation needs it
+
+        fields = {name: (field.shape, field.dtype) for name, field in source.fields.items()}
+        builder = f"gen_jax_{source.name}"
+        opened = tfds_builder.build(
+            builder,
+            version=source.version,
+            about={"description": source.description, "homepage": source.origin, "citation": source.citation},
+            fields=fields,
+            sizes=source.sizes,
+            blocks=lambda split: way.read(folder, split, source.sizes),
+            directory=work / "tfds",
+        )
+        splits = {}
+        for split, size in source.sizes.items():
+            blocks = tfds_builder.blocks(opened[split], fields)
+            splits[split], found = store.write(work / "arrays" / split, size, fields, blocks)
+            for name, field in source.fields.items():
+                if found[name] != field.sha256[split]:
+                    raise DataError(
+                        f"{source.name}, {how}, has other {name} values in {split!r} than it should (SHA-256 "
+                        f"{found[name]}, expected {field.sha256[split]}): place its files by hand."
+                    )
+        store.seal(work / "arrays", name=source.name, version=source.version, way=how, splits=splits)
+        kept = base / "tfds" / builder
+        kept.parent.mkdir(exist_ok=True)
+        if kept.exists():
+            os.replace(kept, work / "old-tfds")
+        os.replace(work / "tfds" / builder, kept)
+
+
+def foreign(name: str, base: Path, *, again: bool = False) -> None:
+    """Materialise a set that the user has prepared with TFDS: tfds:NAME, or tfds:NAME@SIDE."""
+    address, at, side = name.removeprefix("tfds:").rpartition("@")
+    if not at or not side.isdecimal():
+        address, side = name.removeprefix("tfds:"), ""
+    elif not int(side):
+        raise DataError(f"{name} asks for images without pixels: give a side of at least 1.")
+    with making(name, base, again) as work:
+        if work is None:
+            return
+        from gen_jax.data.catalog import tfds_builder, tfds_recipes
+
+        tfds_recipes.check(address)
+        opened = tfds_builder.prepared(address, (None, base / "tfds"))
+        splits: dict[str, dict[str, store.Entry]] = {}
+        for split, views in tfds_recipes.views(opened, int(side or 0)).items():
+            splits[split] = {}
+            for view in views:
+                fields = tfds_builder.fields(view)
+                if odd := [word for word in (split, *fields) if not re.fullmatch(r"\w[\w.-]*", word)]:
+                    raise DataError(f"{name} has a split or field {odd[0]!r}, which cannot name a file.")
+                blocks = tfds_builder.blocks(view, fields)
+                splits[split] |= store.write(work / "arrays" / split, len(view), fields, blocks)[0]
+        store.seal(work / "arrays", name=name, version="prepared by TFDS", way="tfds", splits=splits)
+
+
+def verify(name: str, source: Source | None, home: Path) -> int:
+    """Hash every array of a prepared set and compare with its manifest and, if it is ours, with the known hashes."""
+    content, count = store.manifest(home, name=name, version=source.version if source else None), 0
+    for split in content["splits"]:
+        for field, array in store.view(home, name, split, content, whole=True).items():
+            count += 1
+            if source and hashlib.sha256(array.data).hexdigest() != source.fields[field].sha256[split]:
+                raise store.damaged(home / split / f"{field}.npy", "holds other values than it should", name)
+    return count

@@ -1,0 +1,1 @@
+"""Data whose truth is known: densities in closed form, and drawn worlds."""

@@ -1,0 +1,199 @@
+"""A classifier trained here, once: judge of labels and feature map of images, with a name that tells its weights.
+
+It stands in for networks that cannot be had: a number seen through it is never called FID or Inception score.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+from flax import traverse_util
+from safetensors import numpy as safetensors
+
+from gen_jax.batching import by_chunks
+from gen_jax.errors import DataError
+from gen_jax.storage import cache
+from gen_jax.types import Array, Key
+
+CHUNK = 500  # images seen at once
+
+
+class Network(nn.Module):
+    """Two strided convolutions and a dense layer, without normalisation: each image is judged alone."""
+
+    classes: int
+
+    @nn.compact
+    def __call__(self, images: Array) -> tuple[Array, Array]:
+        """Logits, and the activations below them as features."""  # [b, h, w, c] -> [b, classes], [b, 128]
+        x = images.astype(jnp.float32) / (255 if images.dtype == jnp.uint8 else 1)
+        x = nn.relu(nn.Conv(16, (5, 5), strides=2)(x))  # [b, h/2, w/2, 16]
+        x = nn.relu(nn.Conv(64, (3, 3), strides=2)(x))  # [b, h/4, w/4, 64]
+        x = nn.relu(nn.Dense(128)(x.reshape(len(x), -1)))  # [b, 128]
+        return nn.Dense(self.classes)(x), x
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A trained network. Its images are uint8, or floats in [0, 1] that mean the same divided by 255."""
+
+    name: str
+    """The data, the seed and the weights: it goes into the name of every number seen through this network."""
+    accuracy: float
+    """Share of the test images that it labels right."""
+    network: Network
+    shape: tuple[int, ...]
+    """Of an image, [h, w, c]."""
+    params: Mapping[str, Any]
+
+    def logits(self, images: Any) -> np.ndarray:
+        """[n, h, w, c] -> [n, classes]"""
+        return self._see(images)[0]
+
+    def features(self, images: Any) -> np.ndarray:
+        """[n, h, w, c] -> [n, 128]"""
+        return self._see(images)[1]
+
+    def _see(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
+        images = _images(images)
+        if images.shape[1:] != self.shape:
+            raise DataError(
+                f"{self.name} was given images of shape {list(images.shape[1:])}, "
+                f"but it knows {list(self.shape)}: resize them."
+            )
+        return _see(self.network, self.params, images)
+
+
+def classifier(
+    images: Any,
+    labels: Any,
+    *,
+    test: tuple[Any, Any],
+    name: str = "mnist",
+    seed: int = 0,
+    epochs: int = 6,
+    batch: int = 128,
+    rate: float = 3e-3,
+    shift: int = 2,
+) -> Classifier:
+    """The classifier of these images [n, h, w, c] and labels [n], from the user's cache or trained now.
+
+    `test` holds images and labels to measure its accuracy on. `shift` is how many pixels an image is moved at most,
+    each way, while training. The result is a function of the arguments, bit for bit on one machine.
+    """
+    images, test_images = _images(images), _images(test[0])
+    labels, test_labels = _labels(labels, images), _labels(test[1], test_images)
+    settings: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch": batch, "rate": rate, "shift": shift}
+    made_of = {
+        "data": cache.digest(
+            *(part for a in (images, labels, test_images, test_labels) for part in (repr(a.shape), a))
+        ),
+        "code": cache.sources(__file__),  # whatever changes in it makes another classifier
+        **settings,
+    }
+    network, shape = Network(int(labels.max()) + 1), images.shape[1:]
+    path = cache.folder("classifiers") / f"{name}-cnn-s{seed}-{cache.digest(json.dumps(made_of))[:16]}.safetensors"
+    kept = cache.load(path, made_of)
+    if kept:
+        content, accuracy = kept[0], float(kept[1]["accuracy"])
+    else:
+        params = _train(network, images, labels, **settings)
+        correct = _see(network, params, test_images)[0].argmax(axis=1) == test_labels
+        content, accuracy = safetensors.save(traverse_util.flatten_dict(params, sep="/")), float(correct.mean())
+        cache.store(path, made_of, content, accuracy=accuracy)
+    params = traverse_util.unflatten_dict(safetensors.load(content), sep="/")
+    return Classifier(
+        f"{name}-cnn-s{seed}-{cache.digest(content)[:8]}", accuracy, network, shape, jax.device_put(params)
+    )
+
+
+def _train(
+    network: Network,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    seed: int,
+    epochs: int,
+    batch: int,
+    rate: float,
+    shift: int,
+) -> Any:
+    """Adam under one cycle of the rate (Smith & Topin 2017), each image moved at random: -> params of NumPy arrays."""
+    key_init, key_order, key_shift = jax.random.split(jax.random.key(seed), 3)
+    batch = min(batch, len(images))
+    steps = len(images) // batch
+    cycle = optax.cosine_onecycle_schedule(epochs * steps, rate, pct_start=0.2)
+    optimizer = optax.adamw(cycle, b2=0.99, weight_decay=1e-4)
+
+    def objective(params: Any, images: Array, labels: Array) -> Array:
+        logits, _ = network.apply({"params": params}, images)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    # Not a scan: inside one, XLA's CPU computes a convolution's kernel gradient over ten times more slowly.
+    @partial(jax.jit, donate_argnums=0)
+    def update(state: tuple[Any, Any], images: Array, labels: Array, key: Key) -> tuple[Any, Any]:
+        params, moments = state
+        gradients = jax.grad(objective)(params, _moved(images, key, shift), labels)
+        updates, moments = optimizer.update(gradients, moments, params)
+        return optax.apply_updates(params, updates), moments
+
+    params = jax.jit(network.init)(key_init, images[:1])["params"]
+    state = params, optimizer.init(params)
+    for epoch in range(epochs):
+        order = np.asarray(jax.random.permutation(jax.random.fold_in(key_order, epoch), len(images)))
+        for step in range(steps):
+            chosen = order[step * batch : (step + 1) * batch]
+            key = jax.random.fold_in(key_shift, epoch * steps + step)
+            state = update(state, images[chosen], labels[chosen], key)
+    return jax.tree.map(np.asarray, state[0])
+
+
+def _moved(images: Array, key: Key, most: int) -> Array:
+    """Each image moved by its own -most..most pixels along both axes, its border repeated: [b, h, w, c] -> the same."""
+    padded = jnp.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
+    corners = jax.random.randint(key, (len(images), 2), 0, 2 * most + 1)  # [b, 2]
+    return jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), images.shape[1:]))(padded, corners)
+
+
+@partial(jax.jit, static_argnums=0)
+def _forward(network: Network, params: Any, images: Array) -> Any:
+    return network.apply({"params": params}, images)
+
+
+def _see(network: Network, params: Any, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and features."""
+    return by_chunks(partial(_forward, network, params), images, size=CHUNK)
+
+
+def _images(images: Any) -> np.ndarray:
+    images = np.asarray(images)
+    if images.ndim != 4 or 0 in images.shape:
+        raise DataError(
+            f"The images have shape {list(images.shape)}, but must be [n, h, w, c], none empty: reshape them."
+        )
+    if images.dtype == np.uint8:
+        return np.ascontiguousarray(images)
+    images = np.ascontiguousarray(images, np.float32)
+    if not (images.min() >= -1e-3 and images.max() <= 1.001):  # NaN is refused too
+        raise DataError(
+            f"The pixels lie in [{images.min():.3g}, {images.max():.3g}], but must be uint8 or floats in [0, 1]: "
+            "rescale them."
+        )
+    return images
+
+
+def _labels(labels: Any, images: np.ndarray) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1] or labels.min() < 0:
+        raise DataError(
+            f"The labels are {labels.dtype}{list(labels.shape)}, but must be whole numbers from 0 up: "
+            f"give one for each of the {len(images)} images."
+        )
+    return np.ascontiguousarray(labels, np.int32)

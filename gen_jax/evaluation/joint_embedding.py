@@ -1,0 +1,217 @@
+"""Text and images in one space: the char-CNN-RNN and the structured joint embedding of Reed et al. 2016 (CVPR).
+
+"Learning Deep Representations of Fine-Grained Visual Descriptions", arXiv:1605.05395. Trained here, once for each set
+of captions, and kept. There the images' features are GoogLeNet's, which cannot be had; here a convolutional network
+learns them along with the text's.
+"""
+
+import dataclasses
+import functools
+import json
+import logging
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+from flax import traverse_util
+from safetensors import numpy as safetensors
+
+from gen_jax import game, losses
+from gen_jax.batching import by_chunks
+from gen_jax.config import Checked, Count, Positive
+from gen_jax.errors import NonFiniteError, UserError
+from gen_jax.game import Player
+from gen_jax.networks.conv import Conv
+from gen_jax.networks.layers import uniform
+from gen_jax.storage import cache
+from gen_jax.types import Array, Batch, Key, Metrics
+
+log = logging.getLogger("gen_jax.evaluation.joint_embedding")
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "  # of the code: 70, "-" twice
+CHUNK = 100  # steps in one program, and captions or images seen at once
+
+
+class CharCNNRNN(nn.Module):
+    """A caption's features: characters uint8 [b, length] -> [b, features]; weights and biases from U(-0.08, 0.08)."""
+
+    features: int
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, characters: Array) -> Array:
+        init: Any = {"kernel_init": uniform(0.08), "bias_init": uniform(0.08)}
+        x = jax.nn.one_hot(characters.astype(jnp.int32) - 1, len(ALPHABET))[:, None]  # [b, 1, length, 70]
+        for i, width in enumerate(self.widths):
+            x = pooled(x) if i else x
+            x = nn.relu(Conv(width, (1, 4), padding="VALID", **init)(x))
+        inputs = nn.Dense(x.shape[-1], name="input", **init)(x[:, 0])  # [b, time, width]
+        hidden = nn.Dense(x.shape[-1], name="hidden", **init)
+        states = [nn.relu(inputs[:, 0])]
+        for i in range(1, inputs.shape[1]):
+            states.append(nn.relu(inputs[:, i] + hidden(states[-1])))
+        return nn.Dense(self.features, name="output", **init)(jnp.stack(states).mean(0))
+
+
+def pooled(x: Array) -> Array:
+    """The largest of each three in a row, those left at the end not counted: [b, 1, t, c] -> [b, 1, t / 3, c]."""
+    return x[:, :, : x.shape[2] // 3 * 3].reshape(len(x), 1, -1, 3, x.shape[-1]).max(3)
+
+
+class ImageEncoder(nn.Module):
+    """Strided convolutions, without normalisation: uint8 [b, s, s, 3] -> [b, features]."""
+
+    features: int
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, images: Array) -> Array:
+        x = images.astype(jnp.float32) / 127.5 - 1
+        for width in self.widths:
+            x = nn.leaky_relu(Conv(width, (4, 4), (2, 2))(x), 0.2)
+        return nn.Dense(self.features)(x.reshape(len(x), -1))
+
+
+class JointEmbedding(nn.Module):
+    text: CharCNNRNN
+    image: ImageEncoder
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedding(Checked):
+    """How text and images are embedded; the defaults are those of the code for birds."""
+
+    features: Count = 1024
+    """Of either."""
+    length: Count = 201
+    """Characters of a caption that are read."""
+    widths: tuple[Count, ...] = (384, 512, 256)
+    """Of the convolutions over characters, the last one that of the recurrent network too."""
+    image_widths: tuple[Count, ...] = (64, 128, 256)
+    """Of the strided convolutions over the image; in the paper GoogLeNet, not trained."""
+    batch_size: Count = 40
+    """Classes in a batch, an image and a caption of each."""
+    steps: Count = 20_000
+    """Batches; in the code 200 epochs."""
+    epoch: Count = 100
+    """Batches after which the rate falls to 0.98 of what it was."""
+    learning_rate: Positive = 7e-4
+    """RMSprop's."""
+
+
+def objective(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
+    """Equation 3 and its mirror: the right pair must beat each wrong one by 1, for the text and for the image."""
+    scores = model.text(batch["characters"]) @ model.image(batch["image"]).T  # [b, b]
+    loss = losses.joint_embedding(scores) + losses.joint_embedding(scores.T)
+    return loss, {"accuracy": (scores.argmax(-1) == jnp.arange(len(scores))).mean(dtype=jnp.float32)}
+
+
+class Described(NamedTuple):
+    """A trained embedding."""
+
+    name: str  # the data and the weights: it goes into the name of every number seen through it
+    length: int  # of captions, in characters
+    trained: game.Trained
+
+    def text(self, captions: Iterable[str]) -> np.ndarray:
+        """[n] -> float32 [n, features]"""
+        return by_chunks(lambda x: self.trained(_of_text, x), characters(captions, self.length), size=CHUNK)
+
+    def images(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [n, s, s, 3] -> float32 [n, features]"""
+        return by_chunks(lambda x: self.trained(_of_image, x), images, size=CHUNK)
+
+
+def _of_text(model: Any, characters: Array) -> Array:
+    return model.text(characters)
+
+
+def _of_image(model: Any, images: Array) -> Array:
+    return model.image(images)
+
+
+def characters(captions: Iterable[str], length: int) -> np.ndarray:
+    """The places in the alphabet, from 1, and 0 for any other character and after the end: uint8 [n, length]."""
+    places = {character: i for i, character in enumerate(ALPHABET, 1)}
+    rows = [[places.get(character, 0) for character in caption.lower()[:length]] for caption in captions]
+    return np.array([row + [0] * (length - len(row)) for row in rows], np.uint8).reshape(len(rows), length)
+
+
+def described(
+    images: np.ndarray, captions: np.ndarray, classes: np.ndarray, *, name: str, embedding: Embedding, seed: int = 0
+) -> Described:
+    """The embedding of these images uint8 [n, s, s, 3], texts [n, k] and classes [n], from the cache or trained now."""
+    count = len(np.unique(classes))
+    if count < embedding.batch_size:
+        raise UserError(
+            f"embedding.batch-size is {embedding.batch_size}; the data have {count} classes, so give at most that many."
+        )
+    if embedding.length < (least := shortest(len(embedding.widths))):
+        raise UserError(f"embedding.length is {embedding.length}; the convolutions need {least} characters or more.")
+    read = characters(captions.ravel(), embedding.length).reshape(*captions.shape, -1)
+    made_of = {
+        "data": cache.digest(repr(images.shape), np.ascontiguousarray(images), read, np.asarray(classes, np.int64)),
+        "code": cache.sources(__file__),
+        **json.loads(json.dumps(dataclasses.asdict(embedding))),
+        "seed": seed,
+    }
+    model = JointEmbedding(
+        CharCNNRNN(embedding.features, embedding.widths), ImageEncoder(embedding.features, embedding.image_widths)
+    )
+    path = cache.folder("descriptions") / f"{name}-s{seed}-{cache.digest(json.dumps(made_of))[:16]}.safetensors"
+    kept = cache.load(path, made_of)
+    if kept is None:
+        params, accuracy = _train(model, images, read, np.asarray(classes), embedding, seed)
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+            raise NonFiniteError(
+                f"The embedding of {name} is not finite after its training: lower --embedding.learning-rate, which is "
+                f"{embedding.learning_rate:g}."
+            )
+        log.info("%s: text finds its image among %d in %.1f %%.", name, embedding.batch_size, 100 * accuracy)
+        content = safetensors.save(traverse_util.flatten_dict(params, sep="/"))
+        cache.store(path, made_of, content)
+    else:
+        content, _ = kept
+    params = traverse_util.unflatten_dict(safetensors.load(content), sep="/")
+    trained = game.Trained(model, {"params": jax.device_put(params)})
+    return Described(f"{name}-sje-s{seed}-{cache.digest(content)[:8]}", embedding.length, trained)
+
+
+def shortest(layers: int) -> int:
+    """Characters of which the last convolution leaves one."""
+    return functools.reduce(lambda length, _: 3 * length + 3, range(layers - 1), 4)
+
+
+def _train(
+    model: nn.Module, images: np.ndarray, read: np.ndarray, classes: np.ndarray, embedding: Embedding, seed: int
+) -> tuple[Any, float]:
+    """An image of each of some classes, with one of its captions: -> params of NumPy arrays, accuracy at the end."""
+    order = np.argsort(classes, kind="stable")
+    _, starts, sizes = np.unique(classes[order], return_index=True, return_counts=True)
+    raw = {"image": images[order], "characters": read[order]}
+    rate = optax.exponential_decay(embedding.learning_rate, embedding.epoch, 0.98, staircase=True)
+    optimizer = optax.rmsprop(rate, decay=0.99, eps=1e-8, eps_in_sqrt=False)
+    one = game.make(model, {"embedding": Player(("text", "image"), objective, optimizer)})
+    first, draws = jax.random.split(jax.random.key(seed))
+
+    def batch_of(raw: Batch, step: Array) -> Batch:
+        which, member, caption = jax.random.split(jax.random.fold_in(draws, step), 3)
+        chosen = jax.random.permutation(which, len(starts))[: embedding.batch_size]
+        within = jax.random.randint(member, chosen.shape, 0, jnp.asarray(sizes)[chosen])
+        place = jnp.asarray(starts)[chosen] + within
+        nth = jax.random.randint(caption, place.shape, 0, raw["characters"].shape[1])
+        return {"image": raw["image"][place], "characters": raw["characters"][place, nth]}
+
+    @partial(jax.jit, donate_argnums=0)
+    def chunk(state: game.State, raw: Batch) -> tuple[game.State, Metrics]:
+        return game.steps(one, state, partial(batch_of, raw), CHUNK)
+
+    raw = jax.device_put(raw)
+    state = jax.jit(lambda raw: one.init(first, batch_of(raw, jnp.int32(0))))(raw)
+    for _ in range(-(-embedding.steps // CHUNK)):
+        state, metrics = chunk(state, raw)
+    return jax.tree.map(np.asarray, state.params), float(metrics["embedding/accuracy"].mean())

@@ -1,0 +1,63 @@
+"""Networks that translate images, and that judge them by patches (Zhu et al. 2017, appendix 7.2)."""
+
+import functools
+
+from flax import linen as nn
+
+from gen_jax.errors import UserError
+from gen_jax.networks.conv import Conv, ConvTranspose
+from gen_jax.networks.dcgan import gains, normal
+from gen_jax.networks.layers import InstanceNorm, reflected
+from gen_jax.types import Array
+
+
+class Translator(nn.Module):
+    """c7s1-64, d128, d256, residual blocks, u128, u64, c7s1-3: [b, h, w, c] -> the same, in [-1, 1].
+
+    The sides are multiples of 4, and no pixel is padded with 0 but where the image is halved and doubled.
+    """
+
+    width: int  # of the first layer
+    blocks: int
+    affine: bool
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        conv = functools.partial(Conv, padding="VALID", kernel_init=normal)
+        norm, channels = functools.partial(InstanceNorm, self.affine, scale_init=gains), x.shape[-1]
+        x = nn.relu(norm()(conv(self.width, (7, 7))(reflected(x, 3))))
+        for width in (2 * self.width, 4 * self.width):
+            x = nn.relu(norm()(conv(width, (3, 3), (2, 2), padding=((1, 1), (1, 1)))(x)))
+        for _ in range(self.blocks):
+            y = nn.relu(norm()(conv(4 * self.width, (3, 3))(reflected(x, 1))))
+            x = x + norm()(conv(4 * self.width, (3, 3))(reflected(y, 1)))
+        for width in (2 * self.width, self.width):
+            up = ConvTranspose(width, (3, 3), (2, 2), ((1, 2), (1, 2)), kernel_init=normal)
+            x = nn.relu(norm()(up(x)))
+        return nn.tanh(conv(channels, (7, 7))(reflected(x, 3)))
+
+
+class PatchDiscriminator(nn.Module):
+    """C64-C128-C256-C512 and a score for each patch (Isola et al. 2017): [b, h, w, c] -> [b, h', w', 1].
+
+    With 3 halvings a score sees 70 x 70 pixels.
+    """
+
+    width: int  # of the first layer
+    halvings: int
+    affine: bool
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        conv = functools.partial(Conv, kernel_size=(4, 4), padding=((1, 1), (1, 1)), kernel_init=normal)
+        for i, stride in enumerate((2,) * self.halvings + (1,)):
+            x = conv(self.width * min(2**i, 8), strides=(stride, stride))(x)
+            x = nn.leaky_relu(InstanceNorm(self.affine, scale_init=gains)(x) if i else x, 0.2)
+        return conv(1)(x)
+
+
+def check_side(side: int, halvings: int) -> None:
+    """Images that the translator gives back as large, and of which the discriminator leaves something."""
+    if side % 4 or side < 3 * 2**halvings:
+        least = 3 * 2**halvings
+        raise UserError(f"side is {side}; {halvings} halvings need a multiple of 4, {least} or above.")

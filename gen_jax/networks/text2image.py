@@ -1,0 +1,109 @@
+"""Networks that draw what a text says and judge whether an image shows it (Reed et al. 2016, section 4, and its code).
+
+They are DCGAN's, with residual bottlenecks that the code has and the paper does not mention.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gen_jax.networks.conv import Conv, ConvTranspose
+from gen_jax.networks.dcgan import gains, normal
+from gen_jax.networks.layers import BatchNorm, uniform
+from gen_jax.types import Array
+
+
+def norm(x: Array) -> Array:
+    return BatchNorm(scale_init=gains)(x)
+
+
+def leaky(x: Array) -> Array:
+    return nn.leaky_relu(x, 0.2)
+
+
+def compressed(text: Array, features: int) -> Array:
+    limit = uniform(text.shape[-1] ** -0.5)  # Torch's default
+    return nn.Dense(features, kernel_init=limit, bias_init=limit)(text)
+
+
+def residual(x: Array, activation: Any) -> Array:
+    """x and what a bottleneck of a quarter of its channels adds: [b, h, w, c] -> the same."""
+    y, width = x, x.shape[-1]
+    for features, size in ((width // 4, 1), (width // 4, 3)):
+        y = activation(norm(Conv(features, (size, size), kernel_init=normal)(y)))
+    return x + norm(Conv(width, (3, 3), kernel_init=normal)(y))
+
+
+def halved(x: Array, width: int) -> Array:
+    """Maps of 4x4, not yet activated: [b, s, s, 3] -> [b, 4, 4, width s / 8]."""
+    for i in range((x.shape[1] // 4).bit_length() - 1):
+        x = leaky(x) if i else x
+        x = Conv(width * 2**i, (4, 4), (2, 2), ((1, 1), (1, 1)), kernel_init=normal)(x)
+        x = norm(x) if i else x
+    return x
+
+
+class Generator(nn.Module):
+    """G(z, t): [b, latents], [b, d] -> [b, side, side, 3] in (-1, 1)."""
+
+    side: int
+    width: int
+    text: int
+
+    @nn.compact
+    def __call__(self, z: Array, text: Array) -> Array:
+        x = jnp.concatenate([z, leaky(compressed(text, self.text))], -1)[:, None, None]
+        widths = [self.width * 2**i for i in reversed(range((self.side // 4).bit_length() - 1))]
+        x = norm(ConvTranspose(widths[0], (4, 4), (1, 1), ((3, 3), (3, 3)), kernel_init=normal)(x))
+        for i, width in enumerate([*widths[1:], 3]):
+            x = nn.relu(residual(x, nn.relu) if i < 2 else x)
+            x = ConvTranspose(width, (4, 4), (2, 2), ((2, 2), (2, 2)), kernel_init=normal)(x)
+            x = norm(x) if i < len(widths) - 1 else x
+        return nn.tanh(x)
+
+
+class Discriminator(nn.Module):
+    """The logit of "real, and of this caption": [b, side, side, 3], [b, d] -> [b]."""
+
+    width: int
+    text: int
+    bottleneck: bool
+
+    @nn.compact
+    def __call__(self, x: Array, text: Array) -> Array:
+        x = halved(x, self.width)
+        x = leaky(residual(x, leaky) if self.bottleneck else x)
+        t = leaky(norm(compressed(text, self.text)))[:, None, None]
+        x = jnp.concatenate([x, jnp.broadcast_to(t, (*x.shape[:3], self.text))], -1)
+        x = leaky(norm(Conv(x.shape[-1] - self.text, (1, 1), kernel_init=normal)(x)))
+        return Conv(1, (4, 4), padding="VALID", kernel_init=normal)(x).ravel()
+
+
+class PlainDiscriminator(nn.Module):
+    """The same without normalisation or bottleneck, from He's scale, as a gradient penalty needs; not the paper's."""
+
+    width: int
+    text: int
+
+    @nn.compact
+    def __call__(self, x: Array, text: Array) -> Array:
+        he = nn.initializers.he_normal()
+        for i in range((x.shape[1] // 4).bit_length() - 1):
+            x = leaky(Conv(self.width * 2**i, (4, 4), (2, 2), ((1, 1), (1, 1)), kernel_init=he)(x))
+        x = leaky(Conv(x.shape[-1], (3, 3), kernel_init=he)(x))  # [b, 4, 4, width s / 8]
+        t = leaky(nn.Dense(self.text)(text))[:, None, None]
+        x = jnp.concatenate([x, jnp.broadcast_to(t, (*x.shape[:3], self.text))], -1)
+        x = leaky(Conv(4 * self.width, (1, 1), kernel_init=he)(x))
+        return Conv(1, (4, 4), padding="VALID", kernel_init=he)(x).ravel()
+
+
+class Style(nn.Module):
+    """S(x), the z of an image (section 4.4): [b, side, side, 3] -> [b, latents]."""
+
+    width: int
+    latents: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return Conv(self.latents, (4, 4), padding="VALID", kernel_init=normal)(leaky(halved(x, self.width)))[:, 0, 0]

@@ -1,0 +1,1 @@
+"""Readers of the files that weights come in; none runs code from a file."""

@@ -1,0 +1,43 @@
+"""From runs to one page: what the paper says beside what was measured, the curves, the pictures, how to run it again.
+
+    python -m gen_jax.report runs/vae-quick-s0                        # writes runs/vae-quick-s0/report.html
+    python -m gen_jax.report runs/vae-quick-s* --out vae-quick.html   # several seeds: means with 95 % intervals
+
+The page is one file that loads nothing: styles are inside, pictures are base64, curves are SVG, there are no scripts.
+Equal runs give an equal page, byte for byte.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from gen_jax import console
+from gen_jax.errors import UserError
+from gen_jax.report.page import compare, write
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """The directories of one run, or of several that differ in their seed."""
+    out: Path | None = None
+    """The page; for one run report.html in its directory by default."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: prints the path of the page, or one sentence; the exit code."""
+    options = tyro.cli(Options, args=arguments, prog="python -m gen_jax.report", description=__doc__)
+    try:
+        if options.out is None and len(options.runs) != 1:
+            raise UserError(f"{len(options.runs)} runs were given: give one, or several with --out page.html.")
+        print(compare(options.runs, options.out) if options.out else write(options.runs[0]))
+    except Exception as error:
+        return console.exit_code("gen_jax.report", error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,297 @@
+"""From runs to one page: what the paper says beside what was measured, the curves, the pictures, how to run it again.
+
+    python -m gen_jax.report runs/vae-quick-s0                        # writes runs/vae-quick-s0/report.html
+    python -m gen_jax.report runs/vae-quick-s* --out vae-quick.html   # several seeds: means with 95 % intervals
+
+The page is one file that loads nothing: styles are inside, pictures are base64, curves are SVG, there are no scripts.
+Equal runs give an equal page, byte for byte.
+"""
+
+import base64
+import io
+import json
+import math
+import re
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup
+from PIL import Image, UnidentifiedImageError
+
+from gen_jax.config import NOT_LEARNT, flatten
+from gen_jax.errors import DataError, UserError
+from gen_jax.evaluation import likelihood
+from gen_jax.report.charts import HUES, average, draw, is_logarithmic
+from gen_jax.report.run_reader import Run, read
+from gen_jax.storage import files
+from gen_jax.types import Claim
+
+PICTURE = 640  # pixels of the page that a picture fills, about
+STRIP = 6  # most earlier steps of a picture
+THUMBNAIL = 320  # their longest side in pixels
+SEEDS = 3  # least for a verdict
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+SHARE = 0.05  # of a claim's value, within which ours agrees where the paper has no spread
+
+
+def write(directory: Path) -> Path:
+    """The page of one run, as report.html inside it."""
+    return compare([directory], Path(directory) / "report.html")
+
+
+def compare(directories: Sequence[Path], path: Path) -> Path:
+    """One page over several runs (seeds) of one experiment and preset."""
+    runs = [read(Path(directory)) for directory in directories]
+    if not runs:
+        raise UserError("No run was given: name at least one run directory.")
+    kinds = sorted({f"{run.experiment} ({run.preset})" for run in runs})
+    if len(kinds) > 1:
+        raise UserError(
+            f"The runs are of {' and '.join(kinds)}: a page compares runs of one experiment and one preset."
+        )
+    if len({run.directory.resolve() for run in runs}) < len(runs):
+        raise UserError("A run was given twice, which would count as two seeds: give each run directory once.")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gen_jax.report"), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"number": number, "breakable": breakable}
+    first = runs[0]
+    shown, left_out = pictures(runs)
+    page = environment.get_template("report.html.j2").render(
+        runs=runs,
+        first=first,
+        paper=first.paper,
+        claims=[row(name, runs, claim) for name, claim in first.paper.claims.items()],
+        others=[row(name, runs, None) for name in names(runs) if name not in first.paper.claims],
+        notes=notes(runs) + left_out,
+        charts=charts(runs),
+        arxiv=quote(first.paper.arxiv or "", errors="replace"),
+        pictures=shown,
+        config=table(run.config for run in runs),
+        environment=table(run.environment for run in runs),
+    )
+    files.replace(path, page.encode("utf-8", "replace"))
+    return Path(path)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean and its 95 % interval by Student's t with n - 1 degrees of freedom; n is 2 at least."""
+    mean, half = likelihood.interval(values)
+    return mean, mean - half, mean + half
+
+
+def band(claim: Claim) -> tuple[float, float]:
+    """The paper's value, less and plus what the claim tolerates: its tolerance, else its spread, else 5 %."""
+    given = (claim.tolerance, claim.spread, SHARE * claim.value)
+    tolerance = abs(next(each for each in given if each is not None))
+    return claim.value - tolerance, claim.value + tolerance
+
+
+def verdict(claim: Claim, values: Sequence[float]) -> str:
+    """Mechanical: our whole 95 % interval lies inside the paper's band, on its better side or on its worse one.
+
+    A band without width, as that of a 0 without a spread is, holds nothing.
+    """
+    if not values:
+        return "not measured"
+    if len(values) < SEEDS:
+        return "fewer than three seeds: no verdict"
+    _, low, high = interval(values)
+    least, most = band(claim)
+    if least <= low and high <= most and least < most:
+        return "agrees"
+    if least <= high and low <= most:
+        return "not distinguishable"
+    return "better" if (high < least) == (claim.better == "lower") else "worse"
+
+
+def number(value: float, form: str = ".5g") -> str:
+    return format(value, form).replace("-", "\N{MINUS SIGN}")
+
+
+def breakable(name: str) -> Markup:
+    """A dotted name that may go on in the next line after its dots, slashes and underscores."""
+    return Markup("<wbr>").join(re.split(r"(?<=[._/])", name))  # join escapes the parts
+
+
+def names(runs: Iterable[Run]) -> list[str]:
+    return sorted({name for run in runs for name in run.metrics})
+
+
+def row(name: str, runs: Sequence[Run], claim: Claim | None) -> dict[str, Any]:
+    """A metric's line in a table: its last value in each run, and what follows from them."""
+    finals = [list(run.metrics[name].items())[-1] if name in run.metrics else None for run in runs]
+    values = [final[1] for final in finals if final]
+    steps = sorted({final[0] for final in finals if final})
+    ours, bounds = number(values[0]) if values else "", None
+    if len(values) > 1:
+        mean, low, high = interval(values)
+        half = (high - low) / 2
+        decimals = max(0, 1 - math.floor(math.log10(half))) if half else 9
+        form = f",.{decimals}f" if decimals <= 6 and abs(mean) < 1e9 else ".4g"  # two digits of the uncertainty
+        ours = f"{number(mean, form)} ± {number(half, form)}"
+        bounds = [number(low, form), number(high, form)]
+    return {
+        "name": name, "unit": runs[0].paper.units.get(name, ""), "claim": claim, "finals": finals, "n": len(values),
+        "steps": " to ".join(f"{step:,}" for step in (steps if len(steps) < 2 else [steps[0], steps[-1]])),
+        "ours": ours, "bounds": bounds, "verdict": _verdict(claim, values, runs) if claim else "",
+        "plot": _plot(claim, values) if claim and len(values) > 1 else None,
+    }  # fmt: skip
+
+
+def _verdict(claim: Claim, values: Sequence[float], runs: Sequence[Run]) -> str:
+    """Runs of one seed repeat each other, so that they have no interval."""
+    seeds = {dict(flatten(run.config)).get("run.seed", run.name) for run in runs}
+    return verdict(claim, values) if len(seeds) == len(runs) else "runs share a seed: no verdict"
+
+
+def _plot(claim: Claim, values: list[float]) -> dict[str, Any]:
+    least, most = band(claim)
+    marks = [least, claim.value, most, *interval(values)[1:], *values]
+    low, high = min(marks), max(marks)
+    x = [round(6 + 108 * (mark - low) / (high - low), 1) if high > low else 60.0 for mark in marks]
+    return {"paper": x[:3], "interval": x[3:5], "runs": x[5:]}
+
+
+def table(objects: Iterable[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Dotted name -> its value, or one value for each run where they differ."""
+    columns = [dict(flatten(one)) for one in objects]
+    rows = {name: [_text(column.get(name, "absent")) for column in columns] for each in columns for name in each}
+    return [(name, values if len(set(values)) > 1 else values[:1]) for name, values in rows.items()]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def notes(runs: Sequence[Run]) -> list[str]:
+    """What a reader should know before the numbers."""
+    found = [f"{run.name}: the last line of metrics.jsonl was cut off and is left out." for run in runs if run.torn]
+    found += [f"{run.name}: no metrics have been logged yet." for run in runs if not run.metrics]
+    if len({run.last_step for run in runs}) > 1:
+        found.append("The runs end at different steps: " + ", ".join(f"{r.name} at {r.last_step}" for r in runs) + ".")
+    if any(run.paper != runs[0].paper for run in runs):
+        found.append(f"The runs describe their paper differently; this page uses the words of {runs[0].name}.")
+    for name, values in table(run.config for run in runs):
+        shown = ", ".join(values)
+        if name in ("seed", "run.seed"):
+            if len(set(values)) < len(runs):
+                found.append(f"Runs share a seed, so they are no independent repetitions: {name} is {shown}.")
+        elif len(values) > 1 and name not in NOT_LEARNT:
+            found.append(f"The runs differ in more than their seed: {name} is {shown}.")
+    return found
+
+
+def pictures(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
+    """For each kind of picture the latest, the earlier steps as a strip, and the latest of the other runs.
+
+    A picture that is not whole is left out, the one before it standing for the latest; and a note for each.
+    """
+    albums: dict[str, dict[Path, dict[int, Path]]] = {}  # kind -> run -> step -> file
+    for run in runs:
+        for path in sorted((run.directory / "samples").glob("[!.]*.*")):
+            if path.suffix in (".png", ".webp", ".gif"):
+                kind, _, step = path.stem.rpartition("-step-")
+                kind, step = (kind, step) if kind and step.isdecimal() else (path.stem, "-1")
+                albums.setdefault(kind, {}).setdefault(run.directory, {})[int(step)] = path
+    found, left_out, labels = [], [], {run.directory: run.name for run in runs}
+
+    def whole(path: Path, side: int | None = None) -> dict[str, Any] | None:
+        try:
+            return _picture(path, side)
+        except DataError as error:
+            left_out.append(f"{labels[path.parent.parent]}: the picture {path.name} is left out: {error}.")
+            return None
+
+    for kind, album in sorted(albums.items()):
+        latest: list[tuple[Path, int, dict[str, Any]]] = []  # run, step and picture; the first one in full size
+        for run_directory, steps in album.items():
+            for at in sorted(steps, reverse=True):
+                if one := whole(steps[at], THUMBNAIL if latest else None):
+                    latest.append((run_directory, at, one))
+                    break
+        if not latest:
+            continue
+        (owner, last, newest), *others = latest
+        earlier = sorted(at for at in album[owner] if at < last)
+        count = min(len(earlier), STRIP)
+        chosen = [earlier[i * (len(earlier) - 1) // max(count - 1, 1)] for i in range(count)]  # evenly, with both ends
+        strip = [(f"step {at:,}", whole(album[owner][at], THUMBNAIL)) for at in chosen]
+        found.append({
+            "kind": kind, "run": labels[owner], "step": last, "latest": newest,
+            "strip": [(caption, one) for caption, one in strip if one],
+            "others": [(labels[other], one) for other, _, one in others],
+        })  # fmt: skip
+    return sorted(found, key=lambda one: (one["latest"]["still"] is not None, one["kind"] != "samples")), left_out
+
+
+def _picture(path: Path, side: int | None = None) -> dict[str, Any]:
+    try:
+        data = path.read_bytes()
+        with Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "GIF")) as image:
+            form, frames, size = str(image.format), getattr(image, "n_frames", 1), image.size
+            image.seek(frames - 1)  # decodes to the end
+            still = image.convert("RGB")
+        if side and max(size) > side:
+            still.thumbnail((side, side))
+            data, form = _webp(still), "webp"
+        moves = _uri(_webp(still), "webp") if frames > 1 and not side else None
+    except UnidentifiedImageError as error:  # whose words hold an address in memory
+        raise DataError("it is no PNG, WebP or GIF") from error
+    except DAMAGE as error:
+        raise DataError(str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__) from error
+    zoom = max(1, PICTURE // size[0])  # small grids grow by a whole number
+    return {
+        "src": _uri(data, form), "width": size[0] * zoom, "sharp": zoom > 1 and not side, "wide": size[0] > PICTURE,
+        "still": moves,
+    }  # fmt: skip
+
+
+def _webp(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=85)
+    return file.getvalue()
+
+
+def _uri(data: bytes, form: str) -> str:
+    return f"data:image/{form.lower()};base64,{base64.b64encode(data).decode()}"
+
+
+def charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """A chart for each number of the test set or of a claim and for each group of others, of two steps or more."""
+    groups: dict[str, list[str]] = {}
+    for name in names(runs):
+        if any(len(run.metrics.get(name, ())) > 1 for run in runs):
+            own = name.startswith("test/") or name in runs[0].paper.claims
+            groups.setdefault(name if own else _group(name), []).append(name)
+    found = []
+    for group, members in sorted(groups.items(), key=lambda item: (not item[0].startswith("test/"), item[0])):
+        curves = [[run.metrics[name] for run in runs if name in run.metrics] for name in members]
+        claim, means = runs[0].paper.claims.get(group), [average(each) for each in curves]
+        found.append({
+            "name": group if len(members) > 1 else members[0], "claim": claim,
+            "unit": units.pop() if len(units := {runs[0].paper.units.get(name, "") for name in members}) == 1 else "",
+            "svg": draw(group, curves, claim.value if claim else None),
+            "logarithmic": is_logarithmic([value for each in curves for series in each for value in series.values()]),
+            "legend": [(i % HUES, min(i // HUES, 2), name.removeprefix(f"{group}/")) for i, name in enumerate(members)],
+            "label": "; ".join(_ends(*pair) for pair in zip(members, means, strict=True)),
+        })  # fmt: skip
+    return found
+
+
+def _group(name: str) -> str:
+    first, slash, _ = name.partition("/")
+    return first if slash else "other"
+
+
+def _ends(name: str, mean: dict[int, float]) -> str:
+    if not mean:
+        return f"{name}, at different steps in each run"
+    first, last = min(mean), max(mean)
+    return f"{name} from {number(mean[first])} at step {first:,} to {number(mean[last])} at step {last:,}"

@@ -1,0 +1,1 @@
+"""What runs an experiment: the loop, its devices, its checkpoints and its directory."""

@@ -1,0 +1,53 @@
+"""Sets of images beside training images: which numbers there are, and that they are those of their measures."""
+
+import jax
+import numpy as np
+import pytest
+
+from gen_jax.evaluation import feature_distances as frechet
+from gen_jax.evaluation import image_sets as sets
+from gen_jax.evaluation import inception_score as scores
+from gen_jax.evaluation import sliced_wasserstein as sliced
+from gen_jax.evaluation import ssim as similarity
+
+
+def images(n=24, side=16, channels=3, low=0, seed=0):
+    return np.random.default_rng(seed).integers(low, 256, (n, side, side, channels), np.uint8)
+
+
+@pytest.fixture
+def judge(monkeypatch):
+    """Sees an image's means by colour, and their differences as logits."""
+
+    def see(x):
+        assert x.dtype == np.float32 and np.abs(x).max() <= 1
+        means = x.mean((1, 2))
+        return means, 30 * (means - means.mean(0))
+
+    monkeypatch.setattr(sets, "judges", lambda: {"means": see})
+    monkeypatch.setattr(sets, "PAIRS", 50)
+    return see
+
+
+def test_each_number_is_that_of_its_measure(judge):
+    true, other = images(), images(seed=2)
+    fake = images(side=8, low=128, seed=1).repeat(2, 1).repeat(2, 2)  # brighter, and coarser
+    got = sets.judged(true, {"": fake, "_of_real": other}, perceived=20)
+    assert {*got} == {*sets.units(16, {"": "", "_of_real": ""})} - {"test/swd_8", "test/swd_8_of_real"}
+    assert got["test/judged"] == 24 and got["test/perceived"] == 20
+    keys = jax.random.split(jax.random.key(0))
+    for end, some, key in (("", fake, keys[0]), ("_of_real", other, keys[1])):
+        expected = sliced.distances(true, some, key, images=24)
+        assert got[f"test/swd{end}"] == expected["swd"] and got[f"test/swd_16{end}"] == expected["swd_16"]
+        assert got[f"test/ms_ssim{end}"] == similarity.diversity(some, span=255, pairs=50)
+        (a, logits), (b, _) = (judge(x[:20] / np.float32(127.5) - 1) for x in (some, true))
+        assert got[f"test/frechet_means{end}"] == frechet.distance(frechet.moments(a), frechet.moments(b))
+        assert got[f"test/class_score_means{end}"] == scores.class_score(logits).mean
+    assert (
+        got["test/swd"] > got["test/swd_of_real"] and got["test/frechet_means"] > 10 * got["test/frechet_means_of_real"]
+    )
+
+
+def test_small_and_grey_images_have_fewer_numbers(judge):
+    got = sets.judged(images(side=8, channels=1), {"": images(side=8, channels=1, seed=1)}, perceived=20)
+    assert {*got} == {"test/swd", "test/swd_8", "test/judged", "test/perceived"} and got["test/perceived"] == 0
