@@ -30,7 +30,9 @@ class Model:
             network.to(device).to(memory_format=form)
 
 
-def penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, slope: float = 1) -> Tensor:
+def penalty(
+    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, slope: float = 1
+) -> Tensor:
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = (share * real + (1 - share) * fake).detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
@@ -48,7 +50,9 @@ class Variational(nn.Module):
         super().__init__()
         self.encoder = nn.Sequential(nn.Linear(pixels, hidden), nn.Tanh())
         self.mean, self.log_variance = nn.Linear(hidden, latents), nn.Linear(hidden, latents)
-        self.decoder = nn.Sequential(nn.Linear(latents, hidden), nn.Tanh(), nn.Linear(hidden, pixels))
+        self.decoder = nn.Sequential(
+            nn.Linear(latents, hidden), nn.Tanh(), nn.Linear(hidden, pixels)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.encoder(x)
@@ -65,7 +69,9 @@ class VAE(Model):
         self.networks = (network,)
         self.place(device, False)
         o = config.optimizer
-        self.adagrad = torch.optim.Adagrad(network.parameters(), o.learning_rate, weight_decay=1 / 60_000)
+        self.adagrad = torch.optim.Adagrad(
+            network.parameters(), o.learning_rate, weight_decay=1 / 60_000
+        )
         self.network = wrap(network)
 
     def step(self, batch: dict[str, Tensor]) -> None:
@@ -77,20 +83,33 @@ class DCGAN(Model):
 
     def __init__(self, config: Any, device: str, channels_last: bool, wrap: Wrap):
         width, self.latents = config.width, config.latents
-        up = [nn.ConvTranspose2d(self.latents, 8 * width, 4, 1, 0, bias=False), nn.BatchNorm2d(8 * width), nn.ReLU()]
+        up = [
+            nn.ConvTranspose2d(self.latents, 8 * width, 4, 1, 0, bias=False),
+            nn.BatchNorm2d(8 * width),
+            nn.ReLU(),
+        ]
         down = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
         for i in (4, 2, 1):
-            up += [nn.ConvTranspose2d(2 * i * width, i * width, 4, 2, 1, bias=False), nn.BatchNorm2d(i * width)]
+            up += [
+                nn.ConvTranspose2d(2 * i * width, i * width, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(i * width),
+            ]
             up += [nn.ReLU()]
         for i in (2, 4, 8):
-            down += [nn.Conv2d(i // 2 * width, i * width, 4, 2, 1, bias=False), nn.BatchNorm2d(i * width)]
+            down += [
+                nn.Conv2d(i // 2 * width, i * width, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(i * width),
+            ]
             down += [nn.LeakyReLU(0.2)]
         generator = nn.Sequential(*up, nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh())
         discriminator = nn.Sequential(*down, nn.Conv2d(8 * width, 1, 4, 1, 0, bias=False))
         self.networks = (generator, discriminator)
         self.place(device, channels_last)
         o = config.optimizer
-        self.adams = [torch.optim.Adam(n.parameters(), o.learning_rate, betas=(o.b1, 0.999)) for n in self.networks]
+        self.adams = [
+            torch.optim.Adam(n.parameters(), o.learning_rate, betas=(o.b1, 0.999))
+            for n in self.networks
+        ]
         self.generator, self.discriminator = (wrap(network) for network in self.networks)
 
     def step(self, batch: dict[str, Tensor]) -> None:
@@ -118,11 +137,18 @@ def translator(width: int, blocks: int, affine: bool) -> nn.Module:
         pad, conv = nn.ReflectionPad2d(1), nn.Conv2d(n, n, 3)
         return nn.Sequential(pad, conv, norm(n))
 
-    layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), norm(width), nn.ReLU()]
+    layers: list[nn.Module] = [
+        nn.ReflectionPad2d(3),
+        nn.Conv2d(3, width, 7),
+        norm(width),
+        nn.ReLU(),
+    ]
     for n in (2 * width, 4 * width):
         layers += [nn.Conv2d(n // 2, n, 3, 2, 1), norm(n), nn.ReLU()]
     for _ in range(blocks):
-        layers.append(Residual(nn.Sequential(reflected(4 * width), nn.ReLU(), reflected(4 * width))))
+        layers.append(
+            Residual(nn.Sequential(reflected(4 * width), nn.ReLU(), reflected(4 * width)))
+        )
     for n in (2 * width, width):
         layers += [nn.ConvTranspose2d(2 * n, n, 3, 2, 1, output_padding=1), norm(n), nn.ReLU()]
     return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh())
@@ -165,7 +191,11 @@ class CycleGAN(Model):
         self.networks = (*maps, *judges)
         self.place(device, channels_last)
         self.adams = [
-            torch.optim.Adam([p for n in own for p in n.parameters()], config.learning_rate, betas=(config.b1, 0.999))
+            torch.optim.Adam(
+                [p for n in own for p in n.parameters()],
+                config.learning_rate,
+                betas=(config.b1, 0.999),
+            )
             for own in (maps, judges)
         ]
         self.judges = judges
@@ -178,14 +208,20 @@ class CycleGAN(Model):
             judge.requires_grad_(False)
         fake_x, fake_y = self.to_x(y), self.to_y(x)
         loss = ((self.d_x(fake_x) - 1) ** 2).mean() + ((self.d_y(fake_y) - 1) ** 2).mean()
-        loss += w.forward * (self.to_x(fake_y) - x).abs().mean() + w.backward * (self.to_y(fake_x) - y).abs().mean()
+        loss += (
+            w.forward * (self.to_x(fake_y) - x).abs().mean()
+            + w.backward * (self.to_y(fake_x) - y).abs().mean()
+        )
         if w.identity:
             loss += w.identity * ((self.to_x(x) - x).abs().mean() + (self.to_y(y) - y).abs().mean())
         played(self.adams[0], loss)
         for judge in self.judges:
             judge.requires_grad_(True)
         told = zip((self.d_x, self.d_y), (x, y), (fake_x, fake_y), self.pools, strict=True)
-        terms = [((d(real) - 1) ** 2).mean() + (d(pool(fake)) ** 2).mean() for d, real, fake, pool in told]
+        terms = [
+            ((d(real) - 1) ** 2).mean() + (d(pool(fake)) ** 2).mean()
+            for d, real, fake, pool in told
+        ]
         played(self.adams[1], 0.5 * sum(terms[1:], terms[0]))
 
 
@@ -197,7 +233,10 @@ class Labelled(nn.Module):
 
         def normed(a: int, b: int, size: int) -> list[nn.Module]:
             pad, stride = {7: (3, 1), 4: (1, 2), 3: (1, 1)}[size]
-            return [nn.Conv2d(a, b, size, stride, pad, bias=False), nn.InstanceNorm2d(b, affine=True)]
+            return [
+                nn.Conv2d(a, b, size, stride, pad, bias=False),
+                nn.InstanceNorm2d(b, affine=True),
+            ]
 
         layers = [*normed(3 + labels, width, 7), nn.ReLU()]
         for n in (2 * width, 4 * width):
@@ -239,7 +278,8 @@ class StarGAN(Model):
         self.networks = (Labelled(config.width, config.blocks, labels), self.judge)
         self.place(device, channels_last)
         self.adams = [
-            torch.optim.Adam(n.parameters(), config.learning_rate, betas=(config.b1, 0.999)) for n in self.networks
+            torch.optim.Adam(n.parameters(), config.learning_rate, betas=(config.b1, 0.999))
+            for n in self.networks
         ]
         self.generator, self.discriminator = (wrap(network) for network in self.networks)
 
@@ -284,7 +324,10 @@ class First(nn.Module):
     def __init__(self, latents: int, features: int):
         super().__init__()
         self.norm = PixelNorm()
-        self.weight, self.bias = nn.Parameter(torch.randn(16 * features, latents)), nn.Parameter(torch.zeros(features))
+        self.weight, self.bias = (
+            nn.Parameter(torch.randn(16 * features, latents)),
+            nn.Parameter(torch.zeros(features)),
+        )
         self.scale = 2**0.5 / 4 / latents**0.5
 
     def forward(self, z: Tensor) -> Tensor:
@@ -298,9 +341,20 @@ class Grown(nn.Module):
     def __init__(self, config: Any, widths: Sequence[int]):
         super().__init__()
         rest = [nn.LeakyReLU(0.2), PixelNorm()]
-        layers: list[nn.Module] = [First(config.latents, widths[0]), *rest, Equalized(widths[0], widths[0], 3), *rest]
+        layers: list[nn.Module] = [
+            First(config.latents, widths[0]),
+            *rest,
+            Equalized(widths[0], widths[0], 3),
+            *rest,
+        ]
         for a, b in itertools.pairwise(widths):
-            layers += [nn.Upsample(scale_factor=2), Equalized(a, b, 3), *rest, Equalized(b, b, 3), *rest]
+            layers += [
+                nn.Upsample(scale_factor=2),
+                Equalized(a, b, 3),
+                *rest,
+                Equalized(b, b, 3),
+                *rest,
+            ]
         self.layers = nn.Sequential(*layers, Equalized(widths[-1], 3, 1, 1))
 
     def forward(self, z: Tensor) -> Tensor:
@@ -316,7 +370,9 @@ class Deviation(nn.Module):
         b, _, h, w = x.shape
         groups = x.float().view(min(self.group, b), -1, *x.shape[1:])
         spread = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
-        return torch.cat([x, spread.repeat(len(groups))[:, None, None, None].expand(b, 1, h, w).to(x.dtype)], 1)
+        return torch.cat(
+            [x, spread.repeat(len(groups))[:, None, None, None].expand(b, 1, h, w).to(x.dtype)], 1
+        )
 
 
 class Critic(nn.Module):
@@ -326,10 +382,25 @@ class Critic(nn.Module):
         super().__init__()
         layers: list[nn.Module] = [Equalized(3, widths[-1], 1), nn.LeakyReLU(0.2)]
         for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True):
-            layers += [Equalized(a, a, 3), nn.LeakyReLU(0.2), Equalized(a, b, 3), nn.LeakyReLU(0.2), nn.AvgPool2d(2)]
+            layers += [
+                Equalized(a, a, 3),
+                nn.LeakyReLU(0.2),
+                Equalized(a, b, 3),
+                nn.LeakyReLU(0.2),
+                nn.AvgPool2d(2),
+            ]
         last = min(config.base, config.most)  # of a side of 2 pixels
-        layers += [Deviation(config.style.group), Equalized(widths[0] + 1, widths[0], 3), nn.LeakyReLU(0.2)]
-        layers += [nn.Flatten(), Equalized(16 * widths[0], last, 0), nn.LeakyReLU(0.2), Equalized(last, 1, 0, 1)]
+        layers += [
+            Deviation(config.style.group),
+            Equalized(widths[0] + 1, widths[0], 3),
+            nn.LeakyReLU(0.2),
+        ]
+        layers += [
+            nn.Flatten(),
+            Equalized(16 * widths[0], last, 0),
+            nn.LeakyReLU(0.2),
+            Equalized(last, 1, 0, 1),
+        ]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -345,7 +416,9 @@ class ProGAN(Model):
         self.networks = (generator, self.judge)
         self.place(device, channels_last)
         rate = config.rates[-1]
-        self.adams = [torch.optim.Adam(n.parameters(), rate, betas=(0.0, config.b2)) for n in self.networks]
+        self.adams = [
+            torch.optim.Adam(n.parameters(), rate, betas=(0.0, config.b2)) for n in self.networks
+        ]
         self.average = copy.deepcopy(generator).requires_grad_(False)
         self.generator, self.critic = (wrap(network) for network in self.networks)
 

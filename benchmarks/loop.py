@@ -38,9 +38,15 @@ def whole(experiment: Any, preset: str, config: Any, steps: int) -> float:
 
 def bare(experiment: Any, config: Any) -> tuple[float, float]:
     """Seconds of a step: jitted alone with its raw batch at hand, and inside a chunk with its batch gathered."""
-    one, data, key = experiment.game(config), pipeline.load(experiment.source(config)), jax.random.key(0)
+    one, data, key = (
+        game.of(experiment, config),
+        pipeline.load(experiment.source(config)),
+        jax.random.key(0),
+    )
     raw = sharding.replicate(dict(data.train), sharding.mesh(1))
-    batch_of = pipeline.resident(data.train, data.prepare, batch_size=config.batch_size, apart=data.apart)
+    batch_of = pipeline.resident(
+        data.train, data.prepare, batch_size=config.batch_size, unpaired=data.unpaired
+    )
     batch = {name: array[: config.batch_size] for name, array in raw.items()}
     state = jax.jit(lambda key: one.init(key, data.prepare(batch, key)))(key)
 
@@ -55,13 +61,18 @@ def bare(experiment: Any, config: Any) -> tuple[float, float]:
 
     chunk = jax.jit(play, donate_argnums=0)
     seconds = []
-    for function, arguments, calls in ((step, (batch, key), 1000), (chunk, (raw, key), 1000 // length)):
+    for function, arguments, calls in (
+        (step, (batch, key), 1000),
+        (chunk, (raw, key), 1000 // length),
+    ):
         state, _ = function(state, *arguments)
         before = time.perf_counter()
         for _ in range(calls):
             state, metrics = function(state, *arguments)
         jax.block_until_ready((state, metrics))
-        seconds.append((time.perf_counter() - before) / (calls * (length if function is chunk else 1)))
+        seconds.append(
+            (time.perf_counter() - before) / (calls * (length if function is chunk else 1))
+        )
     return seconds[0], seconds[1]
 
 
@@ -77,7 +88,9 @@ def main(paper: str, preset: str) -> None:
         rounds.append(((long - short) / (LONG - SHORT), *bare(experiment, config)))
     loop, step, chunk = (statistics.median(column) for column in zip(*rounds, strict=True))
     print(f"{paper} {preset}, {jax.devices()[0].device_kind}, medians of {ROUNDS} rounds")
-    print(f"loop          {1 / loop:8.1f} steps/s  {loop / step:.3f} of the bare step, {loop / chunk:.3f} of the chunk")
+    print(
+        f"loop          {1 / loop:8.1f} steps/s  {loop / step:.3f} of the bare step, {loop / chunk:.3f} of the chunk"
+    )
     print(f"bare step     {1 / step:8.1f} steps/s")
     print(f"chunk alone   {1 / chunk:8.1f} steps/s")
     print("rounds (ms):", *("/".join(f"{1e3 * t:.2f}" for t in row) for row in rounds))

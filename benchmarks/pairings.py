@@ -26,19 +26,32 @@ PLACES = ((1, 1, 1, 1), (1, 1, 2, 2), (1, 2, 3, 4))  # masses: 24, 4 and 1 permu
 def played(config: cyclegan.Config, seeds: Sequence[int]) -> list[dict[str, float]]:
     """What `Atoms.judged` says of each seed's G in the end. A seed gives the atoms' order, weights and noise."""
     config = dataclasses.replace(config, data="atoms")
-    one, all_worlds = cyclegan.game(config), [worlds.atoms(config.masses, seed) for seed in seeds]
+    one, all_worlds = (
+        game.of(cyclegan, config),
+        [worlds.atoms(config.masses, seed) for seed in seeds],
+    )
     trains, tests = zip(*(world.arrays() for world in all_worlds), strict=True)
-    raw = {name: jnp.stack([train[name] for train in trains]) for name in ("x", "y")}  # [seeds, n, 2]
-    prepare, apart = cyclegan.source(config).prepare, cyclegan.source(config).apart
-    batch_of = pipeline.resident(trains[0], prepare, batch_size=config.batch_size, apart=apart)
+    raw = {
+        name: jnp.stack([train[name] for train in trains]) for name in ("x", "y")
+    }  # [seeds, n, 2]
+    prepare, unpaired = cyclegan.source(config).prepare, cyclegan.source(config).unpaired
+    batch_of = pipeline.resident(
+        trains[0], prepare, batch_size=config.batch_size, unpaired=unpaired
+    )
 
     def play(raw: dict[str, jax.Array], x: jax.Array, seed: jax.Array) -> jax.Array:
         born, order = jax.random.split(jax.random.key(seed))
         state = one.init(born, {name: array[: config.batch_size] for name, array in raw.items()})
-        end, _ = game.steps(one, state, lambda step: batch_of(raw, order, step, jnp.int32(0)), config.steps)
-        return cyclegan.model(config).apply({"params": end.params}, x, method=lambda model, x: model.to_y(x))
+        end, _ = game.steps(
+            one, state, lambda step: batch_of(raw, order, step, jnp.int32(0)), config.steps
+        )
+        return cyclegan.model(config).apply(
+            {"params": end.params}, x, method=lambda model, x: model.to_y(x)
+        )
 
-    moved = jax.jit(jax.vmap(play))(raw, jnp.stack([test["x"] for test in tests]), jnp.asarray(seeds))
+    moved = jax.jit(jax.vmap(play))(
+        raw, jnp.stack([test["x"] for test in tests]), jnp.asarray(seeds)
+    )
     return [world.judged(y) for world, y in zip(all_worlds, np.asarray(moved), strict=True)]
 
 
@@ -62,13 +75,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pairings", description=__doc__)
     parser.add_argument("--seeds", type=int, default=96)
     parser.add_argument("--steps", type=int, default=cyclegan.ATOMS.steps)
-    parser.add_argument("--masses", type=int, nargs="+", help="of the atoms; three choices if not given")
+    parser.add_argument(
+        "--masses", type=int, nargs="+", help="of the atoms; three choices if not given"
+    )
     given = parser.parse_args()
     xla.prepare()
     for masses in (tuple(given.masses),) if given.masses else PLACES:
         before = time.perf_counter()
         config = dataclasses.replace(cyclegan.ATOMS, masses=masses, steps=given.steps)
-        print(line(masses, played(config, range(given.seeds))), f"({time.perf_counter() - before:.0f} s)", flush=True)
+        print(
+            line(masses, played(config, range(given.seeds))),
+            f"({time.perf_counter() - before:.0f} s)",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

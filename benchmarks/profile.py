@@ -63,12 +63,20 @@ def operations(program: str) -> dict[str, tuple[str, str]]:
 
 
 def kind(words: str) -> str:
-    return next((name for name, known in KINDS.items() if re.search(known, words.lower())), "other fusions")
+    return next(
+        (name for name, known in KINDS.items() if re.search(known, words.lower())), "other fusions"
+    )
 
 
-def table(found: list[Event], known: dict[str, tuple[str, str]], length: int, wall: float, top: int) -> str:
+def table(
+    found: list[Event], known: dict[str, tuple[str, str]], length: int, wall: float, top: int
+) -> str:
     """Milliseconds of a step, and shares of the time that the device was busy."""
-    kinds, times, counts = Counter[str](), Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
+    kinds, times, counts = (
+        Counter[str](),
+        Counter[tuple[str, str, str]](),
+        Counter[tuple[str, str, str]](),
+    )
     for event in found:
         inside = re.sub(r"_(\d+)$", r".\1", event.kernel)  # of a buffer of commands
         opcode, path = known.get(event.operation) or known.get(inside) or ("", "")
@@ -83,7 +91,13 @@ def table(found: list[Event], known: dict[str, tuple[str, str]], length: int, wa
     busy = f"{times.total() / length / 1e6:.3f} of kernels, {len(found) / length:.0f} of them"
     lines = [f"{wall / length * 1e3:.3f} ms a step; {busy}"]
     lines += [f"{share(t)}  {name}" for name, t in kinds.most_common()]
-    lines += ["", *(f"{share(t)} {counts[of] / length:6.1f} x  {' | '.join(of)}" for of, t in times.most_common(top))]
+    lines += [
+        "",
+        *(
+            f"{share(t)} {counts[of] / length:6.1f} x  {' | '.join(of)}"
+            for of, t in times.most_common(top)
+        ),
+    ]
     return "\n".join(lines)
 
 
@@ -106,7 +120,9 @@ def main() -> None:
         with jax.profiler.trace(folder):
             play()
         found = list(events(Path(folder)))
-    print(f"{given.case}, {jax.devices()[0].device_kind}, {known()['flops'] / 1e9:.1f} GFLOP a step")
+    print(
+        f"{given.case}, {jax.devices()[0].device_kind}, {known()['flops'] / 1e9:.1f} GFLOP a step"
+    )
     print(table(found, operations(program.as_text()), length, wall, given.top))
 
 

@@ -22,24 +22,30 @@ ROUNDS = 5
 
 def chunks(experiment: Any, config: Any, count: int) -> tuple[Any, Any]:
     """(states, a compiled chunk of log_every steps of `count` seeds) -> the states after it."""
-    one, data = experiment.game(config), pipeline.load(experiment.source(config))
+    one, data = game.of(experiment, config), pipeline.load(experiment.source(config))
     raw = sharding.replicate(dict(data.train), sharding.mesh(1))
-    batch_of = pipeline.resident(data.train, data.prepare, batch_size=config.batch_size, apart=data.apart)
+    batch_of = pipeline.resident(
+        data.train, data.prepare, batch_size=config.batch_size, unpaired=data.unpaired
+    )
     first = {name: array[: config.batch_size] for name, array in raw.items()}
-    birth = data.birth(data.train)
+    init_extras = data.init_extras(data.train)
 
     def init(key: Any) -> game.State:
-        return one.init(key, {**data.prepare(first, key), **birth})
+        return one.init(key, {**data.prepare(first, key), **init_extras})
 
     def play(state: game.State, key: Any, raw: Any) -> game.State:
-        return game.steps(one, state, lambda step: batch_of(raw, key, step, jnp.int32(0)), config.run.log_every)[0]
+        return game.steps(
+            one, state, lambda step: batch_of(raw, key, step, jnp.int32(0)), config.run.log_every
+        )[0]
 
     keys = jax.random.split(jax.random.key(0), count)
-    states = seeds.stacked([jax.jit(init)(key) for key in keys])
+    states = seeds.stack([jax.jit(init)(key) for key in keys])
     many = play if count == 1 else jax.vmap(play, (seeds.AXES, 0, None), seeds.AXES)
     compiled = jax.jit(many, donate_argnums=0)
     return states, partial(
-        lambda state, key, raw: compiled(state, key, raw), key=keys[0] if count == 1 else keys, raw=raw
+        lambda state, key, raw: compiled(state, key, raw),
+        key=keys[0] if count == 1 else keys,
+        raw=raw,
     )
 
 
@@ -60,7 +66,9 @@ def main(paper: str, preset: str, count: int) -> None:
     print(
         f"{paper} {preset}, {jax.devices()[0].device_kind}, medians of {ROUNDS} rounds, steps/s of all seeds together"
     )
-    print(f"1 seed {one:.1f}, {count} seeds side by side {many:.1f}: {many / one:.2f} times as many")
+    print(
+        f"1 seed {one:.1f}, {count} seeds side by side {many:.1f}: {many / one:.2f} times as many"
+    )
 
 
 if __name__ == "__main__":

@@ -67,7 +67,9 @@ def configured(case: Case, precision: str) -> tuple[Any, Any]:
     """(experiment, config)"""
     experiment = importlib.import_module(f"experiments.{case.paper}")
     config = dataclasses.replace(experiment.PRESETS[case.preset][1], **case.changes)
-    return experiment, dataclasses.replace(config, run=dataclasses.replace(config.run, precision=precision))
+    return experiment, dataclasses.replace(
+        config, run=dataclasses.replace(config.run, precision=precision)
+    )
 
 
 def batches(paper: str, config: Any) -> dict[str, np.ndarray]:
@@ -85,19 +87,26 @@ def batches(paper: str, config: Any) -> dict[str, np.ndarray]:
     if paper == "cyclegan":
         return {"x": images(*square), "y": images(*square)}
     if paper == "stargan":
-        return {"x": images(1, *square), "c": np.eye(4, dtype=np.float32)[draw.integers(0, 4, (KEPT, b, 1))]}
+        return {
+            "x": images(1, *square),
+            "c": np.eye(4, dtype=np.float32)[draw.integers(0, 4, (KEPT, b, 1))],
+        }
     return {"x": images(*square)}
 
 
-def programs(case: Case, precision: str, length: int) -> tuple[Callable[[], Any], Any, Callable[[], dict[str, Any]]]:
+def programs(
+    case: Case, precision: str, length: int
+) -> tuple[Callable[[], Any], Any, Callable[[], dict[str, Any]]]:
     """What plays `length` steps, its compiled program, and what tells what is known of it."""
     experiment, config = configured(case, precision)
-    one, own = experiment.game(config), jax.device_put(batches(case.paper, config))
+    one, own = game.of(experiment, config), jax.device_put(batches(case.paper, config))
     first = {name: array[0] for name, array in own.items()}
     state = jax.jit(one.init)(jax.random.key(0), first)
 
     def play(state: game.State, own: Any) -> Any:
-        return game.steps(one, state, lambda step: {n: a[step % KEPT] for n, a in own.items()}, length)
+        return game.steps(
+            one, state, lambda step: {n: a[step % KEPT] for n, a in own.items()}, length
+        )
 
     before = time.monotonic()
     compiled = jax.jit(play, donate_argnums=0).lower(state, own).compile()
@@ -146,17 +155,27 @@ def beside(case: Case, way: str, precision: str, length: int, parameters: int) -
 
     _, config = configured(case, precision)
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
-    torch.set_float32_matmul_precision("high" if device == "cuda" else "highest")  # as XLA by default on either
+    torch.set_float32_matmul_precision(
+        "high" if device == "cuda" else "highest"
+    )  # as XLA by default on either
     torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
     wrap = torch.compile if way == "compile" else lambda network: network
     model = getattr(in_torch, case.torch)(config, device, device == "cuda", wrap)
     if model.parameters() != parameters:
-        raise ValueError(f"{case.torch} has {model.parameters()} weights in PyTorch and {parameters} here")
+        raise ValueError(
+            f"{case.torch} has {model.parameters()} weights in PyTorch and {parameters} here"
+        )
 
     def placed(array: np.ndarray) -> torch.Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, -1, -3) if array.ndim > 3 else array))
+        tensor = torch.from_numpy(
+            np.ascontiguousarray(np.moveaxis(array, -1, -3) if array.ndim > 3 else array)
+        )
         tensor = tensor.to(device)
-        return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 and device == "cuda" else tensor
+        return (
+            tensor.to(memory_format=torch.channels_last)
+            if tensor.ndim == 4 and device == "cuda"
+            else tensor
+        )
 
     kept = [{n: placed(a[i]) for n, a in batches(case.paper, config).items()} for i in range(KEPT)]
     low = precision == "bfloat16"
@@ -171,7 +190,9 @@ def beside(case: Case, way: str, precision: str, length: int, parameters: int) -
     return advance
 
 
-def measured(name: str, precision: str, ways: list[str], rounds: int, born: float) -> dict[str, Any]:
+def measured(
+    name: str, precision: str, ways: list[str], rounds: int, born: float
+) -> dict[str, Any]:
     """A row: seconds of a step by each, medians of interleaved rounds after one for warming."""
     case = CASES[name]
     length = case.counts[jax.default_backend() != "cpu"]
@@ -198,13 +219,17 @@ def measured(name: str, precision: str, ways: list[str], rounds: int, born: floa
             before = time.perf_counter()
             one()
             seconds[way].append((time.perf_counter() - before) / length)
-    return row | {f"{way}_step_s": statistics.median(taken) for way, taken in seconds.items() if taken}
+    return row | {
+        f"{way}_step_s": statistics.median(taken) for way, taken in seconds.items() if taken
+    }
 
 
 def ceiling(precision: str) -> float:
     """FLOP/s of a large matrix product in this type, by XLA; the fastest of twenty, as others may use the machine."""
     n, inner = (8192, 16) if jax.default_backend() != "cpu" else (2048, 1)
-    a = jax.random.normal(jax.random.key(0), (n, n), precision) * n**-0.5  # its powers stay of this size
+    a = (
+        jax.random.normal(jax.random.key(0), (n, n), precision) * n**-0.5
+    )  # its powers stay of this size
 
     @jax.jit
     def product(a: jax.Array) -> jax.Array:
@@ -223,8 +248,12 @@ def processor() -> str:
     """By name and widest vectors, where Linux tells."""
     with contextlib.suppress(OSError, KeyError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-        vectors = next((name for name in ("avx512f", "avx2", "avx") if name in told["flags"].split()), "no avx")
+        told = {
+            key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)
+        }
+        vectors = next(
+            (name for name in ("avx512f", "avx2", "avx") if name in told["flags"].split()), "no avx"
+        )
         return f"{told['model name']} ({vectors})"
     return platform.machine()
 
@@ -255,8 +284,17 @@ def table(result: dict[str, Any]) -> str:
         step = row["ours_step_s"]
         share = 100 * row["flops"] / step / of["ceilings"][row["precision"]]
         known = {way: row.get(f"{way}_step_s", math.nan) / step for way in BESIDE}
-        ratios = ["fails" if f"{w}_failed" in row else "" if math.isnan(r) else f"{r:.2f}" for w, r in known.items()]
-        cells = [row["case"], row["precision"], row["batch"], f"{1 / step:.4g}", f"{row['batch'] / step:.4g}"]
+        ratios = [
+            "fails" if f"{w}_failed" in row else "" if math.isnan(r) else f"{r:.2f}"
+            for w, r in known.items()
+        ]
+        cells = [
+            row["case"],
+            row["precision"],
+            row["batch"],
+            f"{1 / step:.4g}",
+            f"{row['batch'] / step:.4g}",
+        ]
         cells += [
             f"{share:.1f}",
             *ratios,
@@ -287,11 +325,15 @@ def page() -> str:
     for file in sorted(RESULTS.glob("*.json")):
         result = json.loads(file.read_text(encoding="utf-8"))
         lines += ["", f"## {file.stem}", "", table(result)]
-        lines += [line for note in result.get("notes", ()) for line in ("", textwrap.fill(note, 116))]
+        lines += [
+            line for note in result.get("notes", ()) for line in ("", textwrap.fill(note, 116))
+        ]
     return "\n".join(lines) + "\n"
 
 
-def child(name: str, precision: str, rounds: int, ways: list[str], kept: str) -> "subprocess.Popen[str]":
+def child(
+    name: str, precision: str, rounds: int, ways: list[str], kept: str
+) -> "subprocess.Popen[str]":
     """A process for one row, which is its last line; compiled programs are kept in a folder."""
     arguments = ["--alone", "--rounds", str(rounds), "--beside", *ways]
     environment = {
@@ -304,7 +346,9 @@ def child(name: str, precision: str, rounds: int, ways: list[str], kept: str) ->
     }
     command = [sys.executable, "-m", "benchmarks.speed", f"{name}:{precision}", *arguments]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, start_new_session=True)
+    return subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, text=True, env=environment, start_new_session=True
+    )
 
 
 def row_of(process: "subprocess.Popen[str]") -> dict[str, Any] | None:
@@ -319,7 +363,10 @@ def rows_of(wanted: list[tuple[str, str]], given: argparse.Namespace) -> Iterato
         for i in range(0, len(wanted), given.jobs):
             part = wanted[i : i + given.jobs]
             processes = [child(*one, given.rounds, given.beside, kept) for one in part]
-            timers = [threading.Timer(given.patience, os.killpg, (p.pid, signal.SIGKILL)) for p in processes]
+            timers = [
+                threading.Timer(given.patience, os.killpg, (p.pid, signal.SIGKILL))
+                for p in processes
+            ]
             for timer in timers:
                 timer.start()
             for process, timer in zip(processes, timers, strict=True):
@@ -336,26 +383,36 @@ def rows_of(wanted: list[tuple[str, str]], given: argparse.Namespace) -> Iterato
 def asked(parser: argparse.ArgumentParser, cases: list[str]) -> list[tuple[str, str]]:
     """(case, type) of each CASE[:TYPE]; ends with 2 where there is none of the kind."""
     wanted = [(name, of or "float32") for name, _, of in (case.partition(":") for case in cases)]
-    if unknown := [f"{name}:{of}" for name, of in wanted if name not in CASES or of not in get_args(Precision)]:
-        parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}, of {', '.join(get_args(Precision))}")
+    if unknown := [
+        f"{name}:{of}" for name, of in wanted if name not in CASES or of not in get_args(Precision)
+    ]:
+        parser.error(
+            f"no case {', '.join(unknown)}; there are {', '.join(CASES)}, of {', '.join(get_args(Precision))}"
+        )
     return wanted
 
 
 def main() -> None:
     """Measure what was asked for; print and save it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; all if none is given")
+    parser.add_argument(
+        "cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; all if none is given"
+    )
     parser.add_argument("--beside", nargs="*", choices=BESIDE, default=list(BESIDE))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=1, help="processes that compile at a time")
-    parser.add_argument("--patience", type=float, default=1200, help="seconds, at most, that those take to compile")
+    parser.add_argument(
+        "--patience", type=float, default=1200, help="seconds, at most, that those take to compile"
+    )
     parser.add_argument("--save", help="name of a file in benchmarks/results")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     wanted = asked(parser, given.cases or [*CASES])
     xla.prepare()
     if given.alone:
-        print(json.dumps(measured(*wanted[0], given.beside, given.rounds, float(os.environ["BORN"]))))
+        print(
+            json.dumps(measured(*wanted[0], given.beside, given.rounds, float(os.environ["BORN"])))
+        )
         return
     ceilings = {of: ceiling(of) for of in dict.fromkeys(of for _, of in wanted)}
     result: dict[str, Any] = {"machine": {**machine(), "ceilings": ceilings}, "rows": []}
@@ -372,7 +429,9 @@ def save(name: str, result: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     file, of = RESULTS / f"{name}.json", result["machine"]
     old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    if old and all(old["machine"].get(key) == of.get(key) for key in ("device", "cpus", "python", "jax")):
+    if old and all(
+        old["machine"].get(key) == of.get(key) for key in ("device", "cpus", "python", "jax")
+    ):
         fresh = {(row["case"], row["precision"]) for row in result["rows"]}
         others = [row for row in old["rows"] if (row["case"], row["precision"]) not in fresh]
         ceilings = old["machine"]["ceilings"] | of["ceilings"]

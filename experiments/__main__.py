@@ -16,8 +16,12 @@ def main() -> None:
             f"{path.stem}: {paper.title}\n  {paper.authors}. {paper.venue}."
             + (f" arXiv:{paper.arxiv}" if paper.arxiv else "")
         )
-        print(*(f"    {preset:<16} {cost}" for preset, (cost, _) in module.PRESETS.items()), sep="\n")
-    print("\nRun one with `python -m experiments.PAPER PRESET`; `--help` after either shows what can be changed.")
+        print(
+            *(f"    {preset:<16} {cost}" for preset, (cost, _) in module.PRESETS.items()), sep="\n"
+        )
+    print(
+        "\nRun one with `python -m experiments.PAPER PRESET`; `--help` after either shows what can be changed."
+    )
 
 
 if __name__ == "__main__":

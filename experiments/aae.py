@@ -26,7 +26,6 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from gen_jax import game as games
 from gen_jax import images, losses
 from gen_jax.config import Checked, Count, Fraction, Positive, Run
 from gen_jax.data import pipeline
@@ -36,7 +35,7 @@ from gen_jax.data.pipeline import Data, Source
 from gen_jax.distributions import Gaussian
 from gen_jax.errors import UserError
 from gen_jax.evaluation import classifier, likelihood, two_sample
-from gen_jax.game import Game, Player, Trained
+from gen_jax.game import Player, Trained
 from gen_jax.networks import mlp
 from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
@@ -66,7 +65,11 @@ def swiss_roll(key: Key, labels: Array, latents: int) -> Array:
     return jnp.stack([way * jnp.cos(4 * math.pi * way), way * jnp.sin(4 * math.pi * way)], 1)
 
 
-PRIORS = {"gaussian": gaussian, "mixture": mixture, "swiss_roll": swiss_roll}  # any sampler may be added
+PRIORS = {
+    "gaussian": gaussian,
+    "mixture": mixture,
+    "swiss_roll": swiss_roll,
+}  # any sampler may be added
 PLANE = ("mixture", "swiss_roll")  # those that draw 2 latents
 
 # Config ---------------------------------------------------------------------------------------------------------------
@@ -109,28 +112,47 @@ class Config(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.prior not in PRIORS:
-            raise UserError(f"prior is {self.prior!r}; it must be one of {', '.join(PRIORS)}, or be added to PRIORS.")
+            raise UserError(
+                f"prior is {self.prior!r}; it must be one of {', '.join(PRIORS)}, or be added to PRIORS."
+            )
         if self.prior in PLANE and self.latents != 2:
-            raise UserError(f"latents is {self.latents}; {self.prior} draws 2: set as many latents.")
+            raise UserError(
+                f"latents is {self.latents}; {self.prior} draws 2: set as many latents."
+            )
 
 
 PAPER = Config(run=Run(log_every=500, checkpoint_every=5900, sample_every=11_800))
 CONDITIONED = dataclasses.replace(PAPER, latents=2, prior="mixture", label_to="discriminator")
 TINY_RUN = Run(log_every=10, checkpoint_every=20, sample_every=20)
-TINY = Config(data="digits", latents=2, hidden=(16, 16), weight_std=0.1, batch_size=32, steps=40, run=TINY_RUN)
+TINY = Config(
+    data="digits", latents=2, hidden=(16, 16), weight_std=0.1, batch_size=32, steps=40, run=TINY_RUN
+)
 
 PRESETS = {
     "paper": ("section 3: 8 latents, a Gaussian prior of deviation 5; 200 epochs", PAPER),
-    "conditioned": ("section 2.3: a mixture of 10 Gaussians in a plane, a fifth of the labels", CONDITIONED),
-    "supervised": ("section 4: 15 latents of style", dataclasses.replace(PAPER, latents=15, label_to="decoder")),
+    "conditioned": (
+        "section 2.3: a mixture of 10 Gaussians in a plane, a fifth of the labels",
+        CONDITIONED,
+    ),
+    "supervised": (
+        "section 4: 15 latents of style",
+        dataclasses.replace(PAPER, latents=15, label_to="decoder"),
+    ),
     "quick": (
         "as paper, 10 epochs; 10 to 14 minutes on a busy core",
         dataclasses.replace(PAPER, steps=10 * 590, run=Run()),
     ),
-    "tiny": ("8x8 digits; seconds, for tests", dataclasses.replace(TINY, validation=100, draws=100)),
+    "tiny": (
+        "8x8 digits; seconds, for tests",
+        dataclasses.replace(TINY, validation=100, draws=100),
+    ),
 }
 
-CLAIMS = {"test/parzen": Claim(340, 2, "Table 1", "unverified", better="higher", protocol=likelihood.PARZEN)}
+CLAIMS = {
+    "test/parzen": Claim(
+        340, 2, "Table 1", "unverified", better="higher", protocol=likelihood.PARZEN
+    )
+}
 UNITS = {
     **likelihood.PARZEN_UNITS,
     "test/reconstruction": "squared error per image",
@@ -153,7 +175,10 @@ class AAE(nn.Module):
 
 def model(config: Config) -> AAE:
     """Multilayer perceptrons of rectifiers; the code is linear, the pixels are sigmoids (appendix A.1)."""
-    pixels, init = math.prod(SOURCES[config.data].fields["image"].shape), nn.initializers.normal(config.weight_std)
+    pixels, init = (
+        math.prod(SOURCES[config.data].fields["image"].shape),
+        nn.initializers.normal(config.weight_std),
+    )
 
     def perceptron(features: int, *last: Any) -> nn.Module:
         hidden = mlp.MLP(config.hidden, nn.relu, init)
@@ -176,7 +201,9 @@ def encode(model: Any, x: Array, key: Key) -> Array:
     """A code by any of the three encoders (section 2): [b, d] -> [b, latents]."""
     config = model.config
     if config.encoder == "universal":
-        return model.encoder(jnp.concatenate([x, jax.random.normal(key, (len(x), config.latents))], 1))
+        return model.encoder(
+            jnp.concatenate([x, jax.random.normal(key, (len(x), config.latents))], 1)
+        )
     if config.encoder == "gaussian":
         return Gaussian(*jnp.split(model.encoder(x), 2, 1)).sample(key, 1)[0]
     return model.encoder(x)
@@ -197,16 +224,22 @@ def judge(model: Any, z: Array, label: Array) -> Array:
 def known_label(config: Config, batch: Batch) -> Array:
     """The label where it is known, else 10: [b]. The sum of an image's pixels decides: it is always the same ones."""
     known = batch["image"].astype(jnp.int32).sum((1, 2, 3)) % 1000 < 1000 * config.known
-    return jnp.where(known & (config.label_to == "discriminator"), batch["label"].astype(jnp.int32), CLASSES)
+    return jnp.where(
+        known & (config.label_to == "discriminator"), batch["label"].astype(jnp.int32), CLASSES
+    )
 
 
 def draw_prior(config: Config, label: Array, key: Key) -> Array:
     """z ~ p(z|label), or ~ p(z), all of it, where the label is 10: [n] -> [n, latents]."""
     key_label, key_z = jax.random.split(key)
-    part = jnp.where(label == CLASSES, jax.random.randint(key_label, label.shape, 0, CLASSES), label)
+    part = jnp.where(
+        label == CLASSES, jax.random.randint(key_label, label.shape, 0, CLASSES), label
+    )
     z = config.prior_scale * PRIORS[config.prior](key_z, part, config.latents)
     if z.shape != (len(label), config.latents):
-        raise UserError(f"latents is {config.latents}; {config.prior} draws {list(z.shape)}: set as many latents.")
+        raise UserError(
+            f"latents is {config.latents}; {config.prior} draws {list(z.shape)}: set as many latents."
+        )
     return z
 
 
@@ -222,26 +255,26 @@ def discrimination(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
     label = known_label(model.config, batch)
     real = judge(model, draw_prior(model.config, label, key_prior), label)
     fake = judge(model, encode(model, batch["x"], key_code), label)
-    return losses.real(real) + losses.fake(fake), {"accuracy": losses.accuracy(real, fake)}
+    return losses.bce_real(real) + losses.bce_fake(fake), {"accuracy": losses.accuracy(real, fake)}
 
 
 def generation(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
     """-E log D(z) over the codes: the encoder makes them pass for the prior's."""
-    return losses.real(judge(model, encode(model, batch["x"], key), known_label(model.config, batch))), {}
+    return losses.bce_real(
+        judge(model, encode(model, batch["x"], key), known_label(model.config, batch))
+    ), {}
 
 
 def players(config: Config) -> dict[str, Player]:
     """The reconstruction phase, and the two moves of the regularisation phase (section 2)."""
     adversarial = optax.adam(config.adversarial_rate)
     return {
-        "reconstruction": Player(("encoder", "decoder"), reconstruction, optax.adam(config.learning_rate)),
+        "reconstruction": Player(
+            ("encoder", "decoder"), reconstruction, optax.adam(config.learning_rate)
+        ),
         "discriminator": Player(("discriminator",), discrimination, adversarial),
         "generator": Player(("encoder",), generation, adversarial),
     }
-
-
-def game(config: Config) -> Game:
-    return games.make(model(config), players(config), precision=config.run.precision)
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------
@@ -266,12 +299,17 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     measures = {
         "test/reconstruction": float(((again - test["x"]) ** 2).sum(1).mean()),
         "test/mmd": two_sample.squared_mmd(z[:COMPARED], prior[:, : config.latents]),
-        "test/two_sample_accuracy": two_sample.two_sample_accuracy(codes, prior, seed=config.run.seed),
+        "test/two_sample_accuracy": two_sample.two_sample_accuracy(
+            codes, prior, seed=config.run.seed
+        ),
     }
     labels = jax.random.randint(key_labels, (config.draws,), 0, CLASSES)
     drawn = model(decode, draw_prior(config, labels, key_draws), labels)  # [draws, d]
     if config.label_to != "nobody":
-        split, truth = sets.load(config.data, "train", config.run.data), (data.test["image"], data.test["label"])
+        split, truth = (
+            sets.load(config.data, "train", config.run.data),
+            (data.test["image"], data.test["label"]),
+        )
         known = classifier.classifier(split["image"], split["label"], test=truth, name=config.data)
         told = known.logits(np.asarray(drawn).reshape(-1, *known.shape)).argmax(1)
         return {**measures, "test/label_accuracy": float((told == np.asarray(labels)).mean())}
@@ -287,21 +325,31 @@ def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np
     z = draw_prior(config, labels, key_prior)
     if config.label_to == "decoder":
         z = jnp.repeat(z[::CLASSES], CLASSES, axis=0)
-    (batch, noise), *_ = pipeline.batches(data.test, data.prepare, key_test, batch_size=50, count=50)
-    pairs = jnp.stack([batch["x"], model(seen, batch, noise)[1]], 1)  # original, reconstruction, ...
+    (batch, noise), *_ = pipeline.batches(
+        data.test, data.prepare, key_test, batch_size=50, count=50
+    )
+    pairs = jnp.stack(
+        [batch["x"], model(seen, batch, noise)[1]], 1
+    )  # original, reconstruction, ...
     vectors = {"samples": model(decode, z, labels), "reconstructions": pairs}
     grids = {name: images.grid(x.reshape(-1, *shape), columns=10) for name, x in vectors.items()}
-    return grids if config.latents != 2 else {**grids, "codes": plane(config, model, data, key_plane)}
+    return (
+        grids if config.latents != 2 else {**grids, "codes": plane(config, model, data, key_plane)}
+    )
 
 
 def plane(config: Config, model: Trained, data: Data, key: Key) -> np.ndarray:
     """Figure 2: the codes of test images, and as many draws of the prior, in the colours of their labels."""
     key_test, key_codes, key_prior = jax.random.split(key, 3)
-    test = data.prepare({name: jnp.asarray(array[:COMPARED]) for name, array in data.test.items()}, key_test)
+    test = data.prepare(
+        {name: jnp.asarray(array[:COMPARED]) for name, array in data.test.items()}, key_test
+    )
     prior = np.asarray(draw_prior(config, test["label"].astype(jnp.int32), key_prior))
     both = model(seen, test, key_codes)[0], prior
     reach = 1.2 * float(np.abs(prior).max())
-    return np.concatenate([images.scatter(points, test["label"], reach=reach) for points in both], 1)
+    return np.concatenate(
+        [images.scatter(points, test["label"], reach=reach) for points in both], 1
+    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,6 @@ import optax
 from flax import linen as nn
 from scipy.special import entr
 
-from gen_jax import game as games
 from gen_jax import images, losses
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
 from gen_jax.data import pipeline
@@ -38,7 +37,7 @@ from gen_jax.data.few_labels import Labelled, balanced
 from gen_jax.data.pipeline import Data, Source
 from gen_jax.errors import UserError
 from gen_jax.evaluation import probes, two_sample
-from gen_jax.game import Game, Player, Trained
+from gen_jax.game import Player, Trained
 from gen_jax.networks import layers
 from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
@@ -97,12 +96,24 @@ class Config(Checked):
 
 PAPER = Config(run=Run(log_every=590, checkpoint_every=5900, sample_every=59_000))
 NORMALISED = dataclasses.replace(PAPER, hidden=(3000, 3000), batch_norm=True, noise=0, dropout=0.2)
-CLUSTERING = dataclasses.replace(NORMALISED, categories=30, labels=0, latents=5, steps=1500 * 590, drops=(50,))
+CLUSTERING = dataclasses.replace(
+    NORMALISED, categories=30, labels=0, latents=5, steps=1500 * 590, drops=(50,)
+)
 REDUCTION = dataclasses.replace(PAPER, latents=2, separation=6)
 SHORT = dataclasses.replace(CLUSTERING, hidden=(1000, 1000), steps=10 * 590, run=Run())
 PLANE = dataclasses.replace(REDUCTION, steps=10 * 590, run=Run())
-SMALL = Config(data="digits", labels=40, latents=2, hidden=(16, 16), weight_std=0.1, batch_size=32, validation=100)
-TINY = dataclasses.replace(SMALL, steps=40, run=Run(log_every=10, checkpoint_every=20, sample_every=20))
+SMALL = Config(
+    data="digits",
+    labels=40,
+    latents=2,
+    hidden=(16, 16),
+    weight_std=0.1,
+    batch_size=32,
+    validation=100,
+)
+TINY = dataclasses.replace(
+    SMALL, steps=40, run=Run(log_every=10, checkpoint_every=20, sample_every=20)
+)
 
 PRESETS = {
     "paper": ("section 5: 100 labels; 5000 epochs", PAPER),
@@ -110,16 +121,28 @@ PRESETS = {
     "clustering": ("section 6: 30 clusters, 3000 units; 1500 epochs", CLUSTERING),
     "clustering16": ("section 6: 16 clusters", dataclasses.replace(CLUSTERING, categories=16)),
     "reduction": ("section 7: a plane, 100 labels; 5000 epochs", REDUCTION),
-    "quick": ("as paper, 10 epochs; 19 minutes on a busy core", dataclasses.replace(PAPER, steps=10 * 590, run=Run())),
-    "clustering_quick": ("30 clusters, a third as wide, 10 epochs; 17 minutes on a busy core", SHORT),
+    "quick": (
+        "as paper, 10 epochs; 19 minutes on a busy core",
+        dataclasses.replace(PAPER, steps=10 * 590, run=Run()),
+    ),
+    "clustering_quick": (
+        "30 clusters, a third as wide, 10 epochs; 17 minutes on a busy core",
+        SHORT,
+    ),
     "reduction_quick": ("as reduction, 10 epochs; not timed", PLANE),
     "tiny": ("8x8 digits; seconds, for tests", TINY),
 }
 
-CLUSTERS = "a cluster takes the label of the validation image that is likeliest to be in it; test images"
+CLUSTERS = (
+    "a cluster takes the label of the validation image that is likeliest to be in it; test images"
+)
 CLAIMS = {
-    "test/error_100_labels": Claim(1.90, 0.10, "Table 2", "unverified", protocol="5000 epochs; test images"),
-    "test/error_1000_labels": Claim(1.60, 0.08, "Table 2", "unverified", protocol="5000 epochs; test images"),
+    "test/error_100_labels": Claim(
+        1.90, 0.10, "Table 2", "unverified", protocol="5000 epochs; test images"
+    ),
+    "test/error_1000_labels": Claim(
+        1.60, 0.08, "Table 2", "unverified", protocol="5000 epochs; test images"
+    ),
     "test/error_16_clusters": Claim(9.55, 2.05, "Table 3", "unverified", protocol=CLUSTERS),
     "test/error_30_clusters": Claim(4.10, 1.13, "Table 3", "unverified", protocol=CLUSTERS),
 }
@@ -136,7 +159,11 @@ UNITS = {
 
 def error_name(config: Config) -> str:
     """Of the error on test images, after how many labels or clusters there are."""
-    return f"test/error_{config.labels}_labels" if config.labels else f"test/error_{config.categories}_clusters"
+    return (
+        f"test/error_{config.labels}_labels"
+        if config.labels
+        else f"test/error_{config.categories}_clusters"
+    )
 
 
 def units(config: Config) -> dict[str, str]:
@@ -156,7 +183,9 @@ class Affine(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        x = nn.Dense(self.features, use_bias=not self.norm, kernel_init=nn.initializers.normal(self.std))(x)
+        x = nn.Dense(
+            self.features, use_bias=not self.norm, kernel_init=nn.initializers.normal(self.std)
+        )(x)
         return layers.BatchNorm()(x) if self.norm else x
 
 
@@ -180,20 +209,38 @@ def model(config: Config) -> AAE:
     affine = functools.partial(Affine, std=config.weight_std)
 
     def perceptron(*last: Any, norm: bool = False) -> nn.Module:
-        return nn.Sequential((*(part for n in config.hidden for part in (affine(n, norm=norm), nn.relu)), *last))
+        return nn.Sequential(
+            (*(part for n in config.hidden for part in (affine(n, norm=norm), nn.relu)), *last)
+        )
 
     category, style = (affine(n, norm=norm) for n in (config.categories, config.latents))
-    heads = nn.Dense(config.latents, use_bias=False, kernel_init=nn.initializers.normal(config.separation))
+    heads = nn.Dense(
+        config.latents, use_bias=False, kernel_init=nn.initializers.normal(config.separation)
+    )
     encoder, decoder = perceptron(norm=norm), perceptron(affine(pixels), nn.sigmoid)
     judges = perceptron(affine(1)), perceptron(affine(1))
-    return AAE(config, encoder, category, style, heads if config.separation else None, decoder, *judges, Labelled())
+    return AAE(
+        config,
+        encoder,
+        category,
+        style,
+        heads if config.separation else None,
+        decoder,
+        *judges,
+        Labelled(),
+    )
 
 
 def source(config: Config) -> Source:
     """The images as vectors in [0, 1], [b, d], but for those kept for validation; the labelled ones at birth."""
     train = f"train[:{SOURCES[config.data].sizes['train'] - config.validation}]"
     few = functools.partial(balanced, count=config.labels, classes=CLASSES, seed=config.run.seed)
-    return Source(config.data, pipeline.vectors, train=train, birth=few if config.labels else pipeline.nothing)
+    return Source(
+        config.data,
+        pipeline.vectors,
+        train=train,
+        init_extras=few if config.labels else pipeline.no_extras,
+    )
 
 
 # Objectives -----------------------------------------------------------------------------------------------------------
@@ -240,17 +287,29 @@ def discrimination(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
     """Both discriminators: draws from Cat(y) and N(z; 0, I) are real, q(y|x) and z of images fake."""
     config, (key_x, key_y, key_z) = model.config, jax.random.split(key, 3)
     y, z = encode(model, corrupted(config, batch["x"], key_x))
-    prior_y = jax.nn.one_hot(jax.random.randint(key_y, (len(y),), 0, config.categories), config.categories)
+    prior_y = jax.nn.one_hot(
+        jax.random.randint(key_y, (len(y),), 0, config.categories), config.categories
+    )
     real_y, fake_y = model.category_discriminator(prior_y), model.category_discriminator(y)
     real_z, fake_z = (model.style_discriminator(z) for z in (jax.random.normal(key_z, z.shape), z))
-    loss = losses.real(real_y) + losses.fake(fake_y) + losses.real(real_z) + losses.fake(fake_z)
-    return loss, {"category": losses.accuracy(real_y, fake_y), "style": losses.accuracy(real_z, fake_z)}
+    loss = (
+        losses.bce_real(real_y)
+        + losses.bce_fake(fake_y)
+        + losses.bce_real(real_z)
+        + losses.bce_fake(fake_z)
+    )
+    return loss, {
+        "category": losses.accuracy(real_y, fake_y),
+        "style": losses.accuracy(real_z, fake_z),
+    }
 
 
 def generation(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
     """The encoder makes both pass for the priors': -E log D(y) - E log D(z)."""
     y, z = encode(model, corrupted(model.config, batch["x"], key))
-    return losses.real(model.category_discriminator(y)) + losses.real(model.style_discriminator(z)), {}
+    return losses.bce_real(model.category_discriminator(y)) + losses.bce_real(
+        model.style_discriminator(z)
+    ), {}
 
 
 def classification(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
@@ -265,7 +324,10 @@ def classification(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
 def descent(config: Config, rate: float, momentum: float) -> optax.GradientTransformation:
     """Gradient descent with momentum, at a rate that falls tenfold after the given epochs."""
     epoch = (SOURCES[config.data].sizes["train"] - config.validation) // config.batch_size
-    return optax.sgd(optax.piecewise_constant_schedule(rate, {drop * epoch: 0.1 for drop in config.drops}), momentum)
+    return optax.sgd(
+        optax.piecewise_constant_schedule(rate, {drop * epoch: 0.1 for drop in config.drops}),
+        momentum,
+    )
 
 
 def players(config: Config) -> dict[str, Player]:
@@ -273,10 +335,16 @@ def players(config: Config) -> dict[str, Player]:
 
     Where clusters have heads, these move with the reconstruction, and then apart.
     """
-    encoder, discriminators = ("encoder", "category", "style"), ("category_discriminator", "style_discriminator")
+    encoder, discriminators = (
+        ("encoder", "category", "style"),
+        ("category_discriminator", "style_discriminator"),
+    )
     heads = ("heads",) if config.separation else ()
     adversarial = descent(config, config.adversarial_rate, 0.1)
-    first, last = (descent(config, rate, 0.9) for rate in (config.reconstruction_rate, config.classification_rate))
+    first, last = (
+        descent(config, rate, 0.9)
+        for rate in (config.reconstruction_rate, config.classification_rate)
+    )
     phases = {
         "reconstruction": Player((*encoder, *heads, "decoder"), reconstruction, first),
         "discriminators": Player(discriminators, discrimination, adversarial),
@@ -284,10 +352,6 @@ def players(config: Config) -> dict[str, Player]:
     }
     phases |= {"classifier": Player(encoder[:2], classification, last)} if config.labels else {}
     return {**phases, "heads": Player(heads, nearness, first)} if heads else phases
-
-
-def game(config: Config) -> Game:
-    return games.make(model(config), players(config), precision=config.run.precision)
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------
@@ -316,7 +380,9 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     x, label = vectors(data.test), np.asarray(data.test["label"])
     y, z, codes, again = map(np.asarray, model(seen, x))
     in_validation = np.asarray(model(seen, vectors(kept))[0])
-    of_category = np.arange(CLASSES) if config.labels else names(in_validation, np.asarray(kept["label"]))
+    of_category = (
+        np.arange(CLASSES) if config.labels else names(in_validation, np.asarray(kept["label"]))
+    )
     styles = z[:COMPARED], np.asarray(jax.random.normal(key, z.shape))[:COMPARED]
     metrics = {
         error_name(config): 100 * float((of_category[y.argmax(1)] != label).mean()),
@@ -328,7 +394,9 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     }
     if config.separation:
         near = model(seen, vectors(data.train))[2], data.train["label"]
-        metrics["test/nearest_neighbour_error"] = probes.nearest_neighbour_error(*near, codes, label)
+        metrics["test/nearest_neighbour_error"] = probes.nearest_neighbour_error(
+            *near, codes, label
+        )
     return metrics
 
 
@@ -341,7 +409,10 @@ def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np
     _, _, codes, again = model(seen, x)
     pairs = jnp.stack([x, again], 1)[:50]  # original, reconstruction, ...
     drawn = {"samples": (model(decode, y, z), config.categories), "reconstructions": (pairs, 10)}
-    grids = {name: images.grid(x.reshape(-1, *shape), columns=columns) for name, (x, columns) in drawn.items()}
+    grids = {
+        name: images.grid(x.reshape(-1, *shape), columns=columns)
+        for name, (x, columns) in drawn.items()
+    }
     if config.separation and config.latents == 2:
         reach = 1.1 * float(jnp.abs(codes).max())
         grids["codes"] = images.scatter(codes, data.test["label"], reach=reach, side=600)

@@ -24,7 +24,6 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from gen_jax import game as games
 from gen_jax import images
 from gen_jax.config import Checked, Count, Positive, Run
 from gen_jax.data import pipeline
@@ -33,7 +32,7 @@ from gen_jax.data.pipeline import Data, Source
 from gen_jax.data.synthetic.worlds import LinearGaussian, principal_components
 from gen_jax.evaluation import classifier as classify
 from gen_jax.evaluation import feature_distances as frechet
-from gen_jax.game import Game, Player, Trained
+from gen_jax.game import Player, Trained
 from gen_jax.networks import mlp as networks
 from gen_jax.objectives import evidence_lower_bound
 from gen_jax.run import train
@@ -90,7 +89,10 @@ UNITS = {
     "test/frechet_training_images": DISTANCE,
     "test/code_kl_autoencoder": "nats, KL from N(0, I) of the Gaussian with the moments of the codes",
     "test/code_kl_vae": "nats, KL from N(0, I) of the Gaussian with the moments of the codes",
-    **{f"linear/frechet_autoencoder_scale_{scale:g}": "squared Frechet distance, closed form" for scale in SCALES},
+    **{
+        f"linear/frechet_autoencoder_scale_{scale:g}": "squared Frechet distance, closed form"
+        for scale in SCALES
+    },
     "linear/frechet_ppca": "squared Frechet distance, closed form, of pPCA fitted to 100 000 draws",
 }
 
@@ -146,10 +148,6 @@ def players(config: Config) -> dict[str, Player]:
     }
 
 
-def game(config: Config) -> Game:
-    return games.make(model(config), players(config), precision=config.run.precision)
-
-
 # Evaluation -----------------------------------------------------------------------------------------------------------
 
 
@@ -172,20 +170,30 @@ def own_codes(model: Any, x: Array, key: Key) -> dict[str, Array]:
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """How far from the test images each model's draws and reconstructions are, and its codes from the prior."""
     truth = (data.test["image"], data.test["label"])
-    judge = classify.classifier(data.train["image"], data.train["label"], test=truth, name=config.data)
+    judge = classify.classifier(
+        data.train["image"], data.train["label"], test=truth, name=config.data
+    )
     shape = data.test["image"].shape[1:]
 
     def seen(x: Array | np.ndarray) -> frechet.Moments:
         return frechet.moments(judge.features(np.asarray(x).reshape(-1, *shape)))
 
     prior, pixels, first, second = jax.random.split(key, 4)
-    of_test, x = seen(data.test["image"]), data.prepare({"image": jnp.asarray(data.test["image"])}, pixels)["x"]
+    of_test, x = (
+        seen(data.test["image"]),
+        data.prepare({"image": jnp.asarray(data.test["image"])}, pixels)["x"],
+    )
     draws = model(decoded, jax.random.normal(prior, (config.draws, config.latents)))
     again, codes = model(own_codes, x, first), model(coded, x, second)
     return {
         **{f"test/frechet_{name}": frechet.distance(seen(x), of_test) for name, x in draws.items()},
-        **{f"test/frechet_{name}_reconstructions": frechet.distance(seen(x), of_test) for name, x in again.items()},
-        "test/frechet_training_images": frechet.distance(seen(data.train["image"][: config.draws]), of_test),
+        **{
+            f"test/frechet_{name}_reconstructions": frechet.distance(seen(x), of_test)
+            for name, x in again.items()
+        },
+        "test/frechet_training_images": frechet.distance(
+            seen(data.train["image"][: config.draws]), of_test
+        ),
         **{f"test/code_kl_{name}": kl_of_moments(np.asarray(z)) for name, z in codes.items()},
         **linear_world(),
     }
@@ -204,12 +212,16 @@ def linear_world() -> dict[str, float]:
     Every decoder (s W, m), with the encoder that undoes it, reconstructs equally well, whatever s: nothing in the
     objective of an autoencoder ties the scale of its codes to the prior. The VAE's optimum is pPCA, which is the truth.
     """
-    truth = LinearGaussian(jax.random.normal(jax.random.key(0), (8, 3)), jnp.ones(8), jnp.float32(0.5))
+    truth = LinearGaussian(
+        jax.random.normal(jax.random.key(0), (8, 3)), jnp.ones(8), jnp.float32(0.5)
+    )
     decoder = np.asarray(truth.weights, np.float64)
     exact = frechet.Moments(np.ones(8), decoder @ decoder.T + 0.5 * np.eye(8), n=DRAWS)
 
     def distance(scale: float) -> float:  # of s W z + m, z ~ N(0, I), which has no noise
-        return frechet.distance(frechet.Moments(exact.mean, scale**2 * decoder @ decoder.T, n=DRAWS), exact)
+        return frechet.distance(
+            frechet.Moments(exact.mean, scale**2 * decoder @ decoder.T, n=DRAWS), exact
+        )
 
     optimum = principal_components(truth.sample(jax.random.key(1), DRAWS)[0], 3)
     return {

@@ -32,23 +32,28 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from gen_jax import game as games
 from gen_jax import images, losses, optimizers
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
 from gen_jax.data.catalog.sets import SOURCES
-from gen_jax.data.crops import middle_of, part_of
+from gen_jax.data.crops import centre_crop, random_crop
 from gen_jax.data.pipeline import Arrays, Data, Source, size
 from gen_jax.data.synthetic import worlds
 from gen_jax.errors import UserError
 from gen_jax.evaluation import paired as translation
-from gen_jax.game import Game, Player, Trained
+from gen_jax.game import Player, Trained
 from gen_jax.networks.cyclegan import PatchDiscriminator, Translator, check_side
 from gen_jax.networks.layers import ImagePool
 from gen_jax.networks.mlp import MLP
 from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
-UNPAIRED = ("apple2orange", "horse2zebra", "maps", "monet2photo", "summer2winter_yosemite")  # of TFDS's cycle_gan
+UNPAIRED = (
+    "apple2orange",
+    "horse2zebra",
+    "maps",
+    "monet2photo",
+    "summer2winter_yosemite",
+)  # of TFDS's cycle_gan
 
 # Config ---------------------------------------------------------------------------------------------------------------
 
@@ -128,7 +133,9 @@ class Config(Checked):
         if self.data == "atoms":
             return
         if self.side > (whole := self.load + 2 * self.pad):
-            raise UserError(f"side is {self.side} of images of {whole} pixels; give a side of at most {whole}.")
+            raise UserError(
+                f"side is {self.side} of images of {whole} pixels; give a side of at most {whole}."
+            )
         check_side(self.side, self.halvings)
         translation.check_side(self.side, self.perceived)
 
@@ -136,15 +143,37 @@ class Config(Checked):
 EVERYWHERE = Weights(identity=5)
 OFFICIAL = Config(weights=EVERYWHERE, order="each", biases=False, halved=False, epsilon_hat=True)
 PYTORCH = Config(weights=EVERYWHERE, load=286, side=256, blocks=9, affine=False)
-EMOJI = Config(data="emoji", weights=EVERYWHERE, load=64, pad=4, side=64, steps=200 * SOURCES["emoji"].sizes["train"])
-# Without identity, land and sea are exchanged: see `full`.
-QUICK = Config(load=75, side=64, width=16, blocks=3, weights=EVERYWHERE, steps=4675, run=Run(sample_every=935))
-SMALL = Config(load=36, side=32, width=16, blocks=2, halvings=1, weights=EVERYWHERE, steps=4675)
-EMOJI_QUICK = dataclasses.replace(SMALL, data="emoji", load=32, pad=2, batch_size=4, steps=3000, perceived=128)
-DISCS = dataclasses.replace(
-    SMALL, data="discs", weights=Weights(), load=18, side=16, width=8, blocks=1, batch_size=8, steps=2000, perceived=0
+EMOJI = Config(
+    data="emoji",
+    weights=EVERYWHERE,
+    load=64,
+    pad=4,
+    side=64,
+    steps=200 * SOURCES["emoji"].sizes["train"],
 )
-ATOMS = Config(data="atoms", batch_size=64, steps=4000, learning_rate=1e-3, perceived=0, run=Run(log_every=500))
+# Without identity, land and sea are exchanged: see `full`.
+QUICK = Config(
+    load=75, side=64, width=16, blocks=3, weights=EVERYWHERE, steps=4675, run=Run(sample_every=935)
+)
+SMALL = Config(load=36, side=32, width=16, blocks=2, halvings=1, weights=EVERYWHERE, steps=4675)
+EMOJI_QUICK = dataclasses.replace(
+    SMALL, data="emoji", load=32, pad=2, batch_size=4, steps=3000, perceived=128
+)
+DISCS = dataclasses.replace(
+    SMALL,
+    data="discs",
+    weights=Weights(),
+    load=18,
+    side=16,
+    width=8,
+    blocks=1,
+    batch_size=8,
+    steps=2000,
+    perceived=0,
+)
+ATOMS = Config(
+    data="atoms", batch_size=64, steps=4000, learning_rate=1e-3, perceived=0, run=Run(log_every=500)
+)
 OFTEN = Run(log_every=10, checkpoint_every=20, sample_every=20)
 TINY = dataclasses.replace(ATOMS, width=8, batch_size=8, pool=12, steps=40, run=OFTEN)
 ABLATIONS = {
@@ -157,10 +186,19 @@ ABLATIONS = {
 
 PRESETS = {
     "paper": ("128x128, 6 blocks; 200 epochs; for a GPU", Config()),
-    "official": ("the Torch code: players in turn, identity, gains, no biases; for a GPU", OFFICIAL),
+    "official": (
+        "the Torch code: players in turn, identity, gains, no biases; for a GPU",
+        OFFICIAL,
+    ),
     "pytorch": ("the PyTorch code: 256x256, 9 blocks, identity, no gains; for a GPU", PYTORCH),
-    "emoji": ("64x64 emoji, Google's to Twitter's, with identity as in the codes; 200 epochs; for a GPU", EMOJI),
-    "quick": ("64x64, a quarter as wide, 3 blocks, 5 epochs, with identity; 8 to 40 minutes of a core", QUICK),
+    "emoji": (
+        "64x64 emoji, Google's to Twitter's, with identity as in the codes; 200 epochs; for a GPU",
+        EMOJI,
+    ),
+    "quick": (
+        "64x64, a quarter as wide, 3 blocks, 5 epochs, with identity; 8 to 40 minutes of a core",
+        QUICK,
+    ),
     "small": ("32x32, a quarter as wide, 2 blocks, 5 epochs, with identity; 3 minutes", SMALL),
     "emoji_quick": ("32x32 emoji, a quarter as wide, 2 blocks, 4 epochs; 5 minutes", EMOJI_QUICK),
     **{
@@ -200,10 +238,15 @@ def model(config: Config) -> CycleGAN:
 
     networks: list[nn.Module]
     if config.data == "atoms":
-        networks = [nn.Sequential((MLP((config.width,) * 2, nn.leaky_relu), nn.Dense(n))) for n in (2, 2, 1, 1)]
+        networks = [
+            nn.Sequential((MLP((config.width,) * 2, nn.leaky_relu), nn.Dense(n)))
+            for n in (2, 2, 1, 1)
+        ]
     else:
         networks = [Translator(config.width, config.blocks, config.affine) for _ in range(2)]
-        networks += [PatchDiscriminator(config.width, config.halvings, config.affine) for _ in range(2)]
+        networks += [
+            PatchDiscriminator(config.width, config.halvings, config.affine) for _ in range(2)
+        ]
     to_y, to_x, d_x, d_y = networks
     return CycleGAN(to_y, to_x, d_x, d_y, ImagePool(config.pool), ImagePool(config.pool))
 
@@ -216,16 +259,19 @@ def world(config: Config) -> worlds.Atoms:
 def source(config: Config) -> Source:
     """ "x" and "y", images of the two domains in [-1, 1], drawn independently of each other; or points of either."""
     if config.data == "atoms":
-        return Source("atoms", arrays=lambda: world(config).arrays(), apart=("x", "y"))
+        return Source("atoms", arrays=lambda: world(config).arrays(), unpaired=("x", "y"))
     domains = DOMAINS[config.data]
 
     def prepare(batch: Batch, key: Key) -> Batch:
-        drawn = functools.partial(part_of, load=config.load, pad=config.pad, side=config.side)
-        return {to: drawn(batch[name], k) for to, name, k in zip("xy", domains, jax.random.split(key), strict=True)}
+        drawn = functools.partial(random_crop, load=config.load, pad=config.pad, side=config.side)
+        return {
+            to: drawn(batch[name], k)
+            for to, name, k in zip("xy", domains, jax.random.split(key), strict=True)
+        }
 
     computed = functools.partial(worlds.discs, 18) if config.data == "discs" else None
     name = f"tfds:cycle_gan:{config.data}" if config.data in UNPAIRED else config.data
-    return Source(name, prepare, arrays=computed, apart=domains)
+    return Source(name, prepare, arrays=computed, unpaired=domains)
 
 
 # Objectives -----------------------------------------------------------------------------------------------------------
@@ -236,19 +282,26 @@ def translating(model: Any, batch: Batch, key: Key, *, weights: Weights) -> tupl
     x, y = batch["x"], batch["y"]
     fake_x, fake_y = model.to_x(y), model.to_y(x)
     terms: dict[str, Callable[[], Array]] = {
-        "adversarial": lambda: losses.least_squares(model.d_x(fake_x), 1) + losses.least_squares(model.d_y(fake_y), 1),
-        "forward": lambda: losses.absolute(model.to_x(fake_y), x),
-        "backward": lambda: losses.absolute(model.to_y(fake_x), y),
-        "identity": lambda: losses.absolute(model.to_x(x), x) + losses.absolute(model.to_y(y), y),
+        "adversarial": lambda: (
+            losses.least_squares(model.d_x(fake_x), 1) + losses.least_squares(model.d_y(fake_y), 1)
+        ),
+        "forward": lambda: losses.l1(model.to_x(fake_y), x),
+        "backward": lambda: losses.l1(model.to_y(fake_x), y),
+        "identity": lambda: losses.l1(model.to_x(x), x) + losses.l1(model.to_y(y), y),
     }
     weighed = {name: weight for name, weight in dataclasses.asdict(weights).items() if weight}
     metrics = {name: terms[name]() for name in weighed}
     return jnp.stack([weight * metrics[name] for name, weight in weighed.items()]).sum(), metrics
 
 
-def telling(model: Any, batch: Batch, key: Key, *, domains: str, factor: float) -> tuple[Array, Metrics]:
+def telling(
+    model: Any, batch: Batch, key: Key, *, domains: str, factor: float
+) -> tuple[Array, Metrics]:
     """(D(real) - 1)^2 + D(fake)^2 in each of the domains, "x", "y" or both, the fakes out of its pool."""
-    networks = {"x": (model.d_x, model.pool_x, model.to_x), "y": (model.d_y, model.pool_y, model.to_y)}
+    networks = {
+        "x": (model.d_x, model.pool_x, model.to_x),
+        "y": (model.d_y, model.pool_y, model.to_y),
+    }
     metrics = {}
     for domain, other in (("x", "y"), ("y", "x")):
         if domain in domains:
@@ -263,12 +316,16 @@ def telling(model: Any, batch: Batch, key: Key, *, domains: str, factor: float) 
 def players(config: Config) -> dict[str, Player]:
     """In either code's order, each with its own Adam."""
     adam = optimizers.adam(
-        optimizers.falling(config.learning_rate, config.steps), b1=config.b1, epsilon_hat=config.epsilon_hat
+        optimizers.constant_then_linear(config.learning_rate, config.steps),
+        b1=config.b1,
+        epsilon_hat=config.epsilon_hat,
     )
-    descent = adam if config.biases else optimizers.without_biases(adam)
+    descent = adam if config.biases else optimizers.freeze_conv_biases(adam)
     generator = functools.partial(translating, weights=config.weights)
     judge = functools.partial(telling, factor=0.5 if config.halved else 1.0)
-    of_x, of_y, of_both = (functools.partial(judge, domains=domains) for domains in ("x", "y", "xy"))
+    of_x, of_y, of_both = (
+        functools.partial(judge, domains=domains) for domains in ("x", "y", "xy")
+    )
     if config.order == "both":
         return {
             "generators": Player(("to_y", "to_x"), generator, descent),
@@ -282,23 +339,23 @@ def players(config: Config) -> dict[str, Player]:
     }
 
 
-def game(config: Config) -> Game:
-    return games.make(model(config), players(config), precision=config.run.precision)
-
-
 # Evaluation -----------------------------------------------------------------------------------------------------------
 
 
 def places(config: Config, arrays: Arrays) -> dict[str, np.ndarray]:
     """Both images of each place, or as many of each domain, as in training but the middle: {domain: [n, s, s, 3]}"""
-    middle = jax.jit(functools.partial(middle_of, load=config.load, pad=config.pad, side=config.side))
+    middle = jax.jit(
+        functools.partial(centre_crop, load=config.load, pad=config.pad, side=config.side)
+    )
     return {name: np.asarray(middle(arrays[name][: size(arrays)])) for name in DOMAINS[config.data]}
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """Of unseen places, how far a translation is from the truth, and whether it finds it; of atoms, which pairing."""
     if config.data == "atoms":
-        found = world(config).judged(model(translation.there_and_back, data.test["x"], data.test["y"])[1])
+        found = world(config).judged(
+            model(translation.there_and_back, data.test["x"], data.test["y"])[1]
+        )
     else:
         true = places(config, data.test)
         made, paired = translation.translated(model, true), config.data in PAIRED
@@ -309,9 +366,15 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
     """Unseen places in rows: the image, its translation, the way back, its partner if any. Of atoms, where they go."""
     if config.data == "atoms":
-        x, k = world(config).arrays()[0]["x"], np.repeat(np.arange(len(config.masses)), 100 * np.array(config.masses))
+        x, k = (
+            world(config).arrays()[0]["x"],
+            np.repeat(np.arange(len(config.masses)), 100 * np.array(config.masses)),
+        )
         return {"samples": images.scatter(model(translation.there_and_back, x, x)[1], k, reach=1.5)}
-    few = {name: array[np.linspace(0, len(array) - 1, 8).astype(int)] for name, array in data.test.items()}
+    few = {
+        name: array[np.linspace(0, len(array) - 1, 8).astype(int)]
+        for name, array in data.test.items()
+    }
     true = places(config, few)
     return translation.pages(true, translation.translated(model, true))
 

@@ -103,19 +103,44 @@ OFFICIAL = Config(
 FEATURES = Config(network="features", mirrored=True, latents=256, steps=11_700)
 NARROW = dataclasses.replace(FEATURES, width=32, latents=100, steps=780, run=Run(sample_every=390))
 DECAYING = Optimizer(l2=2.5e-5, falls=True)
-MNIST = Config(data="mnist", network="conditional", width=64, order="alternate", steps=78_000, optimizer=DECAYING)
+MNIST = Config(
+    data="mnist",
+    network="conditional",
+    width=64,
+    order="alternate",
+    steps=78_000,
+    optimizer=DECAYING,
+)
 QUICK = dataclasses.replace(MNIST, width=32, hidden=512, steps=3900, run=Run(sample_every=1300))
 OFTEN = Run(log_every=10, checkpoint_every=20, sample_every=20)
 TINY = dataclasses.replace(
-    QUICK, order="turns", data="digits", width=4, hidden=16, latents=8, batch_size=32, steps=40, draws=200, run=OFTEN
+    QUICK,
+    order="turns",
+    data="digits",
+    width=4,
+    hidden=16,
+    latents=8,
+    batch_size=32,
+    steps=40,
+    draws=200,
+    run=OFTEN,
 )
 
 PRESETS = {
     "paper": ("64x64, D and G in turns; 25 epochs of CIFAR-10; for a GPU", Config()),
-    "theano": ("64x64, the Theano code: batches for D and G alternate, L2; 25 epochs; for a GPU", THEANO),
-    "official": ("64x64, the Torch code: 4x4 kernels, normal noise; 25 epochs; for a GPU", OFFICIAL),
+    "theano": (
+        "64x64, the Theano code: batches for D and G alternate, L2; 25 epochs; for a GPU",
+        THEANO,
+    ),
+    "official": (
+        "64x64, the Torch code: 4x4 kernels, normal noise; 25 epochs; for a GPU",
+        OFFICIAL,
+    ),
     "features": ("32x32, section 5.1's discriminator; 30 epochs; for a GPU", FEATURES),
-    "features_quick": ("the same, a quarter as wide, 2 epochs; over a second a step on one core", NARROW),
+    "features_quick": (
+        "the same, a quarter as wide, 2 epochs; over a second a step on one core",
+        NARROW,
+    ),
     "mnist": ("section 8.1, the Theano code: 200 epochs; about 11 hours on one core", MNIST),
     "quick": ("the same, half as wide, 10 epochs; 17 to 25 minutes on a busy core", QUICK),
     "tiny": ("8x8 digits; seconds, for tests", TINY),
@@ -124,13 +149,20 @@ PRESETS = {
 CLASSES = 10  # of every set that it knows
 NEIGHBOUR = "test/nearest_neighbour_error"
 SAMPLED = "1-NN, Euclidean, on 50 000 samples of the conditional MNIST model; all test images"
-BY = ("", "_untrained")  # features of the discriminator, and of the one that it was before it learnt
+BY = (
+    "",
+    "_untrained",
+)  # features of the discriminator, and of the one that it was before it learnt
 LEARNT = "features of ImageNet-1k (ours are of CIFAR-10 itself), L2-SVM on CIFAR-10"
 SVM = "test/svm_accuracy"
 CLAIMS = {
     f"{NEIGHBOUR}_50000": Claim(2.98, None, "Table 3", "unverified", protocol=SAMPLED),
-    f"{NEIGHBOUR}_of_50000_images": Claim(3.1, None, "Table 3", "unverified", protocol="1-NN on training images"),
-    f"{SVM}_400": Claim(73.8, 0.4, "Table 1, 400 images of each class", "unverified", "higher", LEARNT),
+    f"{NEIGHBOUR}_of_50000_images": Claim(
+        3.1, None, "Table 3", "unverified", protocol="1-NN on training images"
+    ),
+    f"{SVM}_400": Claim(
+        73.8, 0.4, "Table 1, 400 images of each class", "unverified", "higher", LEARNT
+    ),
     f"{SVM}_5000": Claim(82.8, None, "Table 1, all images", "read", "higher", LEARNT),
 }
 
@@ -182,16 +214,22 @@ def image_shape(config: Config) -> tuple[int, ...]:
 def model(config: Config) -> DCGAN:
     """The networks of the codes; in the Torch code the first and last convolutions, of 4x4 on 4x4, are dense layers."""
     side, _, channels = image_shape(config)
-    norm = Norm(config.network != "conditional", config.running, 1e-5 if config.network == "torch" else 1e-8)
+    norm = Norm(
+        config.network != "conditional", config.running, 1e-5 if config.network == "torch" else 1e-8
+    )
     kernel = {"torch": 4, "features": 3}.get(config.network, 5)
     halvings = {"features": 3, "conditional": 2}.get(config.network, 4)
     widths = tuple(config.width * 2**i for i in range(halvings))
-    hidden, squash = ((config.hidden,), nn.sigmoid) if config.network == "conditional" else ((), nn.tanh)
+    hidden, squash = (
+        ((config.hidden,), nn.sigmoid) if config.network == "conditional" else ((), nn.tanh)
+    )
     each = (1, 2) if config.network == "features" else (2,)
     repeated = tuple(width for width in widths for _ in each)
     up, sides = (repeated, each * halvings) if config.mirrored else (widths, (2,) * halvings)
     first, by_unit = side // 2**halvings, config.network != "torch"
-    generator = Generator(hidden, first, up[::-1], sides[::-1], channels, kernel, norm, by_unit, squash)
+    generator = Generator(
+        hidden, first, up[::-1], sides[::-1], channels, kernel, norm, by_unit, squash
+    )
     return DCGAN(generator, Discriminator(repeated, each * halvings, kernel, hidden, norm))
 
 
@@ -204,12 +242,18 @@ def source(config: Config) -> Source:
         x = jax.image.resize(x, (len(x), *shape), "bilinear")
         return {**batch, "x": x if conditional else 2 * x - 1, "y": labels(config, batch["label"])}
 
-    return Source(config.data, prepare, train="train[:50000]" if config.data == "mnist" else "train")
+    return Source(
+        config.data, prepare, train="train[:50000]" if config.data == "mnist" else "train"
+    )
 
 
 def labels(config: Config, label: Array) -> Array:
     """[b] -> one-hot [b, 10], or nothing, [b, 0], where the networks see none."""
-    return jax.nn.one_hot(label, CLASSES) if config.network == "conditional" else jnp.zeros((len(label), 0))
+    return (
+        jax.nn.one_hot(label, CLASSES)
+        if config.network == "conditional"
+        else jnp.zeros((len(label), 0))
+    )
 
 
 def latents(config: Config, key: Key, count: int) -> Array:
@@ -227,31 +271,40 @@ def telling(model: Any, batch: Batch, key: Key, *, config: Config) -> tuple[Arra
     x, y = batch["x"], batch["y"]
     fakes = model.generator(latents(config, key, len(x)), y)
     real, fake = model.discriminator(x, y)[0], model.discriminator(fakes, y)[0]
-    return losses.real(real) + losses.fake(fake), {"accuracy": losses.accuracy(real, fake)}
+    return losses.bce_real(real) + losses.bce_fake(fake), {"accuracy": losses.accuracy(real, fake)}
 
 
 def fooling(model: Any, batch: Batch, key: Key, *, config: Config) -> tuple[Array, Metrics]:
     """-log D(G(z))."""
     y = batch["y"]
     fakes = model.generator(latents(config, key, len(y)), y)
-    return losses.real(model.discriminator(fakes, y)[0]), {}
+    return losses.bce_real(model.discriminator(fakes, y)[0]), {}
 
 
 def players(config: Config) -> dict[str, Player]:
     """D and G, each with its own Adam."""
     o, every = config.optimizer, 2 if config.order == "alternate" else 1
-    rate = optimizers.falling(o.learning_rate, config.steps // every) if o.falls else o.learning_rate
+    rate = (
+        optimizers.constant_then_linear(o.learning_rate, config.steps // every)
+        if o.falls
+        else o.learning_rate
+    )
     adam = optimizers.adam(rate, b1=o.b1, epsilon_hat=o.epsilon_hat)
     descent = optax.chain(optax.add_decayed_weights(o.l2), adam)
     return {
-        "discriminator": Player(("discriminator",), partial(telling, config=config), descent, every, every - 1),
+        "discriminator": Player(
+            ("discriminator",), partial(telling, config=config), descent, every, every - 1
+        ),
         "generator": Player(("generator",), partial(fooling, config=config), descent, every),
     }
 
 
 def game(config: Config) -> Game:
     return games.make(
-        model(config), players(config), together=config.order == "together", precision=config.run.precision
+        model(config),
+        players(config),
+        together=config.order == "together",
+        precision=config.run.precision,
     )
 
 
@@ -266,7 +319,9 @@ def decoded(model: Any, z: Array, y: Array) -> Array:
 def features(model: Any, x: Array, y: Array) -> Array:
     """Each convolution's maps, max-pooled to 4x4, side by side (section 5.1): [n, h, w, c] -> [n, 16 * channels]."""
     maps = model.discriminator(x, y)[1]
-    pooled = [nn.max_pool(m, (s := (m.shape[1] // 4,) * 2), strides=s) for m in maps]  # [n, 4, 4, channels]
+    pooled = [
+        nn.max_pool(m, (s := (m.shape[1] // 4,) * 2), strides=s) for m in maps
+    ]  # [n, 4, 4, channels]
     return jnp.concatenate([m.reshape(len(m), -1) for m in pooled], -1)
 
 
@@ -283,16 +338,22 @@ def by_samples(config: Config, model: Trained, data: Data, key: Key) -> dict[str
     for i in range(batches):
         noise, choice = jax.random.split(jax.random.fold_in(key, i))
         label = jax.random.randint(choice, (config.batch_size,), 0, CLASSES)
-        samples.append(model(decoded, latents(config, noise, config.batch_size), labels(config, label)))
+        samples.append(
+            model(decoded, latents(config, noise, config.batch_size), labels(config, label))
+        )
         asked.append(label)
     x, y = (np.concatenate(parts)[:count] for parts in (samples, asked))
     truth = (data.test["image"], data.test["label"])
-    judge = classifier.classifier(data.train["image"], data.train["label"], test=truth, name=config.data)
+    judge = classifier.classifier(
+        data.train["image"], data.train["label"], test=truth, name=config.data
+    )
     test, real = truth[0] / np.float32(255), data.train["image"][:count] / np.float32(255)
     samples_name, images_name = by_draws(count)
     return {
         samples_name: probes.nearest_neighbour_error(x, y, test, truth[1]),
-        images_name: probes.nearest_neighbour_error(real, data.train["label"][:count], test, truth[1]),
+        images_name: probes.nearest_neighbour_error(
+            real, data.train["label"][:count], test, truth[1]
+        ),
         "test/label_accuracy": 100 * float((judge.logits(x).argmax(-1) == y).mean()),
         "test/thickness": thickness(arithmetic(config, model, jax.random.fold_in(key, batches))),
     }
@@ -307,9 +368,13 @@ def arithmetic(config: Config, model: Trained, key: Key) -> Array:
     z, label = latents(config, key, 200), jnp.arange(CLASSES)
     drawn = model(decoded, jnp.tile(z, (CLASSES, 1)), labels(config, jnp.repeat(label, len(z))))
     order = jnp.argsort(drawn.reshape(CLASSES, len(z), -1).sum(-1))  # [10, 200]
-    thin, thick = (z[rank].mean(1) for rank in (order[:, 20:23], order[:, -23:-20]))  # [10, latents]
+    thin, thick = (
+        z[rank].mean(1) for rank in (order[:, 20:23], order[:, -23:-20])
+    )  # [10, latents]
     following = (label + 1) % CLASSES
-    shown = jnp.stack([thick, thin, thin[following], thick - thin + thin[following], thick[following]], 1)
+    shown = jnp.stack(
+        [thick, thin, thin[following], thick - thin + thin[following], thick[following]], 1
+    )
     asked = jnp.stack([label, label, following, following, following], 1)
     made = model(decoded, shown.reshape(-1, config.latents), labels(config, asked.ravel()))
     return made.reshape(CLASSES, -1, *made.shape[1:])
@@ -323,7 +388,9 @@ def thickness(digits: Array) -> float:
 
 def by_features(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """What an L2-SVM on the features of D, given a few hundred labels of each class, tells right (section 5.1)."""
-    ranks = [np.flatnonzero(data.train["label"] == label)[: config.labelled] for label in range(CLASSES)]
+    ranks = [
+        np.flatnonzero(data.train["label"] == label)[: config.labelled] for label in range(CLASSES)
+    ]
     fewest = min(map(len, ranks))
     chosen = np.stack([rank[:fewest] for rank in ranks], 1).ravel()  # the classes in turn
 
@@ -331,15 +398,26 @@ def by_features(config: Config, model: Trained, data: Data, key: Key) -> dict[st
         for batch, _ in pipeline.batches(arrays, data.prepare, key, batch_size=100):
             yield model(features, batch["x"], batch["y"])
 
-    learnt, held_out = {name: array[chosen] for name, array in data.train.items()}, fewest // 4 * CLASSES
+    learnt, held_out = (
+        {name: array[chosen] for name, array in data.train.items()},
+        fewest // 4 * CLASSES,
+    )
     shape = (1, *image_shape(config)), (1, 0)
     born, *keys = jax.random.split(key, 1 + 2 * len(BY))
-    untrained = Trained(model.module, dict(model.module.init(born, *map(jnp.zeros, shape), method=features)))
+    untrained = Trained(
+        model.module, dict(model.module.init(born, *map(jnp.zeros, shape), method=features))
+    )
     accuracy = {}
     names = by_labelled(config.labelled)
-    for name, one, first, second in zip(names, (model, untrained), keys[::2], keys[1::2], strict=True):
-        machine = probes.linear_svm(np.concatenate([*seen(one, learnt, first)]), learnt["label"], held_out=held_out)
-        told = np.concatenate([machine.predict(np.asarray(part)) for part in seen(one, data.test, second)])
+    for name, one, first, second in zip(
+        names, (model, untrained), keys[::2], keys[1::2], strict=True
+    ):
+        machine = probes.linear_svm(
+            np.concatenate([*seen(one, learnt, first)]), learnt["label"], held_out=held_out
+        )
+        told = np.concatenate(
+            [machine.predict(np.asarray(part)) for part in seen(one, data.test, second)]
+        )
         accuracy[name] = 100 * float((told == data.test["label"]).mean())
     return accuracy
 
@@ -353,13 +431,19 @@ def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np
     y = labels(config, jnp.repeat(jnp.arange(CLASSES), 10))
     low = 0 if config.network == "conditional" else -1
     drawn = {
-        name: model(decoded, z, y) for name, z in {"samples": ends, "interpolations": between.reshape(100, -1)}.items()
+        name: model(decoded, z, y)
+        for name, z in {"samples": ends, "interpolations": between.reshape(100, -1)}.items()
     }
-    grids = {name: images.grid(images.to_uint8(x, low=low), columns=10) for name, x in drawn.items()}
+    grids = {
+        name: images.grid(images.to_uint8(x, low=low), columns=10) for name, x in drawn.items()
+    }
     if config.network != "conditional":
         return grids
     rows = arithmetic(config, model, key_rows)
-    return {**grids, "arithmetic": images.grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])}
+    return {
+        **grids,
+        "arithmetic": images.grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1]),
+    }
 
 
 if __name__ == "__main__":

@@ -118,11 +118,16 @@ PRESETS = {
         "the official code: simultaneous steps, half the loss; 200 epochs",
         OFFICIAL,
     ),
-    "quick": ("the official code, 20 epochs; 10 minutes on one core", dataclasses.replace(OFFICIAL, steps=10_000)),
+    "quick": (
+        "the official code, 20 epochs; 10 minutes on one core",
+        dataclasses.replace(OFFICIAL, steps=10_000),
+    ),
     "tiny": ("8x8 digits; seconds, for tests", TINY),
 }
 
-CLAIMS = {"test/parzen": Claim(225, 2, "Table 1", "read", better="higher", protocol=likelihood.PARZEN)}
+CLAIMS = {
+    "test/parzen": Claim(225, 2, "Table 1", "read", better="higher", protocol=likelihood.PARZEN)
+}
 UNITS = likelihood.PARZEN_UNITS
 
 # Networks -------------------------------------------------------------------------------------------------------------
@@ -165,7 +170,9 @@ class GAN(nn.Module):
     def draw(self, count: int, key: Key) -> Array:
         """Samples from noise of unit variance: [count, pixels]."""
         limit = math.sqrt(3)
-        return self.generator(jax.random.uniform(key, (count, self.latents), minval=-limit, maxval=limit))
+        return self.generator(
+            jax.random.uniform(key, (count, self.latents), minval=-limit, maxval=limit)
+        )
 
 
 def model(config: Config) -> GAN:
@@ -176,7 +183,9 @@ def model(config: Config) -> GAN:
 def source(config: Config) -> Source:
     """Grey values in [0, 1] of the first five sixths of the training images."""
     count = SOURCES[config.data].sizes["train"] * 5 // 6
-    return Source(config.data, pipeline.vectors, train=f"train[:{count}]", birth=pipeline.mean_image)
+    return Source(
+        config.data, pipeline.vectors, train=f"train[:{count}]", init_extras=pipeline.mean_image
+    )
 
 
 # Objectives -----------------------------------------------------------------------------------------------------------
@@ -187,7 +196,9 @@ def discriminator(model: Any, batch: Batch, key: Key, *, factor: float) -> tuple
     noise, first, second = jax.random.split(key, 3)
     real = model.discriminator(batch["x"], first)
     fake = model.discriminator(model.draw(len(batch["x"]), noise), second)
-    return factor * (losses.real(real) + losses.fake(fake)), {"accuracy": losses.accuracy(real, fake)}
+    return factor * (losses.bce_real(real) + losses.bce_fake(fake)), {
+        "accuracy": losses.accuracy(real, fake)
+    }
 
 
 def generator(model: Any, batch: Batch, key: Key, *, loss: Any) -> tuple[Array, Metrics]:
@@ -208,22 +219,28 @@ def optimizer(config: Config) -> optax.GradientTransformation:
         share = jnp.clip((step // epoch + 1 - o.start) / (o.saturate - o.start), 0, 1)
         return o.momentum + (o.final_momentum - o.momentum) * share
 
-    return optax.chain(optax.scale_by_learning_rate(rate), optax.inject_hyperparams(optax.trace)(decay=momentum))
+    return optax.chain(
+        optax.scale_by_learning_rate(rate), optax.inject_hyperparams(optax.trace)(decay=momentum)
+    )
 
 
 def players(config: Config) -> dict[str, Player]:
     """The discriminator first, k = 1."""
     critic = functools.partial(discriminator, factor=config.discriminator_factor)
-    loss = losses.real if config.generator_loss == "non-saturating" else losses.minimax
+    loss = losses.bce_real if config.generator_loss == "non-saturating" else losses.minimax
     return {
         "discriminator": Player(("discriminator",), critic, optimizer(config)),
-        "generator": Player(("generator",), functools.partial(generator, loss=loss), optimizer(config)),
+        "generator": Player(
+            ("generator",), functools.partial(generator, loss=loss), optimizer(config)
+        ),
     }
 
 
 def game(config: Config) -> Game:
     """The players' game; the generator's last bias starts where sigmoids give the mean image, if that is known."""
-    one = games.make(model(config), players(config), together=config.together, precision=config.run.precision)
+    one = games.make(
+        model(config), players(config), together=config.together, precision=config.run.precision
+    )
     return games.starting_at_mean(one, ("generator", "out"), config.mean_clip)
 
 
@@ -241,7 +258,9 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     count = SOURCES[config.data].sizes["train"] * 5 // 6
     kept = sets.load(config.data, f"train[{count}:]", config.run.data)
     validation, test = (pipeline.flat(arrays) for arrays in (kept, data.test))
-    return likelihood.parzen_estimate(model(drawn(config.draws), key), validation[: config.validation], test)
+    return likelihood.parzen_estimate(
+        model(drawn(config.draws), key), validation[: config.validation], test
+    )
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:

@@ -28,7 +28,6 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from gen_jax import game as games
 from gen_jax import images, losses
 from gen_jax.config import Checked, Count, Fraction, Positive, Run
 from gen_jax.data import pipeline
@@ -40,7 +39,7 @@ from gen_jax.evaluation import classifier as classify
 from gen_jax.evaluation import decoder_likelihood as observation
 from gen_jax.evaluation import feature_distances as frechet
 from gen_jax.evaluation import likelihood, mixtures
-from gen_jax.game import Game, Player, Trained
+from gen_jax.game import Player, Trained
 from gen_jax.networks import mlp as networks
 from gen_jax.networks.layers import dropout
 from gen_jax.objectives import evidence_lower_bound, log_weights
@@ -97,7 +96,9 @@ MNIST = Config(
     learning_rate=2e-4,
     run=MIXTURE.run,
 )
-SHORT = dataclasses.replace(MNIST, steps=20_000, evaluation=Evaluation(images=20, chains=4, steps=250))
+SHORT = dataclasses.replace(
+    MNIST, steps=20_000, evaluation=Evaluation(images=20, chains=4, steps=250)
+)
 TINY = Config(
     hidden=(16,),
     batch_size=32,
@@ -119,18 +120,32 @@ PRESETS = {
 
 WU = "MNIST, 50 latents, dequantised, sigma fixed per model, AIS; networks other than ours"
 CLAIMS = {
-    "test/log_likelihood_vae": Claim(991.4, 6.5, "Wu et al., VAE-50", "unverified", better="higher", protocol=WU),
-    "test/log_likelihood_gan": Claim(627.3, 8.8, "Wu et al., GAN-50", "unverified", better="higher", protocol=WU),
+    "test/log_likelihood_vae": Claim(
+        991.4, 6.5, "Wu et al., VAE-50", "unverified", better="higher", protocol=WU
+    ),
+    "test/log_likelihood_gan": Claim(
+        627.3, 8.8, "Wu et al., GAN-50", "unverified", better="higher", protocol=WU
+    ),
 }
-MODELS, DISTANCE = ("gan", "vae"), "squared Frechet distance, features of our classifier of this set"
+MODELS, DISTANCE = (
+    ("gan", "vae"),
+    "squared Frechet distance, features of our classifier of this set",
+)
 UNITS = {
-    **{f"test/{metric}_{name}": unit for metric, unit in mixtures.UNITS.items() for name in (*MODELS, "truth")},
+    **{
+        f"test/{metric}_{name}": unit
+        for metric, unit in mixtures.UNITS.items()
+        for name in (*MODELS, "truth")
+    },
     "test/kl_from_data_importance_vae": "nats, KL(data || model), the model's density importance weighted",
     "test/kl_to_data_importance_vae": "nats, KL(model || data), the model's density importance weighted",
     **{f"test/frechet_{name}": DISTANCE for name in (*MODELS, "training_images")},
     **{f"test/log_likelihood_{name}": "nats per image, lower bound by AIS" for name in MODELS},
     **{f"validation/sigma_{name}": "of pixels in [0, 1]" for name in MODELS},
-    **{f"simulated/ais_gap_{name}": "nats, upper minus lower bound, on the model's own images" for name in MODELS},
+    **{
+        f"simulated/ais_gap_{name}": "nats, upper minus lower bound, on the model's own images"
+        for name in MODELS
+    },
 }
 
 # Networks -------------------------------------------------------------------------------------------------------------
@@ -141,7 +156,9 @@ class Noise(nn.Module):
 
     @nn.compact
     def __call__(self, mean: Array) -> Gaussian:
-        return Gaussian(mean, jnp.full_like(mean, self.param("log_variance", nn.initializers.zeros, ())))
+        return Gaussian(
+            mean, jnp.full_like(mean, self.param("log_variance", nn.initializers.zeros, ()))
+        )
 
 
 class Discriminator(nn.Module):
@@ -184,7 +201,13 @@ def model(config: Config) -> Both:
     """The encoder has the tanh units of the VAE's paper."""
     backwards = config.hidden[::-1]
     judge = Discriminator(backwards, config.dropout)
-    return Both(decoder(config), judge, networks.GaussianMLP(config.latents, backwards), decoder(config), Noise())
+    return Both(
+        decoder(config),
+        judge,
+        networks.GaussianMLP(config.latents, backwards),
+        decoder(config),
+        Noise(),
+    )
 
 
 def source(config: Config) -> Source:
@@ -207,13 +230,13 @@ def discriminator(model: Any, batch: Batch, key: Key, *, latents: int) -> tuple[
     first, second, noise = jax.random.split(key, 3)
     fake = model.discriminator(fakes(model, batch, noise, latents), first)
     real = model.discriminator(batch["x"], second)
-    return losses.real(real) + losses.fake(fake), {"accuracy": losses.accuracy(real, fake)}
+    return losses.bce_real(real) + losses.bce_fake(fake), {"accuracy": losses.accuracy(real, fake)}
 
 
 def generator(model: Any, batch: Batch, key: Key, *, latents: int) -> tuple[Array, Metrics]:
     """-log D(G(z))."""
     first, noise = jax.random.split(key)
-    return losses.real(model.discriminator(fakes(model, batch, noise, latents), first)), {}
+    return losses.bce_real(model.discriminator(fakes(model, batch, noise, latents), first)), {}
 
 
 def negative_elbo(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
@@ -228,14 +251,14 @@ def players(config: Config) -> dict[str, Player]:
     rate, latents = config.learning_rate, config.latents
     adversary = optax.adam(rate, b1=config.adversarial_b1)
     return {
-        "discriminator": Player(("discriminator",), functools.partial(discriminator, latents=latents), adversary),
-        "generator": Player(("generator",), functools.partial(generator, latents=latents), adversary),
+        "discriminator": Player(
+            ("discriminator",), functools.partial(discriminator, latents=latents), adversary
+        ),
+        "generator": Player(
+            ("generator",), functools.partial(generator, latents=latents), adversary
+        ),
         "vae": Player(("encoder", "decoder", "noise"), negative_elbo, optax.adam(rate)),
     }
-
-
-def game(config: Config) -> Game:
-    return games.make(model(config), players(config), precision=config.run.precision)
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------
@@ -273,11 +296,19 @@ def on_points(config: Config, model: Trained, data: Data, key: Key) -> dict[str,
     prior, noise, truth, first, second = jax.random.split(key, 5)
     z = jax.random.normal(prior, (asked.draws, config.latents))
     drawn = {**model(draws, z, noise), "truth": world.sample(truth, asked.draws)}
-    x, log_q, fake = jnp.asarray(data.test["x"][: asked.draws]), log_density(asked.samples), drawn["vae"]
+    x, log_q, fake = (
+        jnp.asarray(data.test["x"][: asked.draws]),
+        log_density(asked.samples),
+        drawn["vae"],
+    )
     measured = {name: mixtures.measures(world, x, points) for name, points in drawn.items()}
     kl = mixtures.divergences(world, x, model(log_q, x, first), fake, model(log_q, fake, second))
     return {
-        **{f"test/{metric}_{name}": value for name, each in measured.items() for metric, value in each.items()},
+        **{
+            f"test/{metric}_{name}": value
+            for name, each in measured.items()
+            for metric, value in each.items()
+        },
         "test/kl_from_data_importance_vae": kl[0],
         "test/kl_to_data_importance_vae": kl[1],
     }
@@ -289,7 +320,9 @@ def on_images(config: Config, model: Trained, data: Data, key: Key) -> dict[str,
     As in Wu et al. the first half of the test images is for validation, and the second is tested.
     """
     asked, (image, label) = config.evaluation, (data.test["image"], data.test["label"])
-    judge = classify.classifier(data.train["image"], data.train["label"], test=(image, label), name=config.data)
+    judge = classify.classifier(
+        data.train["image"], data.train["label"], test=(image, label), name=config.data
+    )
 
     def seen(x: Any) -> frechet.Moments:
         return frechet.moments(judge.features(np.asarray(x).reshape(-1, *image.shape[1:])))
@@ -298,14 +331,21 @@ def on_images(config: Config, model: Trained, data: Data, key: Key) -> dict[str,
     drawn = model(means, jax.random.normal(prior, (asked.draws, config.latents)))
     drawn["training_images"] = data.train["image"][: asked.draws]
     of_test, half = seen(image), len(image) // 2
-    metrics = {f"test/frechet_{name}": frechet.distance(seen(x), of_test) for name, x in drawn.items()}
+    metrics = {
+        f"test/frechet_{name}": frechet.distance(seen(x), of_test) for name, x in drawn.items()
+    }
     validation = observation.dequantised(image[:half][: asked.images], first)
     test = observation.dequantised(image[half:][: asked.images], second)
-    measured = functools.partial(observation.likelihood, latents=config.latents, chains=asked.chains, steps=asked.steps)
+    measured = functools.partial(
+        observation.likelihood, latents=config.latents, chains=asked.chains, steps=asked.steps
+    )
     for name, network, path in zip(MODELS, ("generator", "decoder"), paths, strict=True):
         alone = Trained(decoder(config), {"params": model.variables["params"][network]})
         found = measured(alone, validation, test, path)
-        metrics[f"validation/sigma_{name}"], metrics[f"test/log_likelihood_{name}"] = found.sigma, found.log_p
+        metrics[f"validation/sigma_{name}"], metrics[f"test/log_likelihood_{name}"] = (
+            found.sigma,
+            found.log_p,
+        )
         metrics[f"simulated/ais_gap_{name}"] = found.gap
     return metrics
 
@@ -317,7 +357,11 @@ def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np
         z = jax.random.normal(prior, (2000, config.latents))
         clouds = {"data": data.test["x"][:2000], **model(draws, z, noise)}
         reach = 1.2 * np.abs(data.test["x"]).max()
-        return {"samples": images.grid(np.stack([mixtures.picture(x, reach) for x in clouds.values()]), columns=3)}
+        return {
+            "samples": images.grid(
+                np.stack([mixtures.picture(x, reach) for x in clouds.values()]), columns=3
+            )
+        }
     drawn = model(means, jax.random.normal(prior, (100, config.latents)))
     shape = SOURCES[config.data].fields["image"].shape
     return {f"samples_{name}": images.grid(x.reshape(-1, *shape)) for name, x in drawn.items()}

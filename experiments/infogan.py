@@ -27,13 +27,12 @@ import numpy as np
 from flax import linen as nn
 from scipy.optimize import linear_sum_assignment
 
-from gen_jax import game as games
 from gen_jax import images, losses, optimizers
 from gen_jax.config import Checked, Count, Fraction, NonNegative, Positive, Run
 from gen_jax.data import pipeline
 from gen_jax.data.catalog.sets import SOURCES
 from gen_jax.distributions import LOG_2PI, Gaussian
-from gen_jax.game import Game, Player, Trained
+from gen_jax.game import Player, Trained
 from gen_jax.networks import layers
 from gen_jax.networks.conv import Conv, ConvTranspose
 from gen_jax.run import train
@@ -41,7 +40,11 @@ from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
 
-NOISE, CATEGORIES, CONTINUOUS = 62, 10, 2  # U(-1, 1) each; one code of ten equally likely values; U(-1, 1) each
+NOISE, CATEGORIES, CONTINUOUS = (
+    62,
+    10,
+    2,
+)  # U(-1, 1) each; one code of ten equally likely values; U(-1, 1) each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,21 +84,37 @@ TINY = Config(data="digits", width=8, batch_size=32, steps=40, run=OFTEN)
 PRESETS = {
     "paper": ("appendix C.1: learned sigma, leak 0.1; about an hour on one core", Config()),
     "official": ("the official code: sigma 1, leak 0.01; about an hour on one core", OFFICIAL),
-    "passive": ("a plain GAN, which Q only watches (figure 1); about an hour on one core", Config(passive=True)),
-    "quick": ("the official code, all of its 5000 updates, a quarter as wide; 7 minutes on one core", QUICK),
+    "passive": (
+        "a plain GAN, which Q only watches (figure 1); about an hour on one core",
+        Config(passive=True),
+    ),
+    "quick": (
+        "the official code, all of its 5000 updates, a quarter as wide; 7 minutes on one core",
+        QUICK,
+    ),
     "tiny": ("8x8 digits; seconds, for tests", TINY),
 }
 
 CLAIM = Claim(
-    5, None, "section 7.2", "read", protocol="each category matched to a digit; one to one or not is not said"
+    5,
+    None,
+    "section 7.2",
+    "read",
+    protocol="each category matched to a digit; one to one or not is not said",
 )
 CLAIMS = {"test/error_best_map": CLAIM, "test/error_hungarian": CLAIM}
 NAMES = ("information_category", *(f"information_continuous_{i + 1}" for i in range(CONTINUOUS)))
 H_UNIFORM = math.log(2)  # nats: the entropy of U(-1, 1)
-CEILING = H_UNIFORM - LOG_2PI / 2  # nats: of a continuous code's L_I where sigma is 1, at the right mean
-EXCESS = (LOG_2PI + 1 / 3) / 2 - H_UNIFORM  # nats: the official code has E -log N(c; 0, 1) in the place of the entropy
+CEILING = (
+    H_UNIFORM - LOG_2PI / 2
+)  # nats: of a continuous code's L_I where sigma is 1, at the right mean
+EXCESS = (
+    LOG_2PI + 1 / 3
+) / 2 - H_UNIFORM  # nats: the official code has E -log N(c; 0, 1) in the place of the entropy
 TRUE = f"nats; at most {CEILING:.4f} where sigma is 1, without a ceiling where it is learned"
-COUNTED = f"nats as the official code counts them, {EXCESS:.4f} too many; at most {CEILING + EXCESS:.4f}"
+COUNTED = (
+    f"nats as the official code counts them, {EXCESS:.4f} too many; at most {CEILING + EXCESS:.4f}"
+)
 UNITS = {
     "test/error_best_map": "% of test images; each category stands for its most frequent digit, by the test labels",
     "test/error_hungarian": "% of test images; each category stands for a digit of its own, by the test labels",
@@ -129,7 +148,9 @@ def draw(count: int, key: Key) -> Code:
 normal = nn.initializers.normal(0.02)
 Dense = partial(nn.Dense, kernel_init=normal)
 Up = partial(ConvTranspose, kernel_size=(4, 4), strides=(2, 2), kernel_init=normal)
-Down = partial(Conv, kernel_size=(4, 4), strides=(2, 2), kernel_init=nn.initializers.truncated_normal(0.02))
+Down = partial(
+    Conv, kernel_size=(4, 4), strides=(2, 2), kernel_init=nn.initializers.truncated_normal(0.02)
+)
 Norm = partial(layers.BatchNorm, scale_init=lambda *like: 1 + normal(*like))
 
 
@@ -158,7 +179,9 @@ class Trunk(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         x = nn.leaky_relu(Down(self.width)(x), self.leak)
-        x = nn.leaky_relu(Norm()(Down(2 * self.width)(x)), self.leak)  # [b, side / 4, side / 4, 2 width]
+        x = nn.leaky_relu(
+            Norm()(Down(2 * self.width)(x)), self.leak
+        )  # [b, side / 4, side / 4, 2 width]
         return nn.leaky_relu(Norm()(Dense(16 * self.width)(x.reshape(len(x), -1))), self.leak)
 
 
@@ -194,12 +217,16 @@ class InfoGAN(nn.Module):
 def model(config: Config) -> InfoGAN:
     """Appendix C.1, for images of any side that 4 divides."""
     side, width, leak = SOURCES[config.data].fields["image"].shape[0], config.width, config.leak
-    return InfoGAN(Generator(side, width), Trunk(width, leak), Dense(1), QHead(width, leak, config.sigma))
+    return InfoGAN(
+        Generator(side, width), Trunk(width, leak), Dense(1), QHead(width, leak, config.sigma)
+    )
 
 
 def source(config: Config) -> pipeline.Source:
     """Adds "x": the grey values of "image" in [0, 1], [b, side, side, 1]."""
-    return pipeline.Source(config.data, lambda batch, key: {**batch, "x": batch["image"].astype(jnp.float32) / 255})
+    return pipeline.Source(
+        config.data, lambda batch, key: {**batch, "x": batch["image"].astype(jnp.float32) / 255}
+    )
 
 
 # Objectives -----------------------------------------------------------------------------------------------------------
@@ -210,7 +237,9 @@ def information(posterior: tuple[Array, Gaussian], code: Code) -> Array:
     logits, continuous = posterior
     category = (code.category * jax.nn.log_softmax(logits)).sum(-1) + math.log(CATEGORIES)  # [b]
     alone = Gaussian(*(each[..., None] for each in continuous))  # [b, 2, 1]: the codes one by one
-    return jnp.append(category.mean(), (alone.log_prob(code.continuous[..., None]) + H_UNIFORM).mean(0))
+    return jnp.append(
+        category.mean(), (alone.log_prob(code.continuous[..., None]) + H_UNIFORM).mean(0)
+    )
 
 
 def fake(model: Any, count: int, key: Key) -> tuple[Array, Array]:
@@ -220,18 +249,23 @@ def fake(model: Any, count: int, key: Key) -> tuple[Array, Array]:
     return model.discriminator_head(h), information(model.q_head(h), code)
 
 
-def discriminator(model: Any, batch: Batch, key: Key, *, weights: np.ndarray) -> tuple[Array, Metrics]:
+def discriminator(
+    model: Any, batch: Batch, key: Key, *, weights: np.ndarray
+) -> tuple[Array, Metrics]:
     """-log D(x) - log(1 - D(G(z, c))) - lambda L_I (equation 6); real and fake images are normalised apart."""
     logits_real = model.discriminator_head(model.trunk(batch["x"]))
     logits_fake, nats = fake(model, len(batch["x"]), key)
-    metrics = {"accuracy": losses.accuracy(logits_real, logits_fake), **dict(zip(NAMES, nats, strict=True))}
-    return losses.real(logits_real) + losses.fake(logits_fake) - weights @ nats, metrics
+    metrics = {
+        "accuracy": losses.accuracy(logits_real, logits_fake),
+        **dict(zip(NAMES, nats, strict=True)),
+    }
+    return losses.bce_real(logits_real) + losses.bce_fake(logits_fake) - weights @ nats, metrics
 
 
 def generator(model: Any, batch: Batch, key: Key, *, weights: np.ndarray) -> tuple[Array, Metrics]:
     """-log D(G(z, c)) - lambda L_I (equation 6, non-saturating as in the official code)."""
     logits, nats = fake(model, len(batch["x"]), key)
-    return losses.real(logits) - weights @ nats, dict(zip(NAMES, nats, strict=True))
+    return losses.bce_real(logits) - weights @ nats, dict(zip(NAMES, nats, strict=True))
 
 
 def recognition(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
@@ -244,17 +278,23 @@ def players(config: Config) -> dict[str, Player]:
     """Q is moved with D, as in the official code; a passive Q moves alone, and lambda is 0 for the two others."""
     adam = partial(optimizers.adam, b1=0.5, epsilon_hat=config.epsilon_hat)
     slow, fast = adam(config.discriminator_rate), adam(config.generator_rate)
-    lambdas = np.array([config.lambda_category] + CONTINUOUS * [config.lambda_continuous], np.float32)
-    critic, maker = (partial(each, weights=lambdas * (not config.passive)) for each in (discriminator, generator))
+    lambdas = np.array(
+        [config.lambda_category] + CONTINUOUS * [config.lambda_continuous], np.float32
+    )
+    critic, maker = (
+        partial(each, weights=lambdas * (not config.passive)) for each in (discriminator, generator)
+    )
     judges, makers, q = ("trunk", "discriminator_head"), ("generator",), ("q_head",)
     if config.passive:
-        two = {"discriminator": Player(judges, critic, slow), "generator": Player(makers, maker, fast)}
+        two = {
+            "discriminator": Player(judges, critic, slow),
+            "generator": Player(makers, maker, fast),
+        }
         return {**two, "q": Player(q, recognition, slow)}
-    return {"discriminator": Player(judges + q, critic, slow), "generator": Player(makers, maker, fast)}
-
-
-def game(config: Config) -> Game:
-    return games.make(model(config), players(config), precision=config.run.precision)
+    return {
+        "discriminator": Player(judges + q, critic, slow),
+        "generator": Player(makers, maker, fast),
+    }
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------
@@ -262,8 +302,14 @@ def game(config: Config) -> Game:
 
 def errors(counts: np.ndarray) -> dict[str, float]:
     """In %, by the best map of categories to classes, and by the best that is one to one: [10, classes] images."""
-    matched = {"best_map": counts.max(axis=1), "hungarian": counts[linear_sum_assignment(counts, maximize=True)]}
-    return {f"test/error_{name}": 100 * float(1 - right.sum() / counts.sum()) for name, right in matched.items()}
+    matched = {
+        "best_map": counts.max(axis=1),
+        "hungarian": counts[linear_sum_assignment(counts, maximize=True)],
+    }
+    return {
+        f"test/error_{name}": 100 * float(1 - right.sum() / counts.sum())
+        for name, right in matched.items()
+    }
 
 
 @partial(jax.jit, static_argnums=0)
@@ -281,11 +327,15 @@ def evaluate(config: Config, model: Trained, data: pipeline.Data, key: Key) -> d
     """The error of the category on test images, by batches of 100, and L_I by as many fakes."""
     batches = pipeline.batches(data.test, data.prepare, key, batch_size=100)
     categories, nats = zip(
-        *(read(model.module, model.variables, batch["x"], key) for batch, key in batches), strict=True
+        *(read(model.module, model.variables, batch["x"], key) for batch, key in batches),
+        strict=True,
     )
     counts = np.zeros((CATEGORIES, data.test["label"].max() + 1), int)
     np.add.at(counts, (np.concatenate(categories), data.test["label"]), 1)
-    bounds = {f"fakes/{name}": float(value) for name, value in zip(NAMES, np.mean(nats, axis=0), strict=True)}
+    bounds = {
+        f"fakes/{name}": float(value)
+        for name, value in zip(NAMES, np.mean(nats, axis=0), strict=True)
+    }
     if config.sigma == "one":
         bounds |= {f"fakes/counted_{name}": bounds[f"fakes/{name}"] + EXCESS for name in NAMES[1:]}
     return {**errors(counts), **bounds}
@@ -296,16 +346,24 @@ def figures(key: Key) -> dict[str, Code]:
     free, fixed = jax.random.split(key)
     draws = jax.tree.map(lambda x: jnp.repeat(x, 10, axis=0), draw(10, fixed))
     every, line = jnp.eye(CATEGORIES), jnp.tile(jnp.linspace(-2, 2, 10), CATEGORIES)
-    codes = {"samples": draw(100, free), "traversal_category": draws._replace(category=jnp.tile(every, (10, 1)))}
+    codes = {
+        "samples": draw(100, free),
+        "traversal_category": draws._replace(category=jnp.tile(every, (10, 1))),
+    }
     noise, category = jnp.tile(draws.noise[:1], (100, 1)), jnp.repeat(every, 10, axis=0)
     for i in range(CONTINUOUS):
-        codes[f"traversal_continuous_{i + 1}"] = Code(noise, category, line[:, None] * jnp.eye(CONTINUOUS)[i][None])
+        codes[f"traversal_continuous_{i + 1}"] = Code(
+            noise, category, line[:, None] * jnp.eye(CONTINUOUS)[i][None]
+        )
     return codes
 
 
 def sample(config: Config, model: Trained, data: pipeline.Data, key: Key) -> dict[str, np.ndarray]:
     """Draws, and a traversal of each code."""
-    return {name: images.grid(model(InfoGAN.generated, code), columns=10) for name, code in figures(key).items()}
+    return {
+        name: images.grid(model(InfoGAN.generated, code), columns=10)
+        for name, code in figures(key).items()
+    }
 
 
 if __name__ == "__main__":

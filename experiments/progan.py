@@ -37,7 +37,7 @@ from gen_jax import images, losses, optimizers
 from gen_jax.batching import by_chunks
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
 from gen_jax.data import pipeline
-from gen_jax.data.augmentation import mirrored
+from gen_jax.data.augmentation import random_flip
 from gen_jax.data.catalog import emoji
 from gen_jax.data.pipeline import Arrays, Data, Source
 from gen_jax.data.synthetic import shapes
@@ -46,7 +46,7 @@ from gen_jax.evaluation import image_sets as sets
 from gen_jax.evaluation import sliced_wasserstein as sliced
 from gen_jax.game import Game, Player, Stage, State, Trained
 from gen_jax.networks import progan as growing
-from gen_jax.networks.progan import FIRST, Growing, Style, averaged, blended, doubled, sides
+from gen_jax.networks.progan import FIRST, Growing, Style, downsample, lerp, sides, upsample
 from gen_jax.objectives import gradient_penalty
 from gen_jax.pretrained import inception
 from gen_jax.run import train
@@ -57,7 +57,9 @@ from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    data: Literal["cifar10", "emoji", "shapes", "digits", "celeb_a", "celeb_a_hq", "lsun_bedroom"] = "emoji"
+    data: Literal[
+        "cifar10", "emoji", "shapes", "digits", "celeb_a", "celeb_a_hq", "lsun_bedroom"
+    ] = "emoji"
     """Photographs, emoji of all vendors, drawn shapes, digits; or sets of the paper, if TFDS has prepared them."""
     side: Count = 64
     """Of the images in the end, in pixels; a power of two, to which the data are resized."""
@@ -122,11 +124,15 @@ class Config(Checked):
                 raise UserError(f"{name} is {side}; it must be a power of two, 4 or above.")
         if self.start > self.side:
             raise UserError(f"start is {self.start}; it must be at most side, {self.side}.")
-        if self.images <= (grown := (len(sides(self.side, self.start)) - 1) * (self.fade + self.stabilise)):
+        if self.images <= (
+            grown := (len(sides(self.side, self.start)) - 1) * (self.fade + self.stabilise)
+        ):
             raise UserError(f"images is {self.images}; growing takes {grown}, so give more.")
         for batch in {level.batch_size for level in levels(self)}:
             if self.style.variation == "deviation" and batch % min(self.style.group, batch):
-                raise UserError(f"style.group is {self.style.group}; it must divide a batch, and one has {batch}.")
+                raise UserError(
+                    f"style.group is {self.style.group}; it must divide a batch, and one has {batch}."
+                )
 
     @property
     def channels(self) -> int:
@@ -176,7 +182,9 @@ def levels(config: Config) -> tuple[Level, ...]:
 
 TABLE = Config(data="cifar10", side=32, base=2048, batches=(16,))  # section 6.1: smaller networks
 BARE = Style(equalized=False, pixel_norm=False, variation="none")
-OLD = dataclasses.replace(BARE, sphere=False, leaky=False, batch_norm=True, layer_norm=True, tanh=True)
+OLD = dataclasses.replace(
+    BARE, sphere=False, leaky=False, batch_norm=True, layer_norm=True, tanh=True
+)
 GULRAJANI = dataclasses.replace(
     TABLE, latents=128, style=OLD, critics=5, hold=5, b2=0.9, drift=0, batches=(64,), rates=(1e-4,),
     smoothing=0.999**4,
@@ -197,7 +205,10 @@ ROWS = {
     "e": ("+ minibatch standard deviation", styled(REVISED, variation="deviation")),
     "f": ("+ equalized learning rate", styled(TABLE, pixel_norm=False)),
     "g": ("+ pixelwise normalization", TABLE),
-    "h": ("converged: all features, 19 million images", dataclasses.replace(TABLE, base=8192, images=19_000_000)),
+    "h": (
+        "converged: all features, 19 million images",
+        dataclasses.replace(TABLE, base=8192, images=19_000_000),
+    ),
 }
 CIFAR = Config(
     data="cifar10", side=32, base=4096, most=128, latents=128, slope=750, together=True, mirror=False,
@@ -217,20 +228,42 @@ TINY = Config(
     data="digits", side=8, base=16, most=8, latents=8, style=Style(group=4), mirror=False, fade=160, stabilise=320,
     images=640, batches=(16, 8), judged=64, run=Run(log_every=20, checkpoint_every=20, sample_every=20),
 )  # fmt: skip
-DRAWN: dict[str, Any] = {"data": "shapes", "side": 16, "base": 128, "most": 64, "judged": 2048, "perceived": 0}
+DRAWN: dict[str, Any] = {
+    "data": "shapes",
+    "side": 16,
+    "base": 128,
+    "most": 64,
+    "judged": 2048,
+    "perceived": 0,
+}
 
 PRESETS = {
     "paper": ("emoji at 64x64, by appendix A.1, 10 million images; for a GPU", Config()),
     "official": ("CIFAR-10 by the released code, 20 million images; for a GPU", CIFAR),
-    "celeb_a_hq": ("1024x1024, the code's preset v1, 19 million images; for a GPU, and TFDS's celeb_a_hq/1024", HQ),
+    "celeb_a_hq": (
+        "1024x1024, the code's preset v1, 19 million images; for a GPU, and TFDS's celeb_a_hq/1024",
+        HQ,
+    ),
     "celeb_a_hq_v2": ("the same by preset v2 for one GPU, 12 million images", TWO),
-    "lsgan": ("the paper's emoji with least squares; for a GPU", Config(loss="lsgan", lambda_gp=0, drift=0)),
-    **{row: (f"Table 1, {row}: {what}; CIFAR-10; for a GPU", config) for row, (what, config) in ROWS.items()},
+    "lsgan": (
+        "the paper's emoji with least squares; for a GPU",
+        Config(loss="lsgan", lambda_gp=0, drift=0),
+    ),
+    **{
+        row: (f"Table 1, {row}: {what}; CIFAR-10; for a GPU", config)
+        for row, (what, config) in ROWS.items()
+    },
     **{
         f"shapes_{row}": (
             f"the same on drawn shapes, 16x16: {what}; minutes",
             dataclasses.replace(
-                config, **DRAWN, start=16 if row == "a" else 4, fade=12_000, stabilise=12_000, images=96_000, run=OFTEN
+                config,
+                **DRAWN,
+                start=16 if row == "a" else 4,
+                fade=12_000,
+                stabilise=12_000,
+                images=96_000,
+                run=OFTEN,
             ),
         )
         for row, (what, config) in ROWS.items()
@@ -248,8 +281,12 @@ def __getattr__(name: str) -> Any:
         return sets.units(1024, {"": "images made", "_of_real": "as many other training images"})
     if name != "CLAIMS":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    given = inception.named()
-    score = {f"test/class_score_{given.name}": Claim(8.8, None, "abstract", "read", "higher", BEST)} if given else {}
+    given = inception.load_if_configured()
+    score = (
+        {f"test/class_score_{given.name}": Claim(8.8, None, "abstract", "read", "higher", BEST)}
+        if given
+        else {}
+    )
     return {
         "test/swd": Claim(2.96, None, "Table 1, h", "unverified", protocol=ON),
         "test/ms_ssim": Claim(0.2828, None, "Table 1, h", "unverified", protocol=ON),
@@ -264,7 +301,10 @@ PREPARED = {  # by TFDS: name, splits, shape of an image
     "celeb_a_hq": ("tfds:celeb_a_hq:{0}", ("train", "train"), None),
     "lsun_bedroom": ("tfds:lsun:bedroom@{0}", ("train", "validation"), None),
 }
-FACE = (slice(57, 185), slice(25, 153))  # rows and columns of 218 x 178 that the code takes of CelebA
+FACE = (
+    slice(57, 185),
+    slice(25, 153),
+)  # rows and columns of 218 x 178 that the code takes of CelebA
 DRAWINGS = (50_000, 1000)  # shapes to learn from, and others
 MEASURED = 500  # images from which the Theano code starts minibatch discrimination
 
@@ -275,21 +315,23 @@ def source(config: Config) -> Source:
     def prepare(batch: Batch, key: Key) -> Batch:
         which, coin = jax.random.split(key)
         x = pictures(config, batch, which)
-        return {"x": mirrored(x, coin) if config.mirror else x}
+        return {"x": random_flip(x, coin) if config.mirror else x}
 
     def first(train: Arrays) -> Batch:
         """Images of the first side, by which minibatch discrimination starts."""
         some = {name: jnp.asarray(array[:MEASURED]) for name, array in train.items()}
-        return {"first": averaged(pictures(config, some, jax.random.key(0)), config.start)}
+        return {"first": downsample(pictures(config, some, jax.random.key(0)), config.start)}
 
-    birth = first if config.style.variation == "discrimination" else pipeline.nothing
+    init_extras = first if config.style.variation == "discrimination" else pipeline.no_extras
     if config.data == "shapes":
-        return Source("shapes", prepare, birth=birth, arrays=drawn)
+        return Source("shapes", prepare, init_extras=init_extras, arrays=drawn)
     if config.data not in PREPARED:
-        return Source(config.data, prepare, birth=birth)
+        return Source(config.data, prepare, init_extras=init_extras)
     name, splits, shape = PREPARED[config.data]
     fields = {"image": ((*(shape or (config.side,) * 2), 3), "uint8")}
-    return Source(name.format(config.side), prepare, *splits, birth=birth, fields=fields)
+    return Source(
+        name.format(config.side), prepare, *splits, init_extras=init_extras, fields=fields
+    )
 
 
 def drawn() -> tuple[Arrays, Arrays]:
@@ -302,7 +344,13 @@ def drawn() -> tuple[Arrays, Arrays]:
 def pictures(config: Config, batch: Batch, key: Key) -> Array:
     """[b, side, side, c] in [-1, 1]; emoji by a random vendor each."""
     if config.data == "shapes":
-        return 2 * shapes.render(shapes.Scene(*(batch[name] for name in shapes.Scene._fields)), config.side) - 1
+        return (
+            2
+            * shapes.render(
+                shapes.Scene(*(batch[name] for name in shapes.Scene._fields)), config.side
+            )
+            - 1
+        )
     if config.data == "emoji":
         every = jnp.stack([batch[vendor] for vendor in emoji.VENDORS])  # [vendors, b, 64, 64, 3]
         of = jax.random.randint(key, every.shape[1:2], 0, len(every))
@@ -314,26 +362,30 @@ def pictures(config: Config, batch: Batch, key: Key) -> Array:
     x, side = image.astype(jnp.float32) / 127.5 - 1, config.side
     if x.shape[1] % side:
         return jnp.clip(jax.image.resize(x, (len(x), side, side, x.shape[-1]), "cubic"), -1, 1)
-    return averaged(x, side)
+    return downsample(x, side)
 
 
 def shown(x: Array, side: int, fade: Array | None) -> Array:
     """Real images as the generator draws them at this time: [b, s, s, c] -> [b, side, side, c]."""
-    x = averaged(x, side)
-    return x if fade is None else blended(doubled(averaged(x, side // 2)), x, fade)
+    x = downsample(x, side)
+    return x if fade is None else lerp(upsample(downsample(x, side // 2)), x, fade)
 
 
 # Networks ------------------------------------------------------------------------------------------------------------
 
 
 def model(config: Config) -> Growing:
-    return Growing(config.side, config.channels, config.base, config.most, config.latents, config.style)
+    return Growing(
+        config.side, config.channels, config.base, config.most, config.latents, config.style
+    )
 
 
 # Objectives -----------------------------------------------------------------------------------------------------------
 
 
-def judging(model: Any, batch: Batch, key: Key, *, config: Config, level: Level) -> tuple[Array, Metrics]:
+def judging(
+    model: Any, batch: Batch, key: Key, *, config: Config, level: Level
+) -> tuple[Array, Metrics]:
     """E D(G(z)) - E D(x) + lambda E (|grad D| / gamma - 1)^2 + drift E D(x)^2 (appendix A.1), or least squares.
 
     These, as in the Theano code, have 0 for real images and 1 for fakes.
@@ -351,16 +403,24 @@ def judging(model: Any, batch: Batch, key: Key, *, config: Config, level: Level)
         loss = -metrics["distance"]
     if config.lambda_gp:
         shrink = config.side / level.side if config.penalty_side == "last" else 1
-        penalty = gradient_penalty(score, x, fake, between, target=config.slope, shrink=shrink) / config.slope**2
+        penalty = (
+            gradient_penalty(score, x, fake, between, target=config.slope, shrink=shrink)
+            / config.slope**2
+        )
         loss, metrics["penalty"] = loss + config.lambda_gp * penalty, penalty
     if config.drift:
         loss += config.drift * (real**2).mean()
     return loss, metrics
 
 
-def drawing(model: Any, batch: Batch, key: Key, *, config: Config, level: Level) -> tuple[Array, Metrics]:
+def drawing(
+    model: Any, batch: Batch, key: Key, *, config: Config, level: Level
+) -> tuple[Array, Metrics]:
     """-E D(G(z)), or D(G(z))^2."""
-    fade, (draw, _) = level.fade(batch["step"], config.hold), jax.random.split(key)  # together, by the critic's z
+    fade, (draw, _) = (
+        level.fade(batch["step"], config.hold),
+        jax.random.split(key),
+    )  # together, by the critic's z
     fake = model.generate(model.draw(draw, len(batch["x"])), level.side, fade)
     scores = model.score(fake, level.side, fade)
     return losses.least_squares(scores, 0) if config.loss == "lsgan" else -scores.mean(), {}
@@ -369,36 +429,48 @@ def drawing(model: Any, batch: Batch, key: Key, *, config: Config, level: Level)
 def players(config: Config, level: Level | None = None) -> dict[str, Player]:
     """The critic, then the generator, who move what is in use at a level, by default the last."""
     level = level or levels(config)[-1]
-    generator, critic = growing.networks(level.side, level.fading)
+    generator, critic = growing.active_networks(level.side, level.fading)
     adam = optimizers.adam(level.rate, b1=0, b2=config.b2, epsilon_hat=config.epsilon_hat)
-    judge, artist = (functools.partial(one, config=config, level=level) for one in (judging, drawing))
+    judge, artist = (
+        functools.partial(one, config=config, level=level) for one in (judging, drawing)
+    )
     n = config.critics
-    return {"critic": Player(critic, judge, adam), "generator": Player(generator, artist, adam, every=n, at=n - 1)}
+    return {
+        "critic": Player(critic, judge, adam),
+        "generator": Player(generator, artist, adam, n, n - 1, config.smoothing),
+    }
 
 
 def game(config: Config, level: Level | None = None) -> Game:
     """That of a level, by default the last; all networks are born in the beginning."""
     level = level or levels(config)[-1]
     moving, every = players(config, level), model(config)
-    smoothed = dict.fromkeys(moving["generator"].moves, config.smoothing)
-    one = games.make(every, moving, together=config.together, average=smoothed, precision=config.run.precision)
+    one = games.make(every, moving, together=config.together, precision=config.run.precision)
 
     def meet(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
         model.born(model.draw(key, len(batch["x"])))
         return jnp.zeros(()), {}
 
-    parts = [name for side in sides(config.side) for name in growing.networks(side, False)[0]]
-    whole = games.make(every, {"all": Player((), meet, optax.identity())}, average=dict.fromkeys(parts, 0.0))
+    parts = [
+        name for side in sides(config.side) for name in growing.active_networks(side, False)[0]
+    ]
+    whole = games.make(every, {"all": Player(tuple(parts), meet, optax.identity(), average=0.0)})
 
     def init(key: Key, batch: Batch) -> State:
         state = whole.init(key, batch)
         if "first" in batch:
-            score = functools.partial(every.apply, {"params": state.params}, method="score", mutable="intermediates")
-            found = score(batch["first"], config.start)[1]["intermediates"]["critic_4"]["discrimination"]
+            score = functools.partial(
+                every.apply, {"params": state.params}, method="score", mutable="intermediates"
+            )
+            found = score(batch["first"], config.start)[1]["intermediates"]["critic_4"][
+                "discrimination"
+            ]
             critic = state.params["critic_4"]
             start = growing.calibrated(critic["discrimination"], *found["distances"])
-            state = state.replace(params={**state.params, "critic_4": {**critic, "discrimination": start}})
-        return games.afresh(moving)(state)
+            state = state.replace(
+                params={**state.params, "critic_4": {**critic, "discrimination": start}}
+            )
+        return games.reset_optimizers(moving)(state)
 
     return one._replace(init=init)
 
@@ -406,7 +478,12 @@ def game(config: Config, level: Level | None = None) -> Game:
 def stages(config: Config) -> tuple[Stage, ...]:
     """One for each level, with optimizers that remember nothing."""
     return tuple(
-        Stage(level.first, game(config, level), level.batch_size, games.afresh(players(config, level)))
+        Stage(
+            level.first,
+            game(config, level),
+            level.batch_size,
+            games.reset_optimizers(players(config, level)),
+        )
         for level in levels(config)
     )
 
@@ -429,7 +506,9 @@ def made(config: Config, model: Trained, z: Any) -> np.ndarray:
     fade = np.full(len(z), level.fade(jnp.int32(model.step), 1) if level.fading else 0, np.float32)
     draw = generating(level.side, level.fading)
     filled = np.resize(z, (-(-len(z) // CHUNK) * CHUNK, z.shape[1]))  # batch norm sees no zeros
-    fakes = by_chunks(lambda z, fade: model(draw, z, fade), filled, np.resize(fade, len(filled)), size=CHUNK)
+    fakes = by_chunks(
+        lambda z, fade: model(draw, z, fade), filled, np.resize(fade, len(filled)), size=CHUNK
+    )
     fakes = images.to_uint8(fakes[: len(z)], low=-1)
     times = config.side // level.side
     return fakes.repeat(times, 1).repeat(times, 2)
@@ -440,7 +519,9 @@ def real(config: Config, arrays: Arrays, count: int) -> np.ndarray:
     chosen = np.random.default_rng(0).permutation(pipeline.size(arrays))[:count]
     some = {name: array[np.sort(chosen)] for name, array in arrays.items()}
     view = jax.jit(lambda batch, key: {"x": pictures(config, batch, key)})
-    parts = [batch["x"] for batch, _ in pipeline.batches(some, view, jax.random.key(0), batch_size=100)]
+    parts = [
+        batch["x"] for batch, _ in pipeline.batches(some, view, jax.random.key(0), batch_size=100)
+    ]
     shuffled = np.random.default_rng(1).permutation(len(chosen))
     return images.to_uint8(np.concatenate(parts), low=-1)[shuffled]
 
@@ -450,12 +531,16 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     true = real(config, data.train, 2 * config.judged)
     n = len(true) // 2
     fakes = made(config, model, jax.random.normal(key, (n, config.latents)))
-    return sets.judged(true[:n], {"": fakes, "_of_real": true[n : 2 * n]}, perceived=config.perceived)
+    return sets.judged(
+        true[:n], {"": fakes, "_of_real": true[n : 2 * n]}, perceived=config.perceived
+    )
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
     """A hundred images of fixed latents."""
-    return {"samples": images.grid(made(config, model, jax.random.normal(key, (100, config.latents))))}
+    return {
+        "samples": images.grid(made(config, model, jax.random.normal(key, (100, config.latents))))
+    }
 
 
 if __name__ == "__main__":

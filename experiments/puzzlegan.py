@@ -29,16 +29,15 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from gen_jax import game as games
 from gen_jax import images, losses
 from gen_jax.config import Checked, Count, Fraction, Natural, Positive, Run
 from gen_jax.data import key_patches, pipeline
-from gen_jax.data.augmentation import cut, resized
+from gen_jax.data.augmentation import crop_and_resize, resized
 from gen_jax.data.pipeline import Arrays, Data, Source
 from gen_jax.data.synthetic import shapes
 from gen_jax.errors import UserError
 from gen_jax.evaluation import masks
-from gen_jax.game import Game, Player, Trained
+from gen_jax.game import Player, Trained
 from gen_jax.networks.unet import Doubling, Halving
 from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
@@ -90,11 +89,15 @@ class Config(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.steps < self.epochs:
-            raise UserError(f"steps is {self.steps}, epochs {self.epochs}; give at least a step to each epoch.")
+            raise UserError(
+                f"steps is {self.steps}, epochs {self.epochs}; give at least a step to each epoch."
+            )
 
 
 FACES = Config(data="tfds:celeb_a", crop=108, count=162_770, steps=63_575, negatives="all")
-EMOJI = Config(data="emoji", side=32, width=16, count=2979, epochs=30, steps=1380, run=Run(sample_every=230))
+EMOJI = Config(
+    data="emoji", side=32, width=16, count=2979, epochs=30, steps=1380, run=Run(sample_every=230)
+)
 QUICK = Config(side=32, width=16, count=10_000, epochs=10, steps=1560, run=Run(sample_every=520))
 OFTEN = Run(log_every=10, checkpoint_every=20, sample_every=20)
 TINY = Config(side=16, width=4, latents=8, count=100, batch_size=16, epochs=4, steps=40, run=OFTEN)
@@ -123,7 +126,10 @@ UNITS = {
 
 def source(config: Config) -> Source:
     """Shapes in the middle, at any angle, with their three corners as patches; or real images with theirs."""
-    shown = {"image": ((config.side, config.side, 3), "uint8"), "box": ((key_patches.COUNT, 4), "float32")}
+    shown = {
+        "image": ((config.side, config.side, 3), "uint8"),
+        "box": ((key_patches.COUNT, 4), "float32"),
+    }
     fields, ready = None if config.data == "shapes" else shown, functools.partial(prepare, config)
     return Source(config.data, ready, arrays=functools.partial(arrays, config), fields=fields)
 
@@ -131,7 +137,10 @@ def source(config: Config) -> Source:
 def arrays(config: Config) -> tuple[Arrays, Arrays]:
     """What `count` images to train on and 1000 to test are made of, always the same."""
     if config.data != "shapes":
-        found, most = key_patches.images(config.data, config.crop, config.run.data), (config.count, TEST)
+        found, most = (
+            key_patches.images(config.data, config.crop, config.run.data),
+            (config.count, TEST),
+        )
         if config.boxes:
             return key_patches.given(found, config.boxes, config.boxes_side, most)
         return key_patches.proposed(found, most, config.run.data)
@@ -157,7 +166,10 @@ def prepare(config: Config, batch: Batch, key: Key) -> Batch:
     else:
         x, box = resized(batch["image"], config.side), batch["box"]
     mirrored = jax.random.bernoulli(key)
-    x, box = jnp.where(mirrored, x[:, :, ::-1], x), jnp.where(mirrored, key_patches.mirrored(box), box)
+    x, box = (
+        jnp.where(mirrored, x[:, :, ::-1], x),
+        jnp.where(mirrored, key_patches.mirrored(box), box),
+    )
     patches = jax.vmap(jax.vmap(patch, (None, 0)))(x, box)
     return {**batch, "x": x, "patch": patches, "mask": key_patches.mask(box, config.side)}
 
@@ -165,7 +177,7 @@ def prepare(config: Config, batch: Batch, key: Key) -> Batch:
 def patch(image: Array, box: Array) -> Array:
     """What is in a box (x, y, w, h), enlarged to the image's size: [s, s, c], [4] -> [s, s, c]."""
     side = len(image)
-    return cut(image, side * box[1::-1], side * box[:1:-1], side)
+    return crop_and_resize(image, side * box[1::-1], side * box[:1:-1], side)
 
 
 # Networks -------------------------------------------------------------------------------------------------------------
@@ -190,7 +202,8 @@ class PuzzleGAN(nn.Module):
         b, n = patch.shape[:2]
         maps = self.encoder(patch.reshape(b * n, *patch.shape[2:]))
         *maps, code = (
-            each.reshape(b, n, *each.shape[1:]).sum(1) for each in (*maps[:-1], nn.leaky_relu(maps[-1], 0.2))
+            each.reshape(b, n, *each.shape[1:]).sum(1)
+            for each in (*maps[:-1], nn.leaky_relu(maps[-1], 0.2))
         )
         beside, mask = self.mask(code, maps)
         z = jax.random.uniform(key, (b, 1, 1, self.latents), minval=-1, maxval=1)
@@ -204,7 +217,12 @@ class PuzzleGAN(nn.Module):
 def model(config: Config) -> PuzzleGAN:
     """As the released code has them at 64 pixels: weights, biases and batch norms are equal in number."""
     sizes = widths(config)
-    networks = Halving(sizes, config.latents), Doubling(sizes, 1), Doubling(sizes, 3), Halving(sizes, 1)
+    networks = (
+        Halving(sizes, config.latents),
+        Doubling(sizes, 1),
+        Doubling(sizes, 3),
+        Halving(sizes, 1),
+    )
     return PuzzleGAN(config.latents, *networks)
 
 
@@ -224,7 +242,11 @@ def telling(model: Any, batch: Batch, key: Key, *, negatives: str) -> tuple[Arra
     if negatives == "all":
         mixes += [mixed(mask, fake, x), mixed(mask, x, fake)]
     real, told = model.judge(x), model.judge(fake)
-    loss = losses.real(real) + losses.fake(told) + sum(losses.fake(model.judge(mix)) for mix in mixes)
+    loss = (
+        losses.bce_real(real)
+        + losses.bce_fake(told)
+        + sum(losses.bce_fake(model.judge(mix)) for mix in mixes)
+    )
     return loss, {"accuracy": losses.accuracy(real, told)}
 
 
@@ -234,7 +256,7 @@ def drawing(model: Any, batch: Batch, key: Key, *, weight: Any) -> tuple[Array, 
     mask = nn.sigmoid(logits)
     spatial = jnp.abs(mask - batch["mask"]).sum()
     appearance = jnp.abs(mask * fake - batch["mask"] * batch["x"]).sum()
-    realism = losses.real(model.judge(fake))
+    realism = losses.bce_real(model.judge(fake))
     metrics = {"realism": realism, "spatial": spatial, "appearance": appearance}
     return realism + weight(batch["step"]) * (spatial + appearance), metrics
 
@@ -242,21 +264,22 @@ def drawing(model: Any, batch: Batch, key: Key, *, weight: Any) -> tuple[Array, 
 def players(config: Config) -> dict[str, Player]:
     """The discriminator, and every second step the generator with its encoder and mask."""
     adam = optax.adam(config.learning_rate, b1=config.b1)
-    log_weights = np.linspace(np.log(config.first_weight), np.log(config.last_weight), config.epochs)
+    log_weights = np.linspace(
+        np.log(config.first_weight), np.log(config.last_weight), config.epochs
+    )
 
     def weight(step: Array) -> Array:
         epoch = jnp.minimum(step * config.epochs // config.steps, config.epochs - 1)
         return jnp.exp(jnp.asarray(log_weights, jnp.float32))[epoch]
 
-    critic, artist = functools.partial(telling, negatives=config.negatives), functools.partial(drawing, weight=weight)
+    critic, artist = (
+        functools.partial(telling, negatives=config.negatives),
+        functools.partial(drawing, weight=weight),
+    )
     return {
         "discriminator": Player(("discriminator",), critic, adam),
         "generator": Player(("encoder", "mask", "generator"), artist, adam, config.every),
     }
-
-
-def game(config: Config) -> Game:
-    return games.make(model(config), players(config), precision=config.run.precision)
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------
@@ -267,10 +290,15 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     found: list[dict[str, Any]] = []
     for batch, noise in pipeline.batches(data.test, data.prepare, key, batch_size=100):
         fake, logits = model(PuzzleGAN.draw, batch["patch"], noise)
-        again, _ = model(PuzzleGAN.draw, batch["patch"][:, ::-1], jax.random.clone(noise))  # the same on purpose
+        again, _ = model(
+            PuzzleGAN.draw, batch["patch"][:, ::-1], jax.random.clone(noise)
+        )  # the same on purpose
         found.append(jax.device_get(measures(batch, fake, logits, again)))
     together = {name: np.concatenate([each[name] for each in found]) for name in found[0]}
-    return {f"test/{name}": float(v.max() if name == "order_difference" else v.mean()) for name, v in together.items()}
+    return {
+        f"test/{name}": float(v.max() if name == "order_difference" else v.mean())
+        for name, v in together.items()
+    }
 
 
 @jax.jit
@@ -294,12 +322,21 @@ def measures(batch: Batch, fake: Array, logits: Array, again: Array) -> dict[str
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
     """A row for each test image: its patches, the mask and the image that are made of them, and itself."""
-    some = {name: array[np.linspace(0, len(array) - 1, 20).astype(int)] for name, array in data.test.items()}
+    some = {
+        name: array[np.linspace(0, len(array) - 1, 20).astype(int)]
+        for name, array in data.test.items()
+    }
     (batch, noise), *_ = pipeline.batches(some, data.prepare, key, batch_size=20)
     fake, logits = model(PuzzleGAN.draw, batch["patch"], noise)
     mask = jnp.broadcast_to(2 * nn.sigmoid(logits) - 1, fake.shape)
-    row = jnp.concatenate([batch["patch"], jnp.stack([mask, fake, batch["x"]], 1)], 1)  # [20, 6, s, s, 3]
-    return {"samples": images.grid(images.to_uint8(row.reshape(-1, *fake.shape[1:]), low=-1), columns=12)}
+    row = jnp.concatenate(
+        [batch["patch"], jnp.stack([mask, fake, batch["x"]], 1)], 1
+    )  # [20, 6, s, s, 3]
+    return {
+        "samples": images.grid(
+            images.to_uint8(row.reshape(-1, *fake.shape[1:]), low=-1), columns=12
+        )
+    }
 
 
 if __name__ == "__main__":

@@ -29,21 +29,20 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from gen_jax import game as games
 from gen_jax import images
 from gen_jax.config import Checked, Count, Fraction, NonNegative, Positive, Run
 from gen_jax.data import multidomain as domains
 from gen_jax.data import pipeline
-from gen_jax.data.augmentation import mirrored
+from gen_jax.data.augmentation import random_flip
 from gen_jax.data.catalog import emoji
-from gen_jax.data.multidomain import Domains, Part, Real
+from gen_jax.data.multidomain import Domains, LabelGroup, LabelledImages
 from gen_jax.data.pipeline import Arrays, Data, Source
 from gen_jax.errors import UserError
 from gen_jax.evaluation import multidomain as changes
-from gen_jax.game import Game, Player, Trained
+from gen_jax.game import Player, Trained
 from gen_jax.networks.stargan import Discriminator, Generator
 from gen_jax.objectives import gradient_penalty
-from gen_jax.optimizers import ending
+from gen_jax.optimizers import linear_tail
 from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
 
@@ -95,46 +94,76 @@ class Config(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known = {"emoji": ("one",), "celeb_a": ("several",)}.get(self.data, ("one", "several", "joint"))
+        known = {"emoji": ("one",), "celeb_a": ("several",)}.get(
+            self.data, ("one", "several", "joint")
+        )
         if self.labels not in known:
-            raise UserError(f"labels is {self.labels!r}; {self.data} has --labels {' or '.join(known)}.")
+            raise UserError(
+                f"labels is {self.labels!r}; {self.data} has --labels {' or '.join(known)}."
+            )
         if self.labels == "joint" and self.critics % 2 == 0:
-            raise UserError(f"critics is {self.critics}; give an odd number, or G sees one of two sets.")
+            raise UserError(
+                f"critics is {self.critics}; give an odd number, or G sees one of two sets."
+            )
         if self.side % 2 ** max(self.layers, 2):
-            raise UserError(f"side is {self.side}; it must be a multiple of 4 and of 2^layers, {2**self.layers}.")
+            raise UserError(
+                f"side is {self.side}; it must be a multiple of 4 and of 2^layers, {2**self.layers}."
+            )
 
 
 OFFICIAL = Config(steps=200_000, period=1000)
 # The critic's slope is 1 by Euclidean distance, which between images grows with the side, so that at 32x32 the paper's
 # weights hold an image faster than at 128x128: that is what so short a training needs. Multiplied by side / 128, noise
 # is all there is after 300 steps; without `lambda_own` colours come out inverted.
-SMALL = Config(side=32, width=16, blocks=3, layers=4, flip=False, learning_rate=5e-4, run=Run(sample_every=500))
-QUICK = dataclasses.replace(SMALL, lambda_own=10, critics=2, batch_size=8, average=0.998, steps=4000)
+SMALL = Config(
+    side=32, width=16, blocks=3, layers=4, flip=False, learning_rate=5e-4, run=Run(sample_every=500)
+)
+QUICK = dataclasses.replace(
+    SMALL, lambda_own=10, critics=2, batch_size=8, average=0.998, steps=4000
+)
 OFTEN = Run(log_every=10, checkpoint_every=20, sample_every=20)
-TINY = Config(data="digits", side=8, width=4, blocks=1, layers=2, batch_size=16, steps=40, run=OFTEN)
+TINY = Config(
+    data="digits", side=8, width=4, blocks=1, layers=2, batch_size=16, steps=40, run=OFTEN
+)
 JOINT = dataclasses.replace(SMALL, data="digits", labels="joint", side=16, layers=3, steps=4000)
 CELEBA = Config(data="celeb_a", labels="several", steps=20 * 10_173)
 
 PRESETS = {
     "paper": ("128x128, 200 epochs, the second half decayed, as for RaFD; for a GPU", Config()),
-    "official": ("the same by the official code: 200 000 steps, which hardly decay; for a GPU", OFFICIAL),
-    "celeba": ("CelebA, five attributes, 20 epochs, the second half decayed; for a GPU, and TFDS's celeb_a", CELEBA),
+    "official": (
+        "the same by the official code: 200 000 steps, which hardly decay; for a GPU",
+        OFFICIAL,
+    ),
+    "celeba": (
+        "CelebA, five attributes, 20 epochs, the second half decayed; for a GPU, and TFDS's celeb_a",
+        CELEBA,
+    ),
     "quick": ("32x32, a quarter as wide, 3 epochs; 8 minutes of a core", QUICK),
-    "joint": ("digits at 16x16, the ink of one half known, the paper of the other; minutes on a CPU", JOINT),
+    "joint": (
+        "digits at 16x16, the ink of one half known, the paper of the other; minutes on a CPU",
+        JOINT,
+    ),
     "tiny": ("8x8 digits in three inks; seconds, for tests", TINY),
 }
 
 ON = "RaFD at 128x128, from the neutral face to 7 others; a ResNet-18 that tells 99.55 % of real images right"
 CLAIMS = {
-    "test/domain_error": Claim(2.12, None, "section 5, classification error on RaFD", "unverified", protocol=ON),
-    "parameters": Claim(53.2, None, "the same table", "unverified", protocol="128x128, 8 domains; ours: 4"),
+    "test/domain_error": Claim(
+        2.12, None, "section 5, classification error on RaFD", "unverified", protocol=ON
+    ),
+    "parameters": Claim(
+        53.2, None, "the same table", "unverified", protocol="128x128, 8 domains; ours: 4"
+    ),
 }
 UNITS = {
     **changes.UNITS,
     "parameters": "million, for all domains",
     "parameters_by_pairs": "million, of both networks without labels for each ordered pair of domains",
 }
-LEARNT, JUDGED = 30_000, 2000  # images at most: from which the classifiers learn, and to be translated (section 5)
+LEARNT, JUDGED = (
+    30_000,
+    2000,
+)  # images at most: from which the classifiers learn, and to be translated (section 5)
 
 # Networks -------------------------------------------------------------------------------------------------------------
 
@@ -149,23 +178,30 @@ def known(config: Config) -> Domains:
     if config.labels == "joint":
         return domains.joint(len(domains.INKS), len(domains.PAPERS))
     if config.labels == "several":
-        return domains.several(len(domains.ATTRIBUTES) if config.data == "celeb_a" else len(domains.INKS))
+        return domains.multi_label(
+            len(domains.ATTRIBUTES) if config.data == "celeb_a" else len(domains.INKS)
+        )
     return domains.exclusive(len(emoji.VENDORS) if config.data == "emoji" else len(domains.INKS))
 
 
 def model(config: Config) -> StarGAN:
-    generator, labels = Generator(config.width, config.blocks), sum(part.size for part in known(config).parts)
+    generator, labels = (
+        Generator(config.width, config.blocks),
+        sum(part.size for part in known(config).parts),
+    )
     return StarGAN(generator, Discriminator(config.width, config.layers, labels))
 
 
 def views(config: Config, batch: Batch) -> Array:
     """An example as each vendor draws it, or in each ink: [b, domains, side, side, 3] in [-1, 1]."""
     if config.data == "emoji":
-        return domains.scaled(jnp.stack([batch[vendor] for vendor in emoji.VENDORS], 1), config.side)
+        return domains.scaled(
+            jnp.stack([batch[vendor] for vendor in emoji.VENDORS], 1), config.side
+        )
     inks, papers = known(config).labels[0, :, :3], np.zeros((1, 3), np.float32)  # inks add up
     if config.labels == "joint":
         papers = np.tile(domains.PAPERS, (len(domains.INKS), 1))
-    return domains.scaled(domains.drawn(batch["image"], inks, papers), config.side)
+    return domains.scaled(domains.colourize(batch["image"], inks, papers), config.side)
 
 
 def source(config: Config) -> Source:
@@ -178,13 +214,18 @@ def source(config: Config) -> Source:
             x, c = domains.faces(batch, config.side)
         else:
             every = views(config, batch)  # [b * sets, domains, h, w, 3]
-            domain, each = jax.random.randint(number, (len(every),), 0, labels.shape[1]), jnp.arange(len(every))
+            domain, each = (
+                jax.random.randint(number, (len(every),), 0, labels.shape[1]),
+                jnp.arange(len(every)),
+            )
             x, c = every[each, domain], jnp.asarray(labels)[each % len(labels), domain]
-        x = mirrored(x, mirror) if config.flip else x
+        x = random_flip(x, mirror) if config.flip else x
         return {name: a.reshape(-1, len(labels), *a.shape[1:]) for name, a in (("x", x), ("c", c))}
 
     if config.labels == "joint":
-        return Source(config.data, prepare, arrays=partial(domains.two_sets, config.data, config.run.data))
+        return Source(
+            config.data, prepare, arrays=partial(domains.two_sets, config.data, config.run.data)
+        )
     return Source("tfds:celeb_a" if config.data == "celeb_a" else config.data, prepare)
 
 
@@ -197,7 +238,7 @@ def turn(batch: Batch) -> tuple[Array, Array]:
     return batch["x"][:, own], batch["c"][:, own]
 
 
-def classification(parts: tuple[Part, ...], logits: Array, c: Array) -> Array:
+def classification(parts: tuple[LabelGroup, ...], logits: Array, c: Array) -> Array:
     """-log D_cls(c|x), equations 2 and 3, of what the mask says is known; of several attributes the sum: -> []."""
     mask = c[:, logits.shape[1] :] if len(parts) > 1 else jnp.ones((len(c), 1))  # [b, sets]
     total, first = jnp.zeros(()), 0
@@ -237,28 +278,25 @@ def generator(model: Any, batch: Batch, key: Key, *, config: Config) -> tuple[Ar
 
 def players(config: Config) -> dict[str, Player]:
     """The discriminator at every step, the generator at every fifth."""
-    judge, maker, n = partial(discriminator, config=config), partial(generator, config=config), config.critics
-    rate = partial(ending, config.learning_rate, config.steps, share=config.decay, period=config.period)
+    judge, maker, n = (
+        partial(discriminator, config=config),
+        partial(generator, config=config),
+        config.critics,
+    )
+    rate = partial(
+        linear_tail, config.learning_rate, config.steps, share=config.decay, period=config.period
+    )
     adams = [optax.adam(rate(every=every), b1=config.b1) for every in (1, n)]
     return {
         "discriminator": Player(("discriminator",), judge, adams[0]),
-        "generator": Player(("generator",), maker, adams[1], every=n, at=n - 1),
+        "generator": Player(("generator",), maker, adams[1], n, n - 1, config.average or None),
     }
-
-
-def game(config: Config) -> Game:
-    return games.make(
-        model(config),
-        players(config),
-        average={"generator": config.average} if config.average else {},
-        precision=config.run.precision,
-    )
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------
 
 
-def real(config: Config, arrays: Arrays, count: int) -> Real:
+def real(config: Config, arrays: Arrays, count: int) -> LabelledImages:
     """About as many images; where their examples are known in all domains, in all of them one after another."""
     labels = known(config).labels[0]
     if config.data == "celeb_a":
@@ -278,17 +316,31 @@ def translate(model: Trained, pictures: np.ndarray, c: np.ndarray) -> np.ndarray
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
     """Test images, translated and judged by classifiers of real training images."""
-    learnt, test, every = real(config, data.train, LEARNT), real(config, data.test, JUDGED), known(config)
-    asked = domains.changes_of_faces(test, every.labels[0]) if config.data == "celeb_a" else every.changes(test)
+    learnt, test, every = (
+        real(config, data.train, LEARNT),
+        real(config, data.test, JUDGED),
+        known(config),
+    )
+    asked = (
+        domains.changes_of_faces(test, every.labels[0])
+        if config.data == "celeb_a"
+        else every.changes(test)
+    )
     name = f"{config.data}-{config.labels}"
-    return {**changes.judged(partial(translate, model), asked, learnt, test, name), **parameters(config, model)}
+    return {
+        **changes.evaluate(partial(translate, model), asked, learnt, test, name),
+        **parameters(config, model),
+    }
 
 
 def parameters(config: Config, model: Trained) -> dict[str, float]:
     """In millions: ours, and those of k (k - 1) pairs of networks that see no label."""
     k, params = known(config).labels.shape[1], model.variables["params"]
     total = sum(leaf.size for leaf in jax.tree.leaves(params)) / 1e6
-    first, last = params["generator"]["Conv_0"]["kernel"], params["discriminator"]["domains"]["kernel"]
+    first, last = (
+        params["generator"]["Conv_0"]["kernel"],
+        params["discriminator"]["domains"]["kernel"],
+    )
     labels = (first[:, :, 3:].size + last.size) / 1e6  # what is there for the labels
     return {"parameters": total, "parameters_by_pairs": k * (k - 1) * (total - labels)}
 
@@ -299,7 +351,10 @@ def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np
     few = real(config, {name: array[chosen] for name, array in data.test.items()}, JUDGED)
     if config.data == "celeb_a":
         x, truth = few.x, []
-        made = [translate(model, x, change.label) for change in domains.changes_of_faces(few, every.labels[0])]
+        made = [
+            translate(model, x, change.label)
+            for change in domains.changes_of_faces(few, every.labels[0])
+        ]
     else:
         pictures, row = few.each(every.labels.shape[1]), np.arange(10)
         x = pictures[row, domain := row % pictures.shape[1]]

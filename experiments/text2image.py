@@ -35,13 +35,12 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from gen_jax import game as games
 from gen_jax import images, losses, objectives, optimizers
 from gen_jax.batching import by_chunks
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
 from gen_jax.data import captions as captioned
 from gen_jax.data import crops as parts
-from gen_jax.data.augmentation import cropped, mirrored
+from gen_jax.data.augmentation import random_crop, random_flip
 from gen_jax.data.captions import Captioned
 from gen_jax.data.pipeline import Arrays, Data, Source
 from gen_jax.errors import UserError
@@ -49,7 +48,7 @@ from gen_jax.evaluation import classifier as classify
 from gen_jax.evaluation import joint_embedding as descriptions
 from gen_jax.evaluation import retrieval
 from gen_jax.evaluation.joint_embedding import Embedding
-from gen_jax.game import Game, Player, Trained
+from gen_jax.game import Player, Trained
 from gen_jax.networks.text2image import Discriminator, Generator, PlainDiscriminator, Style
 from gen_jax.run import train
 from gen_jax.types import Array, Batch, Claim, Key, Metrics
@@ -118,11 +117,15 @@ class Config(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.side > self.load:
-            raise UserError(f"side is {self.side} and load is {self.load}; give a side of at most {self.load}.")
+            raise UserError(
+                f"side is {self.side} and load is {self.load}; give a side of at most {self.load}."
+            )
 
 
 OFFICIAL = Config(bottleneck="generator", biases=False, epsilon_hat=True)
-SMALL = Embedding(features=128, length=64, widths=(64, 96, 128), image_widths=(16, 32, 64), steps=4000, epoch=500)
+SMALL = Embedding(
+    features=128, length=64, widths=(64, 96, 128), image_widths=(16, 32, 64), steps=4000, epoch=500
+)
 QUICK = Config(
     data="shapes", encoder="both", embedding=SMALL, load=16, side=16, flip=False, generator_width=64,
     discriminator_width=32, penalty=0.05, average=0.995, batch_size=32, learning_rate=4e-4, steps=10_000, halvings=3,
@@ -132,7 +135,9 @@ NOISY = dataclasses.replace(
     QUICK, encoder="characters", penalty=0, noise=0.3, average=0.0, batch_size=64, learning_rate=2e-4, steps=4000
 )  # fmt: skip
 EMOJI = dataclasses.replace(QUICK, data="emoji", load=32, side=32)
-SMALLEST = Embedding(features=16, length=48, widths=(8, 8), image_widths=(8,), batch_size=20, steps=100, epoch=50)
+SMALLEST = Embedding(
+    features=16, length=48, widths=(8, 8), image_widths=(8,), batch_size=20, steps=100, epoch=50
+)
 TINY = dataclasses.replace(
     QUICK, encoder="characters", count=200, embedding=SMALLEST, latents=8, text=8, generator_width=4,
     discriminator_width=4, penalty=0.5, noise=0.3, fading=True, batch_size=16, steps=40,
@@ -142,18 +147,33 @@ TINY = dataclasses.replace(
 PRESETS = {
     "paper": ("GAN-INT-CLS on emoji, 64x64, 600 epochs; for a GPU", Config()),
     "official": ("the same, as the released script runs; for a GPU", OFFICIAL),
-    "minilm": ("the same as the paper's, text by a frozen sentence encoder; for a GPU", Config(encoder="minilm")),
-    "quick": ("GAN-INT-CLS on shapes, 16x16, half as wide, 16 epochs; 17 to 24 minutes of a shared core", QUICK),
-    "gan": ("quick without either: the text may be ignored", dataclasses.replace(QUICK, wrong=0.0, between=0.0)),
+    "minilm": (
+        "the same as the paper's, text by a frozen sentence encoder; for a GPU",
+        Config(encoder="minilm"),
+    ),
+    "quick": (
+        "GAN-INT-CLS on shapes, 16x16, half as wide, 16 epochs; 17 to 24 minutes of a shared core",
+        QUICK,
+    ),
+    "gan": (
+        "quick without either: the text may be ignored",
+        dataclasses.replace(QUICK, wrong=0.0, between=0.0),
+    ),
     "gan_cls": ("quick without INT", dataclasses.replace(QUICK, between=0.0)),
     "gan_int": ("quick without CLS", dataclasses.replace(QUICK, wrong=0.0)),
-    "noisy": ("the paper's, but for noise on all that D sees; 9 minutes of a core; no shapes, but styles", NOISY),
+    "noisy": (
+        "the paper's, but for noise on all that D sees; 9 minutes of a core; no shapes, but styles",
+        NOISY,
+    ),
     "emoji_quick": ("quick on emoji, 32x32", EMOJI),
     "tiny": ("16x16 shapes; seconds, for tests", TINY),
 }
 CLAIMS: dict[str, Claim] = {}
 AMONG, TESTED, CHUNK, ROWS, COLUMNS = 100, 1000, 100, 8, 8
-WORDS = {"": "all", **{f"_{word}": f"the {word}" for word in ("size", "colour", "shape", "row", "column")}}
+WORDS = {
+    "": "all",
+    **{f"_{word}": f"the {word}" for word in ("size", "colour", "shape", "row", "column")},
+}
 KINDS = {f"match{word}": f"show {what} that the caption says" for word, what in WORDS.items()}
 KINDS["r_precision"] = f"find their caption first among {AMONG}, {100 // AMONG} by chance"
 UNITS = {
@@ -182,7 +202,11 @@ def model(config: Config) -> Text2Image:
     generator = Generator(config.side, config.generator_width, config.text)
     normed = Discriminator(config.discriminator_width, config.text, config.bottleneck == "both")
     plain = PlainDiscriminator(config.discriminator_width, config.text)
-    return Text2Image(generator, plain if config.penalty else normed, Style(config.discriminator_width, config.latents))
+    return Text2Image(
+        generator,
+        plain if config.penalty else normed,
+        Style(config.discriminator_width, config.latents),
+    )
 
 
 # Data -----------------------------------------------------------------------------------------------------------------
@@ -193,21 +217,29 @@ def source(config: Config) -> Source:
 
     def prepare(batch: Batch, key: Key) -> Batch:
         where, coin, which = jax.random.split(key, 3)
-        x = cropped(batch["image"].astype(jnp.float32) / 127.5 - 1, where, config.side)
-        x = mirrored(x, coin) if config.flip else x
+        x = random_crop(batch["image"].astype(jnp.float32) / 127.5 - 1, where, config.side)
+        x = random_flip(x, coin) if config.flip else x
         n, k, _ = batch["text"].shape
         chosen = jax.random.randint(which, (n, config.captions, 1), 0, k)
         text = jnp.take_along_axis(batch["text"], chosen, 1).mean(1)
         return {**batch, "x": x, "text": text, "wrong": x[others(batch["class"])]}
 
-    features = sum({"characters": config.embedding.features, "minilm": 384}[encoder] for encoder in encoders(config))
+    features = sum(
+        {"characters": config.embedding.features, "minilm": 384}[encoder]
+        for encoder in encoders(config)
+    )
     fields = {
         "image": ((config.load, config.load, 3), "uint8"),
         "text": ((5 if config.data == "coco" else 1, features), "float32"),
         "class": ((), "int32"),
         "style": ((), "int32"),
     }
-    return Source(config.data, prepare, arrays=lambda: (arrays(config, "train"), arrays(config, "test")), fields=fields)
+    return Source(
+        config.data,
+        prepare,
+        arrays=lambda: (arrays(config, "train"), arrays(config, "test")),
+        fields=fields,
+    )
 
 
 def others(label: Array) -> Array:
@@ -225,11 +257,13 @@ def captioned_of(config: Config) -> dict[str, Captioned]:
 
 
 @functools.lru_cache(maxsize=2)
-def judge(config: Config) -> descriptions.Described:
+def judge(config: Config) -> descriptions.TextImageEmbedding:
     """The embedding of captions and images, trained on the training set."""
     known = captioned_of(config)["train"]
     shown = parts.middle(known.image, config.side)
-    return descriptions.described(shown, known.captions, known.label, name=config.data, embedding=config.embedding)
+    return descriptions.load_or_train(
+        shown, known.captions, known.label, name=config.data, embedding=config.embedding
+    )
 
 
 def arrays(config: Config, split: str) -> Arrays:
@@ -240,8 +274,15 @@ def arrays(config: Config, split: str) -> Arrays:
     texts, given = [], captioned_of(config)[split]
     for encoder in encoders(config):
         known = embedded(config, encoder, "train")
-        texts.append((embedded(config, encoder, split) - known.mean((0, 1))) / known.std((0, 1)).mean())
-    return {"image": given.image, "text": np.concatenate(texts, -1), "class": given.label, "style": given.style}
+        texts.append(
+            (embedded(config, encoder, split) - known.mean((0, 1))) / known.std((0, 1)).mean()
+        )
+    return {
+        "image": given.image,
+        "text": np.concatenate(texts, -1),
+        "class": given.label,
+        "style": given.style,
+    }
 
 
 def encoders(config: Config) -> tuple[str, ...]:
@@ -271,21 +312,31 @@ def latents(model: Any, key: Key, count: int) -> Array:
 
 def judged(model: Any, x: Array, text: Array, key: Key, noise: Any) -> Array:
     """Where there is noise, of this deviation, on what is judged."""
-    return model.discriminator(x if noise is None else x + noise * jax.random.normal(key, x.shape), text)
+    return model.discriminator(
+        x if noise is None else x + noise * jax.random.normal(key, x.shape), text
+    )
 
 
 def telling(
-    model: Any, batch: Batch, key: Key, *, wrong: float, noise: optax.Schedule | None, penalty: float
+    model: Any,
+    batch: Batch,
+    key: Key,
+    *,
+    wrong: float,
+    noise: optax.Schedule | None,
+    penalty: float,
 ) -> tuple[Array, Metrics]:
     """-log D(x, t) - w log(1 - D(x', t)) - (1 - w) log(1 - D(G(z, t), t)): algorithm 1, with w = 1/2."""
     x, text, keys = batch["x"], batch["text"], jax.random.split(key, 6)
     level = noise and noise(batch["step"])
     right = judged(model, x, text, keys[0], level)
-    loss = losses.real(right)
+    loss = losses.bce_real(right)
     if wrong:
-        loss += wrong * losses.fake(judged(model, batch["wrong"], text, keys[1], level))
-    fake = judged(model, model.generator(latents(model, keys[2], len(text)), text), text, keys[3], level)
-    loss += (1 - wrong) * losses.fake(fake)
+        loss += wrong * losses.bce_fake(judged(model, batch["wrong"], text, keys[1], level))
+    fake = judged(
+        model, model.generator(latents(model, keys[2], len(text)), text), text, keys[3], level
+    )
+    loss += (1 - wrong) * losses.bce_fake(fake)
     if penalty:
 
         def critic(x: Array) -> Array:
@@ -296,14 +347,23 @@ def telling(
 
 
 def fooling(
-    model: Any, batch: Batch, key: Key, *, between: float, beyond: bool, noise: optax.Schedule | None
+    model: Any,
+    batch: Batch,
+    key: Key,
+    *,
+    between: float,
+    beyond: bool,
+    noise: optax.Schedule | None,
 ) -> tuple[Array, Metrics]:
     """-log D(G(z, t), t), for the captions and, weighted, for texts between two of them (equation 5)."""
     text, (draw, way, blur) = batch["text"], jax.random.split(key, 3)
     weights = jnp.ones(len(text))
     if between:
         amid = middles(text, way if beyond else None)
-        text, weights = jnp.concatenate([text, amid]), jnp.append(weights, jnp.full(len(amid), between))
+        text, weights = (
+            jnp.concatenate([text, amid]),
+            jnp.append(weights, jnp.full(len(amid), between)),
+        )
     fake = model.generator(latents(model, draw, len(text)), text)
     logits = judged(model, fake, text, blur, noise and noise(batch["step"]))
     return (weights * nn.softplus(-logits)).mean(), {}
@@ -329,25 +389,16 @@ def players(config: Config) -> dict[str, Player]:
     rate = optax.exponential_decay(config.learning_rate, part, 0.5, staircase=True)
     rate = rate if config.halvings else config.learning_rate
     adam = optimizers.adam(rate, b1=config.b1, epsilon_hat=config.epsilon_hat)
-    descent = adam if config.biases else optimizers.without_biases(adam)
+    descent = adam if config.biases else optimizers.freeze_conv_biases(adam)
     last = 0 if config.fading else config.noise
     noise = optax.linear_schedule(config.noise, last, config.steps) if config.noise else None
     critic = functools.partial(telling, wrong=config.wrong, noise=noise, penalty=config.penalty)
     artist = functools.partial(fooling, between=config.between, beyond=config.beyond, noise=noise)
     return {
         "discriminator": Player(("discriminator",), critic, descent),
-        "generator": Player(("generator",), artist, descent),
+        "generator": Player(("generator",), artist, descent, average=config.average or None),
         "style": Player(("style",), inverting, descent),
     }
-
-
-def game(config: Config) -> Game:
-    return games.make(
-        model(config),
-        players(config),
-        average={"generator": config.average} if config.average else None,
-        precision=config.run.precision,
-    )
 
 
 # Evaluation -----------------------------------------------------------------------------------------------------------
@@ -365,7 +416,9 @@ def styled(model: Any, x: Array) -> Array:
 
 def made(config: Config, model: Trained, z: Any, text: np.ndarray) -> np.ndarray:
     """uint8 [n, side, side, 3]"""
-    return images.to_uint8(by_chunks(lambda z, text: model(drawn, z, text), np.asarray(z), text, size=CHUNK), low=-1)
+    return images.to_uint8(
+        by_chunks(lambda z, text: model(drawn, z, text), np.asarray(z), text, size=CHUNK), low=-1
+    )
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
@@ -377,14 +430,22 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
         captions, label = given.captions[:TESTED, 0], given.label[:TESTED]
         z = jax.random.normal(own, (len(captions), config.latents))
         fakes = made(config, model, z, arrays["text"][:TESTED, 0])
-        for real, pictures in (("", fakes), ("_of_real", parts.middle(given.image[:TESTED], config.side))):
+        for real, pictures in (
+            ("", fakes),
+            ("_of_real", parts.middle(given.image[:TESTED], config.side)),
+        ):
             tell = judge(config)
-            found = retrieval.r_precision(tell.images(pictures), tell.text(captions), label, among=AMONG)
+            found = retrieval.r_precision(
+                tell.images(pictures), tell.text(captions), label, among=AMONG
+            )
             metrics[f"{split}/r_precision{real}"] = 100 * found
             if config.data == "shapes":
                 right = captioned.matches(pictures, captions)  # [n, words]
                 shares = dict(zip(WORDS, (right.all(1).mean(), *right.mean(0)), strict=True))
-                metrics |= {f"{split}/match{word}{real}": 100 * float(share) for word, share in shares.items()}
+                metrics |= {
+                    f"{split}/match{word}{real}": 100 * float(share)
+                    for word, share in shares.items()
+                }
     return metrics | of_style(config, model, data, key_style)
 
 
@@ -410,10 +471,14 @@ def of_style(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 def style_of(config: Config, data: Data, pictures: np.ndarray) -> np.ndarray:
     """The ground of shapes, or the vendor that a classifier of real images sees: [n]"""
     if config.data == "shapes":
-        return captioned.seen(pictures)[:, -1]
+        return captioned.read_back(pictures)[:, -1]
     splits = ((parts.middle(a["image"], config.side), a["style"]) for a in (data.train, data.test))
     (x, y), test = splits
-    return classify.classifier(x, y, test=test, name="emoji-vendors", shift=0).logits(pictures).argmax(1)
+    return (
+        classify.classifier(x, y, test=test, name="emoji-vendors", shift=0)
+        .logits(pictures)
+        .argmax(1)
+    )
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
@@ -422,10 +487,16 @@ def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np
     captions, text = captioned_of(config)["test"].captions[rows, 0], data.test["text"][rows, 0]
     real = parts.middle(data.test["image"][rows], config.side)
     z = jnp.tile(jax.random.normal(key, (COLUMNS, config.latents)), (ROWS, 1))
-    fakes = made(config, model, z, np.repeat(text, COLUMNS, 0)).reshape(ROWS, COLUMNS, *real.shape[1:])
+    fakes = made(config, model, z, np.repeat(text, COLUMNS, 0)).reshape(
+        ROWS, COLUMNS, *real.shape[1:]
+    )
     style = np.tile(np.asarray(model(styled, real / np.float32(127.5) - 1)), (ROWS, 1))
-    moved = made(config, model, style, np.repeat(text, ROWS, 0)).reshape(ROWS, ROWS, *real.shape[1:])
-    header = np.concatenate([real[None], moved])  # the images whose styles are moved, then a row for each caption
+    moved = made(config, model, style, np.repeat(text, ROWS, 0)).reshape(
+        ROWS, ROWS, *real.shape[1:]
+    )
+    header = np.concatenate(
+        [real[None], moved]
+    )  # the images whose styles are moved, then a row for each caption
     return {
         "samples": images.captioned(fakes, captions),
         "styles": images.captioned(header, ["the style of", *captions]),

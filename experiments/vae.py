@@ -156,7 +156,10 @@ TINY = dataclasses.replace(
 
 PRESETS = {
     "paper": ("the paper's protocol: Adagrad, 10^8 images; about 2 hours on 2 cores", PAPER),
-    "iwae": ("the official code of IWAE: k = 50, 2 x 200 units, 3280 epochs; days on 2 cores, hours on a GPU", IWAE),
+    "iwae": (
+        "the official code of IWAE: k = 50, 2 x 200 units, 3280 epochs; days on 2 cores, hours on a GPU",
+        IWAE,
+    ),
     "quick": ("Adam, 25 epochs; 2 minutes on 2 cores", QUICK),
     "tiny": ("8x8 digits; seconds, for tests", TINY),
 }
@@ -217,7 +220,9 @@ def model(config: Config) -> VAE:
     init = nn.initializers.normal(std) if std else nn.initializers.lecun_normal()
     init = nn.initializers.glorot_uniform() if config.glorot else init
     pixels, backwards = math.prod(SOURCES[config.data].fields["image"].shape), config.hidden[::-1]
-    encoder = mlp.GaussianMLP(config.latents, config.hidden, scale=config.posterior_scale, kernel_init=init)
+    encoder = mlp.GaussianMLP(
+        config.latents, config.hidden, scale=config.posterior_scale, kernel_init=init
+    )
     if config.decoder == "bernoulli":
         return VAE(encoder, mlp.BernoulliMLP(pixels, backwards, kernel_init=init))
     return VAE(encoder, mlp.GaussianMLP(pixels, backwards, squash=True, kernel_init=init))
@@ -226,8 +231,13 @@ def model(config: Config) -> VAE:
 def source(config: Config) -> Source:
     """The images as vectors in [0, 1], [b, d]."""
     prepare = pipeline.binary_vectors if config.pixels == "stochastic" else pipeline.vectors
-    birth = pipeline.mean_image if config.mean_start else pipeline.nothing
-    return Source(config.data, prepare, train=f"train[:{config.learnt}]" if config.held_out else "train", birth=birth)
+    init_extras = pipeline.mean_image if config.mean_start else pipeline.no_extras
+    return Source(
+        config.data,
+        prepare,
+        train=f"train[:{config.learnt}]" if config.held_out else "train",
+        init_extras=init_extras,
+    )
 
 
 # Objectives -----------------------------------------------------------------------------------------------------------
@@ -270,13 +280,17 @@ def iwae_adam(
         zeros, ones = (optax.tree.full_like(params, value) for value in (0.0, 1.0))
         return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), zeros, ones)
 
-    def update(gradients: Any, state: optax.ScaleByAdamState, params: Any = None) -> tuple[Any, optax.ScaleByAdamState]:
+    def update(
+        gradients: Any, state: optax.ScaleByAdamState, params: Any = None
+    ) -> tuple[Any, optax.ScaleByAdamState]:
         count = optax.safe_increment(state.count)
         correction = jnp.sqrt(1 - b2**count) / (1 - b1**count)
         moves = jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + eps), state.mu, state.nu)
         return moves, optax.ScaleByAdamState(count, *moments(gradients, state, b1, b2))
 
-    return optax.chain(optax.GradientTransformation(init, update), optax.scale_by_learning_rate(rate))
+    return optax.chain(
+        optax.GradientTransformation(init, update), optax.scale_by_learning_rate(rate)
+    )
 
 
 def optimizer(config: Config) -> optax.GradientTransformation:
@@ -332,14 +346,20 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     bound, weighted = jax.random.split(key)
     test = functools.partial(pipeline.batches, data.test, data.prepare, batch_size=100)
     per_image = [model(test_terms, batch["x"], key) for batch, key in test(bound)]
-    reconstruction, fitting, means = (np.concatenate(parts) for parts in zip(*per_image, strict=True))
+    reconstruction, fitting, means = (
+        np.concatenate(parts) for parts in zip(*per_image, strict=True)
+    )
     estimate = log_evidence(config.evaluation.samples)
-    log_p = np.concatenate([model(estimate, batch["x"], key) for batch, key in test(weighted, count=counted(config))])
+    log_p = np.concatenate(
+        [model(estimate, batch["x"], key) for batch, key in test(weighted, count=counted(config))]
+    )
     return {
         "test/elbo": float((reconstruction - fitting).mean()),
         "test/reconstruction": float(reconstruction.mean()),
         "test/prior_fitting": float(fitting.mean()),
-        "test/active_units": float((means.var(axis=0) > 0.01).sum()),  # Burda et al. 2015, section 5.2
+        "test/active_units": float(
+            (means.var(axis=0) > 0.01).sum()
+        ),  # Burda et al. 2015, section 5.2
         nll_name(config): float(-log_p.mean()),
     }
 
@@ -360,7 +380,9 @@ def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np
     draws = jax.random.normal(prior, (100, config.latents))
     (batch, _), *_ = pipeline.batches(data.test, data.prepare, noise, batch_size=50, count=50)
     z = model(encoded, batch["x"])  # [50, N_z]
-    pairs = jnp.stack([batch["x"], model(decoded, z)], 1).reshape(100, -1)  # original, reconstruction, original, ...
+    pairs = jnp.stack([batch["x"], model(decoded, z)], 1).reshape(
+        100, -1
+    )  # original, reconstruction, original, ...
     way = jnp.linspace(0, 1, 10)[None, :, None]
     between = (1 - way) * z[:10, None] + way * z[10:20, None]  # [10, 10, N_z]
     vectors = {

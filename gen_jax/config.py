@@ -58,7 +58,9 @@ Seed = Annotated[int, Range("a whole number from 0 to 2^31 - 1", 0, 2**31 - 1)]
 class Checked:
     """A frozen dataclass whose values are checked against their annotations when it is made."""
 
-    FORMERLY: ClassVar[Mapping[str, Any]] = {}  # what a config.json without these fields stands for, as it is older
+    FORMERLY: ClassVar[
+        Mapping[str, Any]
+    ] = {}  # what a config.json without these fields stands for, as it is older
 
     def __post_init__(self) -> None:
         for name, hint in hints_of(type(self)).items():
@@ -95,7 +97,9 @@ def _wanted(value: Any, hint: Any) -> str | None:
     if str(origin) == "typing.Literal":
         return None if value in args else "one of " + ", ".join(map(str, args))
     if hint is float:
-        return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
+        return (
+            None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
+        )
     if hint is int:
         return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
     if hint is type(None):
@@ -154,16 +158,21 @@ def _check_path(name: str, path: Path | None) -> None:
     """A directory must be one of this machine, with a name that can be written down."""
     text = str(path or "")
     if re.match(r"[a-z][a-z0-9+.-]+:/", text):
-        raise UserError(f"{name} is {text}, a remote address; give a path of this machine, on which it may be mounted.")
+        raise UserError(
+            f"{name} is {text}, a remote address; give a path of this machine, on which it may be mounted."
+        )
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise UserError(f"{name} is {text!a}, which is no UTF-8 in this locale; give another.") from error
+        raise UserError(
+            f"{name} is {text!a}, which is no UTF-8 in this locale; give another."
+        ) from error
 
 
 # What may differ when a run is resumed; of the devices, the journal says what it means.
-NOT_LEARNT = tuple(
-    f"run.{name}" for name in ("dir", "data", "keep", "resident_megabytes", "devices", "hosts", "fsdp", "strict")
+MAY_CHANGE_ON_RESUME = tuple(
+    f"run.{name}"
+    for name in ("dir", "data", "keep", "resident_megabytes", "devices", "hosts", "fsdp", "strict")
 )
 
 
@@ -214,14 +223,20 @@ class Paper(NamedTuple):
     def of(cls, docstring: str | None) -> "Paper":
         """Read the header: title; authors, venue and arXiv id; Replicated, Not replicated, Cost."""
         blocks = [" ".join(block.split()) for block in (docstring or "").split("\n\n")]
-        parts = re.match(r"(.+)\. ([^.]+)\.(?: arXiv:(\S+))?$", blocks[1]) if len(blocks) > 1 else None
+        parts = (
+            re.match(r"(.+)\. ([^.]+)\.(?: arXiv:(\S+))?$", blocks[1]) if len(blocks) > 1 else None
+        )
         rest = {name: text for name, _, text in (block.partition(": ") for block in blocks[2:])}
         missing = [name for name in SECTIONS if name not in rest]
         if parts is None or missing:
             raise ValueError(
                 f"the header must have 'Authors. Venue. arXiv:ID.' and {missing or 'a title'}: {blocks[:2]}"
             )
-        return cls(blocks[0].rstrip("."), *parts.groups(), *(rest[n] for n in ("Replicated", "Not replicated", "Cost")))
+        return cls(
+            blocks[0].rstrip("."),
+            *parts.groups(),
+            *(rest[n] for n in ("Replicated", "Not replicated", "Cost")),
+        )
 
 
 def paper_of(path: Path) -> Paper:
@@ -232,7 +247,9 @@ def paper_of(path: Path) -> Paper:
 def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted names and plain JSON values of a config, nested dataclass or dict."""
     items = (
-        config if isinstance(config, dict) else {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+        config
+        if isinstance(config, dict)
+        else {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     )
     for name, value in items.items():
         if isinstance(value, dict) or dataclasses.is_dataclass(value):
@@ -250,7 +267,9 @@ def to_json(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config), default=str, allow_nan=False))
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], ignore: tuple[str, ...] = NOT_LEARNT) -> list[str]:
+def differences(
+    old: dict[str, Any], new: dict[str, Any], ignore: tuple[str, ...] = MAY_CHANGE_ON_RESUME
+) -> list[str]:
     """'field: old there, new here' for each dotted field that differs."""
     before, after = dict(flatten(old)), dict(flatten(new))
     return [
@@ -268,7 +287,10 @@ def formerly(kind: Any, values: Any) -> Any:
     if not (isinstance(kind, type) and issubclass(kind, Checked) and isinstance(values, dict)):
         return values
     hints = hints_of(kind)
-    return {name: formerly(hints.get(name), value) for name, value in {**kind.FORMERLY, **values}.items()}
+    return {
+        name: formerly(hints.get(name), value)
+        for name, value in {**kind.FORMERLY, **values}.items()
+    }
 
 
 def from_json(kind: type[C], values: dict[str, Any], where: str) -> C:
@@ -278,9 +300,13 @@ def from_json(kind: type[C], values: dict[str, Any], where: str) -> C:
     try:
         if not isinstance(values, dict):
             raise TypeError(f"it is a {type(values).__name__}, not an object")
-        return dacite.from_dict(kind, formerly(kind, values), config=dacite.Config(strict=True, cast=[tuple, Path]))
+        return dacite.from_dict(
+            kind, formerly(kind, values), config=dacite.Config(strict=True, cast=[tuple, Path])
+        )
     except (dacite.DaciteError, UserError, TypeError, ValueError) as error:
-        raise UserError(f"{where} does not hold the Config of {kind.__module__}: {error}") from error
+        raise UserError(
+            f"{where} does not hold the Config of {kind.__module__}: {error}"
+        ) from error
 
 
 def command_line(experiment: Experiment, arguments: list[str]) -> tuple[str, Any]:
@@ -288,7 +314,10 @@ def command_line(experiment: Experiment, arguments: list[str]) -> tuple[str, Any
     import tyro
 
     for flag, value in itertools.zip_longest(arguments, arguments[1:]):
-        if (flag in ("--run.dir", "--run.data") and value == "") or flag in ("--run.dir=", "--run.data="):
+        if (flag in ("--run.dir", "--run.data") and value == "") or flag in (
+            "--run.dir=",
+            "--run.data=",
+        ):
             raise UserError(f"{flag.rstrip('=')} is empty: give a directory, or leave it out.")
     config = tyro.extras.overridable_config_cli(
         dict(experiment.PRESETS),

@@ -60,7 +60,9 @@ def known(error: BaseException) -> UserError | None:
                 f"Out of memory ({_first_line(one)}): give smaller networks or batches, or use a larger machine."
             )
         if isinstance(one, RuntimeError) and "deserialize" in text:
-            return CheckpointError(f"A kept program cannot be used ({_first_line(one)}): delete {cache.folder('xla')}.")
+            return CheckpointError(
+                f"A kept program cannot be used ({_first_line(one)}): delete {cache.folder('xla')}."
+            )
     return None
 
 
@@ -81,7 +83,9 @@ def _of_system(error: OSError) -> UserError:
             f"No room is left {what}({error.strerror}): make room, then give the same command again."
         )
     if error.errno in HANDLES:
-        return ResourceError(f"{where} cannot be opened ({error.strerror}): allow more, with ulimit -n.")
+        return ResourceError(
+            f"{where} cannot be opened ({error.strerror}): allow more, with ulimit -n."
+        )
     return CheckpointError(f"{where} cannot be read or written ({error.strerror or error}).")
 
 

@@ -16,7 +16,7 @@ from flax import linen as nn
 from flax import struct
 
 from gen_jax.errors import UserError
-from gen_jax.precision import Precision, networks_in, rounded
+from gen_jax.precision import Precision, cast_floats, compute_dtype
 from gen_jax.types import Array, Batch, Key, Metrics, Objective, Params
 
 FINITE = "finite"  # a metric of each step: 1 where every loss and gradient was finite, else as of `_finite`
@@ -30,6 +30,7 @@ class Player(NamedTuple):
     optimizer: optax.GradientTransformation  # any Optax chain
     every: int = 1  # plays on the steps that leave the remainder `at` when divided by this
     at: int = 0
+    average: float | None = None  # decay of a running average of what it moves; None keeps none
 
 
 class State(struct.PyTreeNode):
@@ -47,7 +48,9 @@ class Game(NamedTuple):
     """Two pure functions. A paper that fits no scheme of players returns its own pair."""
 
     init: Callable[[Key, Batch], State]
-    step: Callable[..., tuple[State, Metrics]]  # (state, batch), and the axis of devices that play it each on its part
+    step: Callable[
+        ..., tuple[State, Metrics]
+    ]  # (state, batch), and the axis of devices that play it each on its part
 
 
 class Stage(NamedTuple):
@@ -56,11 +59,15 @@ class Stage(NamedTuple):
     first: int
     game: Game
     batch_size: int
-    begin: Callable[[State], State]  # what happens to the state that the stage before has left
+    on_enter: Callable[[State], State]  # what happens to the state that the stage before has left
 
 
 class Trained(NamedTuple):
-    """A module with its weights: `trained(function, *args)` is the compiled `function(bound module, *args)`."""
+    """A module with its weights. Its networks and methods are compiled functions: `model.generator(z)`.
+
+    `model(function, *args)` is the compiled `function(bound module, *args)`, for what needs several of them.
+    Each compiles once for each function and for each shape: give it a function with a name, not a lambda.
+    """
 
     module: nn.Module
     variables: dict[str, Any]
@@ -69,24 +76,41 @@ class Trained(NamedTuple):
     def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
         return _apply(self.module, function, self.variables, *args)
 
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """A network or a method of the module. AttributeError where it has none of this name."""
+        if name.startswith("__") or not hasattr(self.module, name):
+            raise AttributeError(f"{type(self.module).__name__} has no network or method {name!r}")
+        return functools.partial(_call, self.module, name, self.variables)
+
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _apply(module: nn.Module, function: Callable[..., Any], variables: dict[str, Any], *args: Any) -> Any:
+def _apply(
+    module: nn.Module, function: Callable[..., Any], variables: dict[str, Any], *args: Any
+) -> Any:
     return module.apply(variables, *args, method=function)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _call(module: nn.Module, name: str, variables: dict[str, Any], *args: Any) -> Any:
+    return module.apply(variables, *args, method=lambda bound, *args: getattr(bound, name)(*args))
 
 
 def trained(module: nn.Module, state: State) -> Trained:
     """The module with the averaged weights where the game keeps an average, and the current ones elsewhere."""
-    return Trained(module, {"params": {**state.params, **state.average}, **state.variables}, int(state.step))
+    return Trained(
+        module, {"params": {**state.params, **state.average}, **state.variables}, int(state.step)
+    )
 
 
-def afresh(players: Mapping[str, Player]) -> Callable[[State], State]:
+def reset_optimizers(players: Mapping[str, Player]) -> Callable[[State], State]:
     """The same state for players whose optimizers remember nothing yet."""
 
-    def begin(state: State) -> State:
-        return state.replace(optimizers={n: p.optimizer.init(_own(state.params, p)) for n, p in players.items()})
+    def on_enter(state: State) -> State:
+        return state.replace(
+            optimizers={n: p.optimizer.init(_subtree(state.params, p)) for n, p in players.items()}
+        )
 
-    return begin
+    return on_enter
 
 
 def make(
@@ -94,88 +118,131 @@ def make(
     players: Mapping[str, Player],
     *,
     together: bool = False,
-    average: Mapping[str, float] | None = None,
     precision: Precision = "float32",
 ) -> Game:
     """The game of `players` on the networks of `model`.
 
     Players move in turn, each seeing the moves before its own (Goodfellow et al. 2014, Algorithm 1). With `together`,
-    all gradients are taken at the same point and with the same noise (the code of that paper). `average` maps a network
-    to the decay of its running average. Metrics are named PLAYER/NAME; a resting player's are NaN. In the precision
-    bfloat16 the networks compute in it as they play; weights, optimizers, statistics and losses stay in float32.
+    all gradients are taken at the same point and with the same noise (the code of that paper). Metrics are named
+    PLAYER/NAME; a resting player's are NaN. In the precision bfloat16 the networks compute in it as they play; weights,
+    optimizers, statistics and losses stay in float32.
 
     `step` may be given the name of an axis of devices, each of which has a part of the batch: gradients, metrics and
     batch statistics are then means over them, and each draws noise of its own.
     """
-    decays = dict(average or {})
+    decays = {n: p.average for p in players.values() for n in p.moves if p.average is not None}
 
     def init(key: Key, batch: Batch) -> State:
-        def meet(model: nn.Module, batch: Batch, key: Key) -> None:
-            """Networks are born from what the objectives show them."""
+        def trace_objectives(model: nn.Module, batch: Batch, key: Key) -> None:
+            """Networks take their shapes from what the objectives show them."""
             for i, player in enumerate(players.values()):
                 player.objective(model, batch, jax.random.fold_in(key, i))
 
-        born, lives = jax.random.split(key)
-        variables = dict(model.init(born, {**batch, "step": jnp.zeros((), jnp.int32)}, lives, method=meet))
+        init_key, state_key = jax.random.split(key)
+        variables = dict(
+            model.init(
+                init_key,
+                {**batch, "step": jnp.zeros((), jnp.int32)},
+                state_key,
+                method=trace_objectives,
+            )
+        )
         params = variables.pop("params")
-        for name in {*decays, *(move for player in players.values() for move in player.moves)} - {*params}:
+        for name in {move for player in players.values() for move in player.moves} - {*params}:
             if not isinstance(getattr(model, name, None), nn.Module):
                 kind, known = type(model).__name__, sorted(params)
-                raise ValueError(f"'{name}' is moved or averaged but is no network of {kind}, which has {known}")
+                raise ValueError(
+                    f"'{name}' is moved but is no network of {kind}, which has {known}"
+                )
         # A shared buffer cannot be donated twice.
         copies = jax.tree.map(jnp.copy, {name: params[name] for name in decays})
-        return afresh(players)(State(jnp.zeros((), jnp.int32), lives, params, variables, {}, copies))
+        return reset_optimizers(players)(
+            State(jnp.zeros((), jnp.int32), state_key, params, variables, {}, copies)
+        )
 
-    def turn(name: str, state: State, batch: Batch, key: Key, at: State, axis: str | None) -> tuple[State, Metrics]:
-        """One player's move from `state`, along the gradient at `at`."""
-        player = players[name]
+    def update(
+        name: str, state: State, batch: Batch, key: Key, linearized_at: State, axis: str | None
+    ) -> tuple[State, Metrics]:
+        """One player's move from `state`, along the gradient at `linearized_at`."""
+        player, at = players[name], linearized_at
 
         def loss(own: Params) -> tuple[Array, tuple[Metrics, Any]]:
-            variables = {"params": rounded({**at.params, **own}, precision), **at.variables}
-            with networks_in(precision):
+            variables = {"params": cast_floats({**at.params, **own}, precision), **at.variables}
+            with compute_dtype(precision):
                 (value, metrics), changed = model.apply(
                     variables, batch, key, method=player.objective, mutable=list(at.variables)
                 )
             return value, ({"loss": value, **metrics}, changed)
 
-        gradients, (metrics, changed) = jax.grad(loss, has_aux=True)(_own(at.params, player))
+        gradients, (metrics, changed) = jax.grad(loss, has_aux=True)(_subtree(at.params, player))
         if axis:
             gradients, metrics, changed = jax.lax.pmean((gradients, metrics, changed), axis)
-        own = _own(state.params, player)
+        own = _subtree(state.params, player)
         updates, optimizer = player.optimizer.update(gradients, state.optimizers[name], own)
         moved = state.replace(
             params={**state.params, **optax.apply_updates(own, updates)},
-            variables={c: {**old, **_own(changed[c], player)} for c, old in state.variables.items()},
+            variables={
+                c: {**old, **_subtree(changed[c], player)} for c, old in state.variables.items()
+            },
             optimizers={**state.optimizers, name: optimizer},
         )
-        named = {f"{name}/{metric}": jnp.asarray(value, jnp.float32) for metric, value in metrics.items()}
+        named = {
+            f"{name}/{metric}": jnp.asarray(value, jnp.float32) for metric, value in metrics.items()
+        }
         return moved, {**named, FINITE: _finite(metrics["loss"], gradients, state.params)}
 
     def step(state: State, batch: Batch, axis: str | None = None) -> tuple[State, Metrics]:
         if axis and (others := {*state.variables} - {"batch_stats"}):
-            raise UserError(f"each device would have its own {', '.join(others)}: give --run.parallel jit.")
+            raise UserError(
+                f"each device would have its own {', '.join(others)}: give --run.parallel jit."
+            )
         batch, start = {**batch, "step": state.step}, state
         metrics: Metrics = {FINITE: jnp.float32(1)}
         for i, (name, player) in enumerate(players.items()):
-            key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 0 if together else i)
+            key = jax.random.fold_in(
+                jax.random.fold_in(state.key, state.step), 0 if together else i
+            )
             key = jax.random.fold_in(key, jax.lax.axis_index(axis)) if axis else key
 
-            def play(state: State, name: str = name, key: Key = key) -> tuple[State, Metrics]:
-                return turn(name, state, batch, key, start if together else state, axis)
+            def update_player(
+                state: State, name: str = name, key: Key = key
+            ) -> tuple[State, Metrics]:
+                return update(name, state, batch, key, start if together else state, axis)
 
             if player.every == 1:
-                state, new = play(state)
+                state, new = update_player(state)
             else:
-                rest = {metric: jnp.float32(jnp.nan) for metric in jax.eval_shape(play, state)[1]}
-                rest[FINITE] = jnp.float32(1)
+                idle = {
+                    metric: jnp.float32(jnp.nan)
+                    for metric in jax.eval_shape(update_player, state)[1]
+                }
+                idle[FINITE] = jnp.float32(1)
                 state, new = jax.lax.cond(
-                    start.step % player.every == player.at, play, lambda state, rest=rest: (state, rest), state
+                    start.step % player.every == player.at,
+                    update_player,
+                    lambda state, idle=idle: (state, idle),
+                    state,
                 )
-            metrics |= {**new, FINITE: jnp.where(metrics[FINITE] == 1, new[FINITE], metrics[FINITE])}
-        averages = {n: optax.incremental_update(state.params[n], state.average[n], 1 - d) for n, d in decays.items()}
+            metrics |= {
+                **new,
+                FINITE: jnp.where(metrics[FINITE] == 1, new[FINITE], metrics[FINITE]),
+            }
+        averages = {
+            n: optax.incremental_update(state.params[n], state.average[n], 1 - d)
+            for n, d in decays.items()
+        }
         return state.replace(step=state.step + 1, average={**state.average, **averages}), metrics
 
     return Game(init, step)
+
+
+def of(experiment: Any, config: Any) -> Game:
+    """The experiment's own `game(config)`, or else that of its players, who move in turn."""
+    if own := getattr(experiment, "game", None):
+        return own(config)
+    return make(
+        experiment.model(config), experiment.players(config), precision=config.run.precision
+    )
 
 
 def starting_at_mean(one: Game, layer: tuple[str, ...], clip: float) -> Game:
@@ -189,7 +256,9 @@ def starting_at_mean(one: Game, layer: tuple[str, ...], clip: float) -> Game:
         if "mean" not in batch:
             return state
         mean = jnp.clip(batch["mean"], clip, 1 - clip)
-        return state.replace(params=_changed(state.params, (*layer, "bias"), jnp.log(mean) - jnp.log1p(-mean)))
+        return state.replace(
+            params=_changed(state.params, (*layer, "bias"), jnp.log(mean) - jnp.log1p(-mean))
+        )
 
     return Game(init, one.step)
 
@@ -199,28 +268,38 @@ def _changed(tree: Any, path: tuple[str, ...], leaf: Array) -> Any:
     return {**tree, path[0]: _changed(tree[path[0]], path[1:], leaf)} if path else leaf
 
 
-def _own(tree: Params, player: Player) -> Params:
+def _subtree(tree: Params, player: Player) -> Params:
     """The player's part of a tree by network; a network without weights (a pool) has none."""
     return {name: tree[name] for name in player.moves if name in tree}
 
 
 def _finite(loss: Array, gradients: Params, params: Params) -> Array:
     """1; or 0 where the loss is not finite; or -n where the gradient of the n-th weight is the first that is not."""
-    numbers = {path: n for n, path in enumerate(weights(params), 1)}
-    finite = {numbers[path]: jnp.isfinite(leaf.sum()) for path, leaf in weights(gradients).items()}
+    numbers = {path: n for n, path in enumerate(named_params(params), 1)}
+    finite = {
+        numbers[path]: jnp.isfinite(leaf.sum()) for path, leaf in named_params(gradients).items()
+    }
     first = jnp.stack([jnp.where(ok, len(numbers) + 1, n) for n, ok in finite.items()]).min()
-    return jnp.where(jnp.isfinite(loss), jnp.where(first > len(numbers), 1, -first), 0).astype(jnp.float32)
+    return jnp.where(jnp.isfinite(loss), jnp.where(first > len(numbers), 1, -first), 0).astype(
+        jnp.float32
+    )
 
 
-def weights(params: Params) -> dict[str, Array]:
+def named_params(params: Params) -> dict[str, Array]:
     """Each by its path, 'encoder/Dense_0/kernel'."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 def steps(
-    game: Game, state: State, batch_of: Callable[[Array], Batch], count: int, axis: str | None = None
+    game: Game,
+    state: State,
+    batch_of: Callable[[Array], Batch],
+    count: int,
+    axis: str | None = None,
 ) -> tuple[State, Metrics]:
     """`count` steps in one program; the metrics are stacked, [count] each. `batch_of` gives the batch of a step."""
     devices = (axis,) if axis else ()
-    return jax.lax.scan(lambda state, _: game.step(state, batch_of(state.step), *devices), state, length=count)
+    return jax.lax.scan(
+        lambda state, _: game.step(state, batch_of(state.step), *devices), state, length=count
+    )

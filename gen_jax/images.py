@@ -30,12 +30,16 @@ def to_uint8(images: Any, *, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype.kind not in "bf" and pixels.dtype.name != "bfloat16":
-        raise PictureError(f"The pixels are {pixels.dtype}, but pictures are uint8 or real values: convert them first.")
+        raise PictureError(
+            f"The pixels are {pixels.dtype}, but pictures are uint8 or real values: convert them first."
+        )
     if not low < high:
         raise PictureError(f"The range [{low}, {high}] is empty: give low < high.")
     pixels = pixels.astype(np.float32)  # float16 would overflow below
     if np.isnan(pixels).any():
-        raise PictureError(f"{np.isnan(pixels).sum()} of {pixels.size} pixels are NaN: draw finite images only.")
+        raise PictureError(
+            f"{np.isnan(pixels).sum()} of {pixels.size} pixels are NaN: draw finite images only."
+        )
     return np.rint((np.clip(pixels, low, high) - low) * (255 / (high - low))).astype(np.uint8)
 
 
@@ -49,11 +53,15 @@ def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.nda
     n, h, w, _ = images.shape
     columns = math.ceil(math.sqrt(n)) if columns is None else columns
     if columns < 1 or padding < 0:
-        raise PictureError(f"A grid of {columns} columns with padding {padding} cannot be: give at least 1 and 0.")
+        raise PictureError(
+            f"A grid of {columns} columns with padding {padding} cannot be: give at least 1 and 0."
+        )
     rows = math.ceil(n / columns)
     cells = np.zeros((rows * columns, h + padding, w + padding, 3), np.uint8)
     cells[:n, padding:, padding:] = images  # grey broadcasts to RGB
-    page = cells.reshape(rows, columns, h + padding, w + padding, 3).swapaxes(1, 2)  # [rows, h, columns, w, 3]
+    page = cells.reshape(rows, columns, h + padding, w + padding, 3).swapaxes(
+        1, 2
+    )  # [rows, h, columns, w, 3]
     page = page.reshape(rows * (h + padding), columns * (w + padding), 3)
     return np.pad(page, ((0, padding), (0, padding), (0, 0)))
 
@@ -88,7 +96,12 @@ def scatter(points: Any, labels: Any, *, reach: float, side: int = 400) -> np.nd
     The labels are 0..9. A later point covers an earlier one; points beyond the reach are left out.
     """
     points, labels = np.asarray(points, np.float64), np.asarray(labels)
-    if points.ndim != 2 or points.shape[1] != 2 or labels.shape != points.shape[:1] or not reach > 0:
+    if (
+        points.ndim != 2
+        or points.shape[1] != 2
+        or labels.shape != points.shape[:1]
+        or not reach > 0
+    ):
         raise PictureError(
             f"The points are {list(points.shape)}, their labels {list(labels.shape)}, the reach {reach}, but a scatter "
             "needs [n, 2], [n] and a positive number."
@@ -112,7 +125,9 @@ def load(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} is no whole picture ({error}): remove it or draw it again.") from error
+        raise DataError(
+            f"{path} is no whole picture ({error}): remove it or draw it again."
+        ) from error
 
 
 def animation(path: Path, frames: Sequence[Any] | np.ndarray, *, milliseconds: int = 200) -> None:
@@ -120,7 +135,9 @@ def animation(path: Path, frames: Sequence[Any] | np.ndarray, *, milliseconds: i
     pictures = [_picture(frame) for frame in frames]
     if not pictures or len({picture.size for picture in pictures}) > 1:
         sizes = sorted({picture.size for picture in pictures})
-        raise PictureError(f"The {len(pictures)} frames have sizes {sizes}, but an animation needs frames of one size.")
+        raise PictureError(
+            f"The {len(pictures)} frames have sizes {sizes}, but an animation needs frames of one size."
+        )
     options = {"save_all": True, "append_images": pictures[1:], "duration": milliseconds, "loop": 0}
     match Path(path).suffix:
         case ".webp":
@@ -128,7 +145,9 @@ def animation(path: Path, frames: Sequence[Any] | np.ndarray, *, milliseconds: i
         case ".gif":
             files.replace(Path(path), _encode(pictures, "GIF", **options))
         case suffix:
-            raise PictureError(f"An animation cannot be written as '{suffix}': name the file .webp or .gif.")
+            raise PictureError(
+                f"An animation cannot be written as '{suffix}': name the file .webp or .gif."
+            )
 
 
 def _picture(image: Any) -> Image.Image:
@@ -136,7 +155,9 @@ def _picture(image: Any) -> Image.Image:
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
     if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)) or 0 in pixels.shape:
-        raise PictureError(f"The image has shape {list(pixels.shape)}, but a picture needs [h, w] or [h, w, 1 or 3].")
+        raise PictureError(
+            f"The image has shape {list(pixels.shape)}, but a picture needs [h, w] or [h, w, 1 or 3]."
+        )
     return Image.fromarray(pixels)
 
 

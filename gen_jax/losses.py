@@ -6,12 +6,12 @@ import jax.numpy as jnp
 from gen_jax.types import Array
 
 
-def real(logits: Array) -> Array:
+def bce_real(logits: Array) -> Array:
     """-log D(x): the cross-entropy of calling them real. As a generator's loss, the non-saturating one."""
     return jax.nn.softplus(-logits).mean()
 
 
-def fake(logits: Array) -> Array:
+def bce_fake(logits: Array) -> Array:
     """-log(1 - D(x)): the cross-entropy of calling them fake."""
     return jax.nn.softplus(logits).mean()
 
@@ -31,7 +31,7 @@ def least_squares(scores: Array, target: float) -> Array:
     return ((scores - target) ** 2).mean()
 
 
-def absolute(a: Array, b: Array) -> Array:
+def l1(a: Array, b: Array) -> Array:
     """|a - b|, over all values."""
     return jnp.abs(a - b).mean()
 

@@ -13,7 +13,9 @@ Decoder = Callable[[Array], Bernoulli | Gaussian]  # z [..., k] -> p(x|z)
 Critic = Callable[[Array], Array]  # x [b, ...] -> scores [b, ...]
 
 
-def evidence_lower_bound(encoder: Encoder, decoder: Decoder, x: Array, key: Key, samples: int) -> tuple[Array, Array]:
+def evidence_lower_bound(
+    encoder: Encoder, decoder: Decoder, x: Array, key: Key, samples: int
+) -> tuple[Array, Array]:
     """Both terms of the bound, in nats: E log p(x|z) by L draws of z from q(z|x), and KL(q || N(0, I)): [b] each.
 
     Kingma & Welling 2013, equation 10.

@@ -9,13 +9,17 @@ import optax
 from gen_jax.types import Array
 
 
-def falling(rate: float, updates: int) -> optax.Schedule:
+def constant_then_linear(rate: float, updates: int) -> optax.Schedule:
     """Constant over the first half of the updates, then linear to 0."""
     half = max(updates // 2, 1)
-    return optax.schedules.join_schedules([optax.constant_schedule(rate), optax.linear_schedule(rate, 0, half)], [half])
+    return optax.schedules.join_schedules(
+        [optax.constant_schedule(rate), optax.linear_schedule(rate, 0, half)], [half]
+    )
 
 
-def ending(rate: float, steps: int, *, share: float, period: int, every: int) -> optax.Schedule:
+def linear_tail(
+    rate: float, steps: int, *, share: float, period: int, every: int
+) -> optax.Schedule:
     """Constant, and in the last share of a game's steps linear to 0, but in one of a period only by what one step does.
 
     Of a player that plays at the last of each `every` steps. With a period of 1 the rate does reach 0.
@@ -30,7 +34,12 @@ def ending(rate: float, steps: int, *, share: float, period: int, every: int) ->
 
 
 def adam(
-    rate: optax.ScalarOrSchedule, *, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, epsilon_hat: bool = False
+    rate: optax.ScalarOrSchedule,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    epsilon_hat: bool = False,
 ) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015) by Algorithm 1, or with `epsilon_hat` by the faster form at the end of its section 2.
 
@@ -58,7 +67,7 @@ def moments(gradients: Any, state: optax.ScaleByAdamState, b1: float, b2: float)
     return mu, jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g**2, state.nu, gradients)
 
 
-def without_biases(descent: optax.GradientTransformation) -> optax.GradientTransformation:
+def freeze_conv_biases(descent: optax.GradientTransformation) -> optax.GradientTransformation:
     """Hold the biases of convolutions at 0, where they begin: some Torch codes set them so before each evaluation."""
 
     def held(params: Any) -> Any:

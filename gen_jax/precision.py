@@ -16,29 +16,33 @@ from flax import linen as nn
 Precision = Literal["float32", "bfloat16"]
 
 
-def rounded(tree: Any, precision: Precision) -> Any:
+def cast_floats(tree: Any, precision: Precision) -> Any:
     """Real arrays of a tree in this type; all else as it is."""
 
     def leaf(value: Any) -> Any:
-        real = isinstance(value, jax.Array | np.ndarray) and jnp.issubdtype(value.dtype, jnp.floating)
+        real = isinstance(value, jax.Array | np.ndarray) and jnp.issubdtype(
+            value.dtype, jnp.floating
+        )
         return jnp.asarray(value, precision) if real else value
 
     return jax.tree.map(leaf, tree)
 
 
 @contextlib.contextmanager
-def networks_in(precision: Precision) -> Iterator[None]:
+def compute_dtype(precision: Precision) -> Iterator[None]:
     """While it lasts, networks that are called compute in this type, if their weights are of it."""
     inside = False
 
-    def boundary(method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+    def boundary(
+        method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext
+    ) -> Any:
         nonlocal inside
         if inside or len(context.module.path) != 1:
             return method(*args, **kwargs)
         inside = True
         try:
-            given, named = rounded((args, kwargs), precision)
-            return rounded(method(*given, **named), "float32")
+            given, named = cast_floats((args, kwargs), precision)
+            return cast_floats(method(*given, **named), "float32")
         finally:
             inside = False
 

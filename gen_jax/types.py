@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
-from flax import linen as nn
 
-jax.config.update("jax_threefry_partitionable", True)  # which numbers a key gives, whatever the environment says
+jax.config.update(
+    "jax_threefry_partitionable", True
+)  # which numbers a key gives, whatever the environment says
 
 Array = jax.Array
 Key = jax.Array  # a typed key, `jax.random.key(seed)`; never a raw uint32 array
@@ -16,7 +17,20 @@ Metrics = dict[str, Array]  # name -> [] scalar
 Params = dict[str, Any]  # network name -> its weights
 
 # An objective is a plain function of the bound module: (model, batch, key) -> (loss [], metrics).
-Objective = Callable[[nn.Module, Batch, Key], tuple[Array, Metrics]]
+# `model` is the experiment's own module, which mypy cannot name here.
+Objective = Callable[[Any, Batch, Key], tuple[Array, Metrics]]
+
+
+class Measure(float):
+    """A measured number that knows its unit: Measure(86.8, "nats per image")."""
+
+    unit: str
+
+    def __new__(cls, value: Any, unit: str) -> "Measure":
+        """The number as a float, from anything that converts to one."""
+        measure = super().__new__(cls, value)
+        measure.unit = unit
+        return measure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,4 +43,6 @@ class Claim:
     status: Literal["read", "unverified"]  # "unverified" until read in the paper's own text
     better: Literal["higher", "lower"] = "lower"
     protocol: str = ""  # how the paper measured it, in one line
-    tolerance: float | None = None  # within which ours agrees; else the spread, else a share of the value
+    tolerance: float | None = (
+        None  # within which ours agrees; else the spread, else a share of the value
+    )

@@ -2,7 +2,9 @@
 
 import os
 
-os.environ.setdefault("NPROC", "32")  # with fewer threads, collectives among simulated devices deadlock
+os.environ.setdefault(
+    "NPROC", "32"
+)  # with fewer threads, collectives among simulated devices deadlock
 
 import jax
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from gen_jax.run import xla
 
 jax.config.update("jax_num_cpu_devices", 8)
-jax.config.update("jax_disable_most_optimizations", True)  # compiling is most of the time that tests take
+jax.config.update(
+    "jax_disable_most_optimizations", True
+)  # compiling is most of the time that tests take
 jax.config.update("jax_numpy_rank_promotion", "raise")  # catches [b] against [b, 1]
 xla.prepare()
 
@@ -22,7 +26,11 @@ LONG = (
     "test_no_experiment_uses_a_key_twice",
     "test_no_evaluation_folds_a_number_into_a_key_twice",
 )
-ALWAYS = ("vae", "gan", "cyclegan")  # one player, two, and what remembers images: of these they are asked at once
+ALWAYS = (
+    "vae",
+    "gan",
+    "cyclegan",
+)  # one player, two, and what remembers images: of these they are asked at once
 
 
 def pytest_collection_modifyitems(items):
@@ -30,7 +38,9 @@ def pytest_collection_modifyitems(items):
     for item in items:
         values = item.callspec.params if hasattr(item, "callspec") else {}
         paper = values.get("name", values.get("played"))
-        group = f"{item.path.stem}-{paper}" if item.path.stem == "test_experiments" else item.path.stem
+        group = (
+            f"{item.path.stem}-{paper}" if item.path.stem == "test_experiments" else item.path.stem
+        )
         item.add_marker(pytest.mark.xdist_group(group))
         if item.originalname in LONG and paper not in ALWAYS:
             item.add_marker(pytest.mark.long)

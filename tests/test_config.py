@@ -10,7 +10,17 @@ from typing import Literal
 import pytest
 
 from gen_jax import config
-from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Paper, Positive, Run, Seed
+from gen_jax.config import (
+    Checked,
+    Count,
+    Fraction,
+    Natural,
+    NonNegative,
+    Paper,
+    Positive,
+    Run,
+    Seed,
+)
 from gen_jax.errors import UserError
 
 
@@ -48,7 +58,9 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in BAD.items() for value in values])
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field, values in BAD.items() for value in values]
+)
 def test_a_bad_value_is_named(field, value):
     with pytest.raises(UserError, match=f"^{field} is .*; it must be .+\\.$"):
         Outer(**{field: value})
@@ -81,15 +93,23 @@ def test_json_is_read_strictly(change, words):
 
 
 def test_differences_name_dotted_fields_and_pass_over_where_files_lie(tmp_path):
-    old, new = config.to_json(Outer()), config.to_json(Outer(inner=Inner(rate=0.2), run=Run(seed=1, dir=tmp_path)))
-    assert config.differences(old, new) == ["inner.rate: 0.1 there, 0.2 here", "run.seed: 0 there, 1 here"]
+    old, new = (
+        config.to_json(Outer()),
+        config.to_json(Outer(inner=Inner(rate=0.2), run=Run(seed=1, dir=tmp_path))),
+    )
+    assert config.differences(old, new) == [
+        "inner.rate: 0.1 there, 0.2 here",
+        "run.seed: 0 there, 1 here",
+    ]
     assert config.differences({"a": {"b": 1}}, {"a": {}}) == ["a.b: 1 there, absent here"]
 
 
 def test_header_of_a_paper():
     first = "Title.\n\nAda One, Bob Two. ICML 2020. arXiv:1234.5678\n\n"
     text = first + "Replicated: this\nand that.\n\nNot replicated: x.\n\nCost: y."
-    assert Paper.of(text) == Paper("Title", "Ada One, Bob Two", "ICML 2020", "1234.5678", "this and that.", "x.", "y.")
+    assert Paper.of(text) == Paper(
+        "Title", "Ada One, Bob Two", "ICML 2020", "1234.5678", "this and that.", "x.", "y."
+    )
     with pytest.raises(ValueError, match="Cost"):
         Paper.of(text.partition("Cost")[0])
 
@@ -126,7 +146,11 @@ def test_help_names_presets_and_exit_codes_and_starts_no_device():
     ],
 )
 def test_bad_arguments_end_with_2_and_a_sentence(arguments, words, tmp_path):
-    done = command("experiments.vae", *arguments, *(["--run.dir", str(tmp_path / "run")] if arguments[1:] else []))
+    done = command(
+        "experiments.vae",
+        *arguments,
+        *(["--run.dir", str(tmp_path / "run")] if arguments[1:] else []),
+    )
     assert done.returncode == 2, done.stderr
     assert words in " ".join((done.stderr + done.stdout).replace("│", " ").split())
     assert "Traceback" not in done.stderr

@@ -20,7 +20,9 @@ def test_gaussian_log_probability():
 
 
 def test_standard_normal():
-    np.testing.assert_allclose(standard_normal(jnp.asarray(X)), stats.norm.logpdf(X).sum(-1), rtol=1e-6)
+    np.testing.assert_allclose(
+        standard_normal(jnp.asarray(X)), stats.norm.logpdf(X).sum(-1), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize(("mean", "log_variance"), [(0.3, 0.5), (-1.2, -2.0), (0.0, 0.0)])
@@ -35,7 +37,9 @@ def test_bernoulli_log_probability_of_intensities():
     logits = np.array([[1.0, -2.0], [0.0, 30.0], [0.5, 3.0]])
     p = 1 / (1 + np.exp(-logits))
     expected = (X * np.log(p) + (1 - X) * np.log1p(-p)).sum(-1)
-    np.testing.assert_allclose(Bernoulli(jnp.asarray(logits)).log_prob(jnp.asarray(X)), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        Bernoulli(jnp.asarray(logits)).log_prob(jnp.asarray(X)), expected, rtol=1e-5
+    )
 
 
 def test_bernoulli_stays_finite_at_extreme_logits():
@@ -51,5 +55,7 @@ def test_samples_have_the_mean_and_variance_and_carry_gradients(key_reuse):
     variance = np.exp(LOG_VARIANCE)
     assert np.all(np.abs(z.mean(0) - MEAN) < 5 * np.sqrt(variance / 40_000))
     assert np.all(np.abs(z.var(0) / variance - 1) < 5 * np.sqrt(2 / 40_000))
-    slope = jax.grad(lambda m: Gaussian(m, q.log_variance).sample(jax.random.key(1), 1).sum())(q.mean)
+    slope = jax.grad(lambda m: Gaussian(m, q.log_variance).sample(jax.random.key(1), 1).sum())(
+        q.mean
+    )
     np.testing.assert_array_equal(slope, np.ones((3, 2)))

@@ -52,7 +52,9 @@ def born(one, data, config):
 
 def program(one, data, config, mesh, count):
     """(state, arrays) -> `count` steps, and how often it was traced."""
-    batch_of = pipeline.resident(data.train, data.prepare, batch_size=config.batch_size, apart=data.apart)
+    batch_of = pipeline.resident(
+        data.train, data.prepare, batch_size=config.batch_size, unpaired=data.unpaired
+    )
     traces = []
 
     def play(state, arrays):
@@ -70,7 +72,11 @@ def program(one, data, config, mesh, count):
 def played(request):
     module = importlib.import_module(f"experiments.{request.param}")
     config = tiny(module)
-    data, one, mesh = pipeline.load(module.source(config)), module.game(config), sharding.mesh(1)
+    data, one, mesh = (
+        pipeline.load(module.source(config)),
+        game.of(module, config),
+        sharding.mesh(1),
+    )
     first = sharding.replicate(born(one, data, config), mesh)
     run, traces = program(one, data, config, mesh, STEPS // 2)
     arrays = sharding.replicate(dict(data.train), mesh)
@@ -81,23 +87,34 @@ def played(request):
 
 def test_losses_and_gradients_are_finite(played):
     assert (played.metrics[game.FINITE] == 1).all()
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(played.last.params)))
+    assert all(
+        np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(played.last.params))
+    )
 
 
 def test_each_player_moves_its_own_networks_and_nothing_else(played):
     players = played.module.players(played.config)
     batch = played.data.prepare(
-        {name: jnp.asarray(array[: played.config.batch_size]) for name, array in played.data.train.items()},
+        {
+            name: jnp.asarray(array[: played.config.batch_size])
+            for name, array in played.data.train.items()
+        },
         jax.random.key(2),
     )
     for name, player in players.items():
-        alone = game.make(played.module.model(played.config), {name: player._replace(every=1, at=0)})
-        before = played.last.replace(optimizers={name: played.last.optimizers[name]}, average={}, step=jnp.int32(0))
+        alone = game.make(
+            played.module.model(played.config), {name: player._replace(every=1, at=0)}
+        )
+        before = played.last.replace(
+            optimizers={name: played.last.optimizers[name]}, average={}, step=jnp.int32(0)
+        )
         after, _ = jax.jit(alone.step)(before, batch)
         for network, params in before.params.items():
             same = jax.tree.map(lambda x, y: bool((x == y).all()), params, after.params[network])
             if network in player.moves:
-                assert not any(jax.tree.leaves(same)), f"{name} leaves a weight of {network} as it is: {same}"
+                assert not any(jax.tree.leaves(same)), (
+                    f"{name} leaves a weight of {network} as it is: {same}"
+                )
             else:
                 assert all(jax.tree.leaves(same)), f"{name} moves {network}: {same}"
 
@@ -107,9 +124,13 @@ def test_one_trace_serves_all_steps(played):
 
 
 def leaves(tree):
-    keys = jax.tree.map(lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, tree)
+    keys = jax.tree.map(
+        lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x,
+        tree,
+    )
     return {
-        jax.tree_util.keystr(path): np.asarray(x).tobytes() for path, x in jax.tree_util.tree_leaves_with_path(keys)
+        jax.tree_util.keystr(path): np.asarray(x).tobytes()
+        for path, x in jax.tree_util.tree_leaves_with_path(keys)
     }
 
 
@@ -133,20 +154,28 @@ def test_stopped_and_resumed_equals_straight_through_bit_for_bit(name, tmp_path)
     pictures = sorted(p.name for p in (tmp_path / "straight" / "samples").iterdir())
     assert pictures == sorted(p.name for p in (tmp_path / "stopped" / "samples").iterdir())
     again = train.run(module, "tiny", config("stopped"))  # a finished run has nothing left to do
-    assert leaves(again) == leaves(straight) and (tmp_path / "stopped" / "metrics.jsonl").read_text() == b
+    assert (
+        leaves(again) == leaves(straight)
+        and (tmp_path / "stopped" / "metrics.jsonl").read_text() == b
+    )
     assert (tmp_path / "straight" / "report.html").stat().st_size > 1000
 
 
 def test_several_devices_equal_one(played):
     """Under plain gradient descent: Adam would turn rounding noise into full steps."""
-    players = {n: p._replace(optimizer=optax.sgd(1e-3)) for n, p in played.module.players(played.config).items()}
+    players = {
+        n: p._replace(optimizer=optax.sgd(1e-3))
+        for n, p in played.module.players(played.config).items()
+    }
     one = game.make(played.module.model(played.config), players)
     state = born(one, played.data, played.config)
     ends = []
     for count in (1, 8):
         mesh = sharding.mesh(count)
         run, _ = program(one, played.data, played.config, mesh, 4)
-        end, metrics = run(sharding.replicate(state, mesh), sharding.replicate(dict(played.data.train), mesh))
+        end, metrics = run(
+            sharding.replicate(state, mesh), sharding.replicate(dict(played.data.train), mesh)
+        )
         ends.append(jax.device_get((end.params, end.variables, metrics)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *ends)
 
@@ -161,7 +190,10 @@ def test_parameters_equal_the_golden_table(name):
 def test_the_file_says_what_it_replicates(name):
     module = importlib.import_module(f"experiments.{name}")
     header = Paper.of(module.__doc__)
-    assert all(len(text) > 3 for text in (header.title, header.authors, header.venue, header.replicated, header.cost))
+    assert all(
+        len(text) > 3
+        for text in (header.title, header.authors, header.venue, header.replicated, header.cost)
+    )
     assert f"python -m experiments.{name} quick" in module.__doc__
     assert {"quick", "tiny"} <= set(module.PRESETS)
     assert set(module.CLAIMS) <= set(module.UNITS)

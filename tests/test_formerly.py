@@ -62,7 +62,13 @@ def changes(name, preset):
     module = importlib.import_module(f"experiments.{name}")
     config = module.PRESETS[preset][1]
     values = configs.to_json(config)
-    now = {"schema": 1, "experiment": module.__name__, "preset": preset, "config": values, "data": {}}
+    now = {
+        "schema": 1,
+        "experiment": module.__name__,
+        "preset": preset,
+        "config": values,
+        "data": {},
+    }
     before = {**now, "config": older(values, NEWER[name])}
     return directory.changes(before, now, type(config), "config.json")
 

@@ -94,7 +94,7 @@ def test_a_network_that_the_player_does_not_move_keeps_its_variables():
 
 
 def test_running_average_follows_its_definition():
-    state, _ = play(3, average={"a": 0.9})
+    state, _ = play(3, players=players(first={"average": 0.9}))
     a, average, b = 1.0, 1.0, 2.0
     for _ in range(3):
         a, average = a - 0.5 * b, 0.9 * average + 0.1 * (a - 0.5 * b)
@@ -132,7 +132,9 @@ def test_what_is_not_finite_is_marked(where, marked):
         if where == "loss":
             return jnp.where(bad, jnp.inf, model.a() + model.b()), {}
         own, other = (model.a(), model.b()) if where == "a" else (model.b(), model.a())
-        return other + jnp.sqrt(jnp.where(bad, 0.0, 1.0) * own**2), {}  # 0, with slope infinity times 0
+        return other + jnp.sqrt(
+            jnp.where(bad, 0.0, 1.0) * own**2
+        ), {}  # 0, with slope infinity times 0
 
     _, metrics = play(2, players={"first": Player(("a", "b"), objective, SGD)})
     np.testing.assert_array_equal(metrics[game.FINITE], [1, marked])
@@ -140,7 +142,10 @@ def test_what_is_not_finite_is_marked(where, marked):
 
 def test_an_unknown_network_is_named():
     wrong = game.make(MODEL, {"first": Player(("c",), product, SGD)})
-    with pytest.raises(ValueError, match=r"'c' is moved or averaged but is no network of Pair, which has \['a', 'b'\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"'c' is moved or averaged but is no network of Pair, which has \['a', 'b'\]",
+    ):
         wrong.init(jax.random.key(0), {})
 
 
@@ -150,8 +155,12 @@ def test_seeds_as_a_batch_axis_equal_solo_runs():
 
     one = game.make(MODEL, {"first": Player(("a",), objective, optax.sgd(0.1))})
     keys = jax.random.split(jax.random.key(1), 4)
-    many = jax.vmap(lambda key: game.steps(one, one.init(key, {}), lambda step: {}, 5)[0].params["a"]["w"])(keys)
-    solo = [game.steps(one, one.init(key, {}), lambda step: {}, 5)[0].params["a"]["w"] for key in keys]
+    many = jax.vmap(
+        lambda key: game.steps(one, one.init(key, {}), lambda step: {}, 5)[0].params["a"]["w"]
+    )(keys)
+    solo = [
+        game.steps(one, one.init(key, {}), lambda step: {}, 5)[0].params["a"]["w"] for key in keys
+    ]
     np.testing.assert_allclose(many, jnp.stack(solo), rtol=1e-6)
 
 
@@ -165,7 +174,9 @@ def test_gradients_flow_through_a_network_inside_an_objective(key_reuse):
         slope = jax.grad(lambda x: model.critic(x).sum())(batch["x"])  # [b, 3]
         return ((jnp.linalg.norm(slope, axis=-1) - 1) ** 2).mean(), {}
 
-    one = game.make(Critic(nn.Dense(1, use_bias=False)), {"critic": Player(("critic",), penalty, SGD)})
+    one = game.make(
+        Critic(nn.Dense(1, use_bias=False)), {"critic": Player(("critic",), penalty, SGD)}
+    )
     batch = {"x": jnp.ones((4, 3))}
     state = one.init(jax.random.key(0), batch)
     _, metrics = one.step(state, batch)

@@ -12,7 +12,9 @@ from gen_jax.errors import DataError, DirectoryError, UserError
 def test_every_level_survives_the_way_through_real_values():
     levels = np.arange(256, dtype=np.uint8)
     np.testing.assert_array_equal(images.to_uint8(levels.astype(np.float32) / 255), levels)
-    np.testing.assert_array_equal(images.to_uint8(levels.astype(np.float64) / 127.5 - 1, low=-1), levels)
+    np.testing.assert_array_equal(
+        images.to_uint8(levels.astype(np.float64) / 127.5 - 1, low=-1), levels
+    )
     assert images.to_uint8(levels) is levels
 
 
@@ -20,8 +22,12 @@ def test_values_are_rounded_and_clipped():
     values = np.array([-7.0, 0.0, 0.4 / 255, 0.6 / 255, 1.0, np.inf])
     np.testing.assert_array_equal(images.to_uint8(values), [0, 0, 0, 1, 255, 255])
     np.testing.assert_array_equal(images.to_uint8(np.array([True, False])), [255, 0])
-    np.testing.assert_array_equal(images.to_uint8(jnp.array([0.0, 0.5, 1.0], jnp.bfloat16)), [0, 128, 255])
-    np.testing.assert_array_equal(images.to_uint8(np.array([600.0], np.float16), low=0, high=1000), [153])
+    np.testing.assert_array_equal(
+        images.to_uint8(jnp.array([0.0, 0.5, 1.0], jnp.bfloat16)), [0, 128, 255]
+    )
+    np.testing.assert_array_equal(
+        images.to_uint8(np.array([600.0], np.float16), low=0, high=1000), [153]
+    )
 
 
 @pytest.mark.parametrize("bad", [np.array([0.5, np.nan]), np.array([1, 2]), np.array([1j])])
@@ -130,6 +136,8 @@ def test_captions_stand_beside_their_rows():
     cells = images.grid(rows.repeat(2, 2).repeat(2, 3).reshape(6, 16, 16, 3), columns=3)
     assert (page[:, -cells.shape[1] :] == cells).all()
     left = page[:, : -cells.shape[1]]
-    assert (left[:18] == 255).all() and left[18:].min() < 100  # the first has none, the second is written in black
+    assert (left[:18] == 255).all() and left[
+        18:
+    ].min() < 100  # the first has none, the second is written in black
     with pytest.raises(images.PictureError, match="2 captions"):
         images.captioned(rows[:1], ["one", "two"])

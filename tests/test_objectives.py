@@ -19,16 +19,22 @@ REAL, FAKE = (s * jax.random.normal(jax.random.key(k), SHAPE) for s, k in ((1, 1
 
 @pytest.mark.parametrize("target", [1.0, 750.0])
 def test_a_linear_critic_s_penalty_is_the_square_of_its_norm_s_distance_from_the_target(target):
-    linear = gradient_penalty(lambda x: (x * W[None]).sum((1, 2, 3)), REAL, FAKE, jax.random.key(3), target=target)
+    linear = gradient_penalty(
+        lambda x: (x * W[None]).sum((1, 2, 3)), REAL, FAKE, jax.random.key(3), target=target
+    )
     assert linear == pytest.approx((float(jnp.linalg.norm(W.ravel())) - target) ** 2, rel=1e-5)
-    patches = gradient_penalty(lambda x: x * W[None], REAL, FAKE, jax.random.key(3), target=target)  # scores, summed
+    patches = gradient_penalty(
+        lambda x: x * W[None], REAL, FAKE, jax.random.key(3), target=target
+    )  # scores, summed
     assert float(patches) == pytest.approx(float(linear), rel=1e-6)
 
 
 def test_the_gradient_is_taken_between_an_image_and_its_own_fake():
     """Of |x|^2 / 2 it is x itself, so that the penalty of images at 2 and fakes at 5 tells the points."""
     real, fake = 2 * jnp.ones((4000, 1)), 5 * jnp.ones((4000, 1))
-    penalty = gradient_penalty(lambda x: (x**2 / 2).sum(-1), real, fake, jax.random.key(0), target=0)
+    penalty = gradient_penalty(
+        lambda x: (x**2 / 2).sum(-1), real, fake, jax.random.key(0), target=0
+    )
     assert penalty == pytest.approx(13, rel=0.02)  # the mean of t^2 from 2 to 5
     same = gradient_penalty(lambda x: (x**2 / 2).sum(-1), real, real, jax.random.key(0))
     assert same == pytest.approx(1, rel=1e-5)
@@ -58,8 +64,12 @@ def test_it_composes_inside_a_player_s_objective():
     players = {"critic": Player(("critic",), objective, optax.sgd(0.1))}
     one = games.make(pair, players)
     state = jax.jit(one.init)(jax.random.key(0), {"x": REAL})
-    last, metrics = jax.jit(lambda state: games.steps(one, state, lambda step: {"x": REAL}, 60))(state)
-    before, after = (float(jnp.linalg.norm(s.params["critic"]["kernel"].ravel())) for s in (state, last))
+    last, metrics = jax.jit(lambda state: games.steps(one, state, lambda step: {"x": REAL}, 60))(
+        state
+    )
+    before, after = (
+        float(jnp.linalg.norm(s.params["critic"]["kernel"].ravel())) for s in (state, last)
+    )
     assert abs(before - 1) > 0.01 and after == pytest.approx(1, abs=1e-4)
     np.testing.assert_allclose(metrics["critic/loss"][0], (before - 1) ** 2, rtol=1e-4)
     assert (metrics[games.FINITE] == 1).all()

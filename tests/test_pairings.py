@@ -18,10 +18,15 @@ def test_seeds_side_by_side_are_as_if_alone():
 
 
 def test_the_line_counts_the_true_among_those_that_fit():
-    true, other = {"fits": 1.0, "true_pairing": 1.0, "chance": 0.25}, {"fits": 1.0, "true_pairing": 0.0, "chance": 0.25}
+    true, other = (
+        {"fits": 1.0, "true_pairing": 1.0, "chance": 0.25},
+        {"fits": 1.0, "true_pairing": 0.0, "chance": 0.25},
+    )
     loose = {"fits": 0.0, "true_pairing": 0.0, "chance": 0.25}
     said = pairings.line((1, 1, 2, 2), [true] + 3 * [other] + 6 * [loose])
-    assert "masses 1 1 2 2: 4 of 10 seeds fit; of those 1 are the true pairing, 0.250 [0.006, " in said
+    assert (
+        "masses 1 1 2 2: 4 of 10 seeds fit; of those 1 are the true pairing, 0.250 [0.006, " in said
+    )
     assert "predicted 0.250, p = 1.00" in said
     none = pairings.line((1, 1, 2, 2), 8 * [other])
     assert f"0.000 [0.000, {1 - 0.025 ** (1 / 8):.3f}]" in none

@@ -17,7 +17,10 @@ from gen_jax.evaluation import feature_distances, likelihood
 
 D, K = 6, 3
 elbo, log_evidence = jax.jit(LinearGaussian.elbo), jax.jit(LinearGaussian.log_evidence)
-best_mean_field, mean_field_gap = jax.jit(LinearGaussian.best_mean_field), jax.jit(LinearGaussian.mean_field_gap)
+best_mean_field, mean_field_gap = (
+    jax.jit(LinearGaussian.best_mean_field),
+    jax.jit(LinearGaussian.mean_field_gap),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +32,9 @@ def float64():
 def arbitrary(seed=0):
     """A world whose W^T W is not diagonal."""
     random = np.random.default_rng(seed)
-    return LinearGaussian(*map(jnp.asarray, (random.normal(size=(D, K)), random.normal(size=D), np.float64(0.4))))
+    return LinearGaussian(
+        *map(jnp.asarray, (random.normal(size=(D, K)), random.normal(size=D), np.float64(0.4)))
+    )
 
 
 def diagonal(seed=0):
@@ -56,7 +61,9 @@ def test_world_is_the_gaussian_that_it_says():
     w, m, variance = (np.asarray(field) for field in world)
     x, z = (np.asarray(part) for part in sample(world, 0, 200_000))
     covariance = w @ w.T + variance * np.eye(D)
-    np.testing.assert_allclose(log_evidence(world, x[:50]), stats.multivariate_normal(m, covariance).logpdf(x[:50]))
+    np.testing.assert_allclose(
+        log_evidence(world, x[:50]), stats.multivariate_normal(m, covariance).logpdf(x[:50])
+    )
 
     gain = w.T @ np.linalg.inv(covariance)  # Cov(z, x) Cov(x)^-1
     mean, posterior = jax.jit(LinearGaussian.posterior)(world, x[:50])
@@ -75,8 +82,17 @@ def test_world_keeps_single_precision():
     x, z = sample(world, 0, 100)
     q = [part.astype(np.float32) for part in any_posterior(1, 100)]
     divergence = jax.jit(LinearGaussian.kl_to_posterior)(world, x, *q)
-    found = [x, z, log_evidence(world, x), elbo(world, x, *q), divergence, *best_mean_field(world, x)]
-    assert {part.dtype.name for part in (*found, *world.posterior(x), world.frechet_to(world))} == {"float32"}
+    found = [
+        x,
+        z,
+        log_evidence(world, x),
+        elbo(world, x, *q),
+        divergence,
+        *best_mean_field(world, x),
+    ]
+    assert {part.dtype.name for part in (*found, *world.posterior(x), world.frechet_to(world))} == {
+        "float32"
+    }
     np.testing.assert_allclose(found[3] + divergence, found[2], rtol=1e-4)
 
 
@@ -88,7 +104,9 @@ def test_evidence_is_elbo_plus_divergence():
     x, _ = sample(world, 1, 1000)
     q = any_posterior(2, 1000)
     divergence = np.asarray(jax.jit(LinearGaussian.kl_to_posterior)(world, x, *q))
-    np.testing.assert_allclose(elbo(world, x, *q) + divergence, log_evidence(world, x), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        elbo(world, x, *q) + divergence, log_evidence(world, x), rtol=0, atol=1e-10
+    )
     assert divergence.min() > 0.01 and np.ptp(divergence) > 10
 
 
@@ -99,7 +117,9 @@ def test_elbo_is_the_expectation_that_defines_it():
     mean, log_variance = any_posterior(4, 20)
     nodes, weights = np.polynomial.hermite_e.hermegauss(3)
     noise = np.stack(np.meshgrid(*[nodes] * K), axis=-1).reshape(-1, K)  # [27, k]
-    weights = np.prod(np.stack(np.meshgrid(*[weights] * K), axis=-1).reshape(-1, K), axis=1) / (2 * np.pi) ** (K / 2)
+    weights = np.prod(np.stack(np.meshgrid(*[weights] * K), axis=-1).reshape(-1, K), axis=1) / (
+        2 * np.pi
+    ) ** (K / 2)
     z = mean + np.exp(log_variance / 2) * noise[:, None]  # [27, n, k]
     expected = weights @ np.asarray(jax.jit(log_weight)(world, x, z, mean, log_variance))
     np.testing.assert_allclose(elbo(world, x, mean, log_variance), expected, rtol=1e-12)
@@ -107,8 +127,13 @@ def test_elbo_is_the_expectation_that_defines_it():
 
 def log_weight(world, x, z, q_mean, q_log_variance):
     """log p(x|z) + log p(z) - log q(z|x), one density at a time.  # [n, d], [m, n, k] -> [m, n]"""
-    likelihood = norm.logpdf(x[None], z @ world.weights.T + world.mean[None, None], jnp.sqrt(world.variance)).sum(-1)
-    prior, q = norm.logpdf(z).sum(-1), norm.logpdf(z, q_mean[None], jnp.exp(q_log_variance / 2)[None]).sum(-1)
+    likelihood = norm.logpdf(
+        x[None], z @ world.weights.T + world.mean[None, None], jnp.sqrt(world.variance)
+    ).sum(-1)
+    prior, q = (
+        norm.logpdf(z).sum(-1),
+        norm.logpdf(z, q_mean[None], jnp.exp(q_log_variance / 2)[None]).sum(-1),
+    )
     return likelihood + prior - q
 
 
@@ -126,13 +151,17 @@ def test_mean_field_gap(make):
     np.testing.assert_allclose(log_evidence(world, x) - most, gap, atol=1e-12)
     assert (abs(gap) < 1e-14) if make is diagonal else (gap > 0.1)
 
-    mixed = world._replace(weights=world.weights @ (np.eye(K) + 1e-3 * np.eye(K, k=1)))  # a little of one in the next
+    mixed = world._replace(
+        weights=world.weights @ (np.eye(K) + 1e-3 * np.eye(K, k=1))
+    )  # a little of one in the next
     assert mean_field_gap(mixed) > 1e-8
 
     slopes = jax.jit(jax.grad(lambda q: world.elbo(x, *q).sum()))(best)
     for slope in slopes:
         np.testing.assert_allclose(slope, 0, atol=1e-12)
-    for seed in range(20):  # concave in the mean and the log variance, so that a stationary point is the best
+    for seed in range(
+        20
+    ):  # concave in the mean and the log variance, so that a stationary point is the best
         other = [b + 0.1 * change for b, change in zip(best, any_posterior(seed, 50), strict=True)]
         assert (elbo(world, x, *other) < most).all()
 
@@ -175,7 +204,9 @@ def test_ppca_is_the_optimum_of_the_linear_vae():
 
     random = np.random.default_rng(7)
     for _ in range(20):  # elsewhere there is a slope, and a lower ELBO
-        moved = {name: value + 0.05 * random.normal(size=value.shape) for name, value in optimum.items()}
+        moved = {
+            name: value + 0.05 * random.normal(size=value.shape) for name, value in optimum.items()
+        }
         value, slopes = value_and_slopes(moved)
         assert value < best - 1e-4
         assert all(np.abs(slope).max() > 1e-6 for slope in slopes.values())
@@ -186,11 +217,15 @@ def test_evidence_of_ppca():
     x = dataset()
     largest = np.sort(np.linalg.eigvalsh(np.cov(x.T, bias=True)))[::-1]
     rest = largest[K:].mean()
-    expected = -0.5 * (np.log(largest[:K]).sum() + (D - K) * np.log(rest) + D * np.log(2 * np.pi) + D)
+    expected = -0.5 * (
+        np.log(largest[:K]).sum() + (D - K) * np.log(rest) + D * np.log(2 * np.pi) + D
+    )
     world = worlds.principal_components(x, K)
     np.testing.assert_allclose(log_evidence(world, x).mean(), expected, rtol=1e-13)
     turned = world._replace(weights=world.weights @ np.linalg.qr(arbitrary().weights[:K])[0])
-    np.testing.assert_allclose(log_evidence(turned, x).mean(), expected, rtol=1e-13)  # W is known up to a rotation,
+    np.testing.assert_allclose(
+        log_evidence(turned, x).mean(), expected, rtol=1e-13
+    )  # W is known up to a rotation,
     assert mean_field_gap(turned) > 0.01  # but only one rotation suits a diagonal q
 
 
@@ -211,7 +246,9 @@ def bounds(world, x, q_mean, q_log_variance, samples, repeats):
         z = mean[None] + jnp.exp(log_variance / 2)[None] * jax.random.normal(key, (m, repeats, K))
         return log_weight(world, jnp.broadcast_to(x, (repeats, D)), z, mean, log_variance)
 
-    run = functools.partial(likelihood.importance_weighted, log_weights, samples=samples, chunk=min(samples, 50))
+    run = functools.partial(
+        likelihood.importance_weighted, log_weights, samples=samples, chunk=min(samples, 50)
+    )
     values = np.asarray(jax.jit(run)(jax.random.key(samples)))
     return values.mean(), values.std() / repeats**0.5, values
 
@@ -250,8 +287,13 @@ def test_an_autoencoder_is_not_a_generative_model():
     random = np.random.default_rng(10)
     truth = diagonal()
     mean, covariance = map(np.asarray, truth.moments())
-    white = np.linalg.qr(np.hstack([np.ones((500, 1)), random.normal(size=(500, D))]))[0][:, 1:] * 500**0.5
-    x = white @ np.linalg.cholesky(covariance).T + mean  # 500 points with just this mean and covariance
+    white = (
+        np.linalg.qr(np.hstack([np.ones((500, 1)), random.normal(size=(500, D))]))[0][:, 1:]
+        * 500**0.5
+    )
+    x = (
+        white @ np.linalg.cholesky(covariance).T + mean
+    )  # 500 points with just this mean and covariance
     data = feature_distances.Moments(mean, covariance, 500)
 
     values, vectors = np.linalg.eigh(covariance)
@@ -260,7 +302,9 @@ def test_an_autoencoder_is_not_a_generative_model():
     for scale in (0.1, 0.5, 1.0, 3.0):
         codes = (x - mean) @ u / scale  # [n, k]
         errors.append(np.sum((codes @ u.T * scale + mean - x) ** 2, axis=1).mean())
-        decoded = feature_distances.Moments(mean, scale**2 * u @ u.T, 500)  # of decoder(z), z ~ N(0, I)
+        decoded = feature_distances.Moments(
+            mean, scale**2 * u @ u.T, 500
+        )  # of decoder(z), z ~ N(0, I)
         distances.append(feature_distances.distance(data, decoded))
         closed = np.sum((np.sqrt(values[:K]) - scale) ** 2) + values[K:].sum()
         np.testing.assert_allclose(distances[-1], closed, rtol=1e-12)
@@ -268,5 +312,10 @@ def test_an_autoencoder_is_not_a_generative_model():
     assert min(distances) >= values[K:].sum() and max(distances) > 4 * min(distances)
 
     found = worlds.principal_components(jnp.asarray(x), K)
-    assert feature_distances.distance(data, feature_distances.Moments(*map(np.asarray, found.moments()), 500)) < 1e-12
+    assert (
+        feature_distances.distance(
+            data, feature_distances.Moments(*map(np.asarray, found.moments()), 500)
+        )
+        < 1e-12
+    )
     assert abs(found.frechet_to(truth)) < 1e-12

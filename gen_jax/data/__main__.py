@@ -17,9 +17,13 @@ from gen_jax.data.catalog import prepare, sets, store
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the words say; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gen_jax.data", description=__doc__)
-    parser.add_argument("words", nargs="*", metavar="[verify] NAME", help="sets to prepare, or to verify")
+    parser.add_argument(
+        "words", nargs="*", metavar="[verify] NAME", help="sets to prepare, or to verify"
+    )
     parser.add_argument("--again", action="store_true", help="prepare even what is prepared")
-    parser.add_argument("--directory", type=Path, help="of the data; else $GEN_JAX_DATA, else the user's cache")
+    parser.add_argument(
+        "--directory", type=Path, help="of the data; else $GEN_JAX_DATA, else the user's cache"
+    )
     given = parser.parse_args(arguments)
     log = logging.getLogger("gen_jax.data")
     handler = logging.StreamHandler()
@@ -56,7 +60,9 @@ def _list(base: Path) -> None:
         print(f"{name}: {source.description}")
         print(f"  size     {', '.join(f'{split} {size}' for split, size in source.sizes.items())}")
         print(f"  licence  {source.licence}")
-        print(f"  {'prepared ' + way + ', in ' + str(prepare.home(name, base)) if way else 'not prepared'}")
+        print(
+            f"  {'prepared ' + way + ', in ' + str(prepare.home(name, base)) if way else 'not prepared'}"
+        )
     print(
         "tfds:NAME, tfds:NAME:CONFIG, tfds:NAME@SIDE: any set of images that TFDS has prepared as array_record, such as"
     )

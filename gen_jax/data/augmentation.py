@@ -13,16 +13,18 @@ def resized(image: Array, side: int) -> Array:
     return x if x.shape == shape else jnp.clip(jax.image.resize(x, shape, "cubic"), -1, 1)
 
 
-def cut(image: Array, first: Array, size: Array, side: int) -> Array:
+def crop_and_resize(image: Array, first: Array, size: Array, side: int) -> Array:
     """A box from a corner (row, column), of any height and width in pixels, resized by cubic interpolation.
 
     [h, w, c], [2], [2] -> [side, side, c].
     """
     scale, shape = side / size, (side, side, image.shape[-1])
-    return jax.image.scale_and_translate(image, shape, (0, 1), scale, -first * scale, "cubic", antialias=False)
+    return jax.image.scale_and_translate(
+        image, shape, (0, 1), scale, -first * scale, "cubic", antialias=False
+    )
 
 
-def cropped(x: Array, key: Key, side: int) -> Array:
+def random_crop(x: Array, key: Key, side: int) -> Array:
     """Of each image a random part: [b, s, s, c] -> [b, side, side, c]."""
 
     def part(x: Array, key: Key) -> Array:
@@ -32,7 +34,7 @@ def cropped(x: Array, key: Key, side: int) -> Array:
     return jax.vmap(part)(x, jax.random.split(key, len(x)))
 
 
-def mirrored(x: Array, key: Key) -> Array:
+def random_flip(x: Array, key: Key) -> Array:
     """Left and right exchanged in half of the images: [b, h, w, c] -> the same."""
     coins = jax.random.bernoulli(key, shape=(len(x), 1, 1, 1))
     return jnp.where(coins, x[:, :, ::-1], x)

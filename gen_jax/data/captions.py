@@ -31,7 +31,9 @@ class Captioned(NamedTuple):
     style: np.ndarray  # int32 [n]: of shapes the ground, of emoji the vendor; 0 where none is known
 
 
-def load(name: str, side: int, *, count: int, directory: Path | None = None) -> dict[str, Captioned]:
+def load(
+    name: str, side: int, *, count: int, directory: Path | None = None
+) -> dict[str, Captioned]:
     """Both splits of shapes (of which `count` are for training), emoji, or a set of PREPARED, at a side."""
     if name == "shapes":
         return shapes(count, side)
@@ -51,7 +53,9 @@ def shapes(count: int, side: int) -> dict[str, Captioned]:
         scene = jax.tree.map(lambda factor: factor[np.flatnonzero(kept(scene))[:n]], scene)
         said = world.words(scene)
         render = jax.jit(lambda scene: jnp.rint(255 * world.render(scene, side)).astype(jnp.uint8))
-        parts = [jax.tree.map(lambda factor, i=i: factor[i : i + 1000], scene) for i in range(0, n, 1000)]
+        parts = [
+            jax.tree.map(lambda factor, i=i: factor[i : i + 1000], scene) for i in range(0, n, 1000)
+        ]
         image = np.concatenate([render(part) for part in parts])
         captions = np.array([sentence.partition(" on ")[0] for sentence in world.captions(said)])
         return Captioned(image, captions[:, None], _labels(captions), said[:, -1].astype(np.int32))
@@ -77,17 +81,19 @@ def held_out(scene: world.Scene) -> np.ndarray:
 def matches(images: np.ndarray, captions: Iterable[str]) -> np.ndarray:
     """Whether uint8 images [n, s, s, 3] show the size, colour, shape, row and column that is said: bool [n, 5]."""
     said = np.stack([world.parse(f"{caption} on {world.GROUNDS[0]}") for caption in captions])
-    return (seen(images) == said)[:, :-1]
+    return (read_back(images) == said)[:, :-1]
 
 
-def seen(images: np.ndarray) -> np.ndarray:
+def read_back(images: np.ndarray) -> np.ndarray:
     """The words for what drawn shapes show, the last that for the ground: uint8 [n, s, s, 3] -> int [n, 6]."""
     return world.words(world.read(images.astype(np.float32) / 255))
 
 
 def emoji(side: int, directory: Path | None = None) -> dict[str, Captioned]:
     """Each symbol as each vendor draws it, by its name."""
-    return {split: _drawn(sets.load("emoji", split, directory), side) for split in ("train", "test")}
+    return {
+        split: _drawn(sets.load("emoji", split, directory), side) for split in ("train", "test")
+    }
 
 
 def _drawn(arrays: Mapping[str, np.ndarray], side: int) -> Captioned:
@@ -102,7 +108,10 @@ def _drawn(arrays: Mapping[str, np.ndarray], side: int) -> Captioned:
 def prepared(name: str, side: int, directory: Path | None = None) -> dict[str, Captioned]:
     """A set of PREPARED, at a side; of photographs without labels each is a class of its own."""
     known, splits = PREPARED[name]
-    return {of: _photographs(sets.load(f"tfds:{known}@{side}", split, directory)) for of, split in splits.items()}
+    return {
+        of: _photographs(sets.load(f"tfds:{known}@{side}", split, directory))
+        for of, split in splits.items()
+    }
 
 
 def _photographs(arrays: Mapping[str, np.ndarray]) -> Captioned:

@@ -5,24 +5,30 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gen_jax.data.augmentation import cropped, mirrored, resized
+from gen_jax.data import augmentation
 from gen_jax.types import Array, Key
 
 
-def framed(image: Array, load: int, pad: int) -> Array:
+def resize_and_pad(image: Array, load: int, pad: int) -> Array:
     """Resized, then `pad` white pixels on each side: uint8 [b, s, s, c] -> [b, w, w, c] in [-1, 1], w = load + 2 pad"""
-    return jnp.pad(resized(image, load), ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=1)
+    return jnp.pad(
+        augmentation.resized(image, load),
+        ((0, 0), (pad, pad), (pad, pad), (0, 0)),
+        constant_values=1,
+    )
 
 
-def part_of(image: Array, key: Key, *, load: int, pad: int, side: int) -> Array:
+def random_crop(image: Array, key: Key, *, load: int, pad: int, side: int) -> Array:
     """A random part of each framed image, mirrored in half of them: uint8 [b, s, s, c] -> [b, side, side, c]"""
     where, coin = jax.random.split(key)
-    return mirrored(cropped(framed(image, load, pad), where, side), coin)
+    return augmentation.random_flip(
+        augmentation.random_crop(resize_and_pad(image, load, pad), where, side), coin
+    )
 
 
-def middle_of(image: Array, *, load: int, pad: int, side: int) -> Array:
+def centre_crop(image: Array, *, load: int, pad: int, side: int) -> Array:
     """The middle of each framed image: uint8 [b, s, s, c] -> [b, side, side, c]"""
-    return middle(framed(image, load, pad), side)
+    return middle(resize_and_pad(image, load, pad), side)
 
 
 def middle(images: Any, side: int) -> Any:

@@ -33,7 +33,9 @@ class Labelled(nn.Module):
     def __call__(self, batch: Batch, key: Key) -> tuple[Array, Array]:
         """As many as the batch has, each once where there are enough: images [b, h, w, c], labels [b]."""
         born = {name: batch.get(f"labelled_{name}", batch[name]) for name in ("image", "label")}
-        image, label = (self.variable("labelled", name, lambda a=array: a).value for name, array in born.items())
+        image, label = (
+            self.variable("labelled", name, lambda a=array: a).value for name, array in born.items()
+        )
         b, n = len(batch["image"]), len(image)
         chosen = jax.random.choice(key, n, (b,), replace=b > n)
         return image[chosen], label[chosen].astype(jnp.int32)

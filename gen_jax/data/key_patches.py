@@ -22,7 +22,10 @@ from gen_jax.types import Array
 log = logging.getLogger("gen_jax.data")
 
 COUNT = 3  # of an image
-AREA = (0.04, 0.25)  # of the image: smaller and larger proposals are left out. Ours: the paper's bounds are unknown
+AREA = (
+    0.04,
+    0.25,
+)  # of the image: smaller and larger proposals are left out. Ours: the paper's bounds are unknown
 RATIO = 2  # of width and height, either way, at most; ours
 OVERLAP = 0.3  # intersection over union of two proposals of an image, less than this; ours
 SIDE = 96  # [pixels] in which edges are looked for: smaller images are enlarged
@@ -34,7 +37,9 @@ def square(images: np.ndarray, crop: int = 0) -> np.ndarray:
     """The middle `crop` pixels either way, or for 0 the largest square, as a view: [n, h, w, c] -> [n, s, s, c]."""
     side = crop or min(images.shape[1:3])
     if side > min(images.shape[1:3]):
-        raise UserError(f"crop is {crop}; the images have {images.shape[2]} x {images.shape[1]} pixels, so give less.")
+        raise UserError(
+            f"crop is {crop}; the images have {images.shape[2]} x {images.shape[1]} pixels, so give less."
+        )
     return middle(images, side)
 
 
@@ -55,7 +60,10 @@ def edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def overlap(one: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Intersection over union: [4], [n, 4] -> [n]."""
-    first, last = np.maximum(one[:2], others[:, :2]), np.minimum(one[:2] + one[2:], others[:, :2] + others[:, 2:])
+    first, last = (
+        np.maximum(one[:2], others[:, :2]),
+        np.minimum(one[:2] + one[2:], others[:, :2] + others[:, 2:]),
+    )
     common = np.clip(last - first, 0, None).prod(-1)
     return common / (one[2:].prod() + others[:, 2:].prod(-1) - common)
 
@@ -65,9 +73,16 @@ def propose(image: np.ndarray) -> np.ndarray:
     from PIL import Image
 
     if (side := len(image)) < SIDE:
-        image, side = np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC)), SIDE
-    finder = _edge_boxes(minBoxArea=AREA[0] * side**2, maxAspectRatio=RATIO, maxBoxes=200, minScore=1e-3)
-    found = np.asarray(finder.getBoundingBoxes(*edges(image))[0]).reshape(-1, 4) / side  # the best first
+        image, side = (
+            np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC)),
+            SIDE,
+        )
+    finder = _edge_boxes(
+        minBoxArea=AREA[0] * side**2, maxAspectRatio=RATIO, maxBoxes=200, minScore=1e-3
+    )
+    found = (
+        np.asarray(finder.getBoundingBoxes(*edges(image))[0]).reshape(-1, 4) / side
+    )  # the best first
     chosen: list[np.ndarray] = []
     for box in found[(found[:, 2:].prod(-1) >= AREA[0]) & (found[:, 2:].prod(-1) <= AREA[1])]:
         if len(chosen) < COUNT and (overlap(box, np.reshape(chosen, (-1, 4))) < OVERLAP).all():
@@ -91,7 +106,9 @@ def read(path: Path, side: float) -> np.ndarray:
     from scipy import io
 
     try:
-        content = {name: value for name, value in io.loadmat(path).items() if not name.startswith("__")}
+        content = {
+            name: value for name, value in io.loadmat(path).items() if not name.startswith("__")
+        }
     except (OSError, ValueError, TypeError, NotImplementedError, io.matlab.MatReadError) as error:
         raise DataError(
             f"{path} is no MATLAB file that can be read ({error}): give one of version 7 or older."
@@ -99,7 +116,9 @@ def read(path: Path, side: float) -> np.ndarray:
     found = [v for v in content.values() if np.shape(v)[1:] == (COUNT, 4) and v.dtype.kind in "iuf"]
     if len(found) != 1:
         shapes = ", ".join(f"{name} {list(np.shape(value))}" for name, value in content.items())
-        raise DataError(f"{path} holds {shapes or 'nothing'}; one array of numbers [n, {COUNT}, 4] is expected.")
+        raise DataError(
+            f"{path} holds {shapes or 'nothing'}; one array of numbers [n, {COUNT}, 4] is expected."
+        )
     box = found[0].astype(float) / side
     first, last = np.clip(box[..., :2], 0, 1), np.clip(box[..., :2] + box[..., 2:], 0, 1)
     if bad := np.count_nonzero(~(last > first).all((1, 2))):
@@ -115,7 +134,9 @@ class Images(NamedTuple):
     name: str
     train: np.ndarray  # uint8 [n, s, s, 3]
     test: np.ndarray
-    rows: tuple[np.ndarray, np.ndarray]  # of a file that has boxes of all images: [n] of either split
+    rows: tuple[
+        np.ndarray, np.ndarray
+    ]  # of a file that has boxes of all images: [n] of either split
     total: int  # of its rows
 
 
@@ -125,11 +146,16 @@ def images(name: str, crop: int, directory: Path | None) -> Images:
     splits = [sets.load(name, split, directory) for split in ("train", "test")]
     train, test = (square(split[field], crop) for split in splits)
     if train.shape[-1] != 3:
-        raise DataError(f"{name} has images of shape {list(train.shape[1:])}; give a set in colour.")
+        raise DataError(
+            f"{name} has images of shape {list(train.shape[1:])}; give a set in colour."
+        )
     if "file" in splits[0]:  # the numbers of the authors' files, from 1
         rows, total = (splits[0]["file"] - 1, splits[1]["file"] - 1), int(splits[1]["file"].max())
     else:
-        rows, total = (np.arange(len(train)), len(train) + np.arange(len(test))), len(train) + len(test)
+        rows, total = (
+            (np.arange(len(train)), len(train) + np.arange(len(test))),
+            len(train) + len(test),
+        )
     return Images(f"{name}/{field}-{crop}", train, test, rows, total)
 
 
@@ -137,7 +163,9 @@ def given(images: Images, path: Path, side: float, most: tuple[int, int]) -> tup
     """{"image", "box"} to train on and to test, at most so many, with the boxes of a file."""
     boxes = read(path, side)
     if len(boxes) != images.total:
-        raise DataError(f"{path} has boxes of {len(boxes)} images, but {images.name} has {images.total}.")
+        raise DataError(
+            f"{path} has boxes of {len(boxes)} images, but {images.name} has {images.total}."
+        )
     parts = zip((images.train, images.test), images.rows, most, strict=True)
     first, second = ({"image": image[:n], "box": boxes[rows[:n]]} for image, rows, n in parts)
     return first, second
@@ -149,11 +177,15 @@ def proposed(images: Images, most: tuple[int, int], directory: Path | None) -> t
     name = f"boxes:{images.name}-{most[0]}-{most[1]}"
     home = prepare.home(name, base)
     if not (home / store.MANIFEST).is_file():
-        with prepare.making(name, base) as work:
+        with prepare.building(name, base) as work:
             if work:
                 parts = {"train": images.train[: most[0]], "test": images.test[: most[1]]}
-                splits = {split: _write(work / "arrays" / split, part) for split, part in parts.items()}
-                store.seal(work / "arrays", name=name, version=VERSION, way="proposed", splits=splits)
+                splits = {
+                    split: _write(work / "arrays" / split, part) for split, part in parts.items()
+                }
+                store.write_manifest(
+                    work / "arrays", name=name, version=VERSION, way="proposed", splits=splits
+                )
     content = store.manifest(home, name=name, version=VERSION)
     return store.view(home, name, "train", content), store.view(home, name, "test", content)
 
@@ -163,7 +195,12 @@ def _write(home: Path, images: np.ndarray) -> dict[str, store.Entry]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(pool.map(propose, images))
     kept = np.flatnonzero([len(boxes) == COUNT for boxes in found])
-    log.info("%s: %d images with fewer than %d boxes are left out", home.name, len(images) - len(kept), COUNT)
+    log.info(
+        "%s: %d images with fewer than %d boxes are left out",
+        home.name,
+        len(images) - len(kept),
+        COUNT,
+    )
 
     def blocks() -> Iterator[Block]:
         for start in range(0, len(kept), BLOCK):
@@ -183,6 +220,7 @@ def mask(box: Array, side: int) -> Array:
     """1 where the middle of a pixel is in any of an image's boxes, else 0: [b, k, 4] -> [b, side, side, 1]."""
     middle = (jnp.arange(side)[None, None] + 0.5) / side
     across, down = (
-        (middle >= box[..., i, None]) & (middle < box[..., i, None] + box[..., i + 2, None]) for i in (0, 1)
+        (middle >= box[..., i, None]) & (middle < box[..., i, None] + box[..., i + 2, None])
+        for i in (0, 1)
     )  # [b, k, side]
     return (across[:, :, None, :] & down[:, :, :, None]).any(1)[..., None].astype(jnp.float32)

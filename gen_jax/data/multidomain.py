@@ -17,19 +17,25 @@ from gen_jax.types import Array, Batch
 
 INKS = np.eye(3, dtype=np.float32)  # red, green, blue
 PAPERS = np.array([[0, 0, 0], [1, 1, 1]], np.float32)
-ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")  # of CelebA, in the order of StarGAN's code
+ATTRIBUTES = (
+    "Black_Hair",
+    "Blond_Hair",
+    "Brown_Hair",
+    "Male",
+    "Young",
+)  # of CelebA, in the order of StarGAN's code
 HAIR = 3  # the first of these exclude each other
 FACE = 178  # [pixels] the side of the middle square of CelebA's images
 
 
-class Part(NamedTuple):
+class LabelGroup(NamedTuple):
     """What one data set labels."""
 
     size: int
     exclusive: bool  # one of them holds, or any
 
 
-class Real(NamedTuple):
+class LabelledImages(NamedTuple):
     """Real images, and what is known of them."""
 
     x: np.ndarray  # uint8 [n, h, w, 3]
@@ -41,7 +47,7 @@ class Real(NamedTuple):
         return self.x.reshape(-1, domains, *self.x.shape[1:])
 
 
-class Change(NamedTuple):
+class TranslationTask(NamedTuple):
     """Images, what is asked for, and what is known of the result."""
 
     x: np.ndarray  # uint8 [n, h, w, 3]
@@ -58,22 +64,26 @@ class Domains(NamedTuple):
     is (Choi et al. 2018, section 3.2).
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[LabelGroup, ...]
     labels: np.ndarray  # [sets, domains, k]
 
     @property
     def asked(self) -> np.ndarray:
         """All labels that there are: [m, k]."""
-        return np.array([*dict.fromkeys(tuple(label) for own in self.labels for label in own)], np.float32)
+        return np.array(
+            [*dict.fromkeys(tuple(label) for own in self.labels for label in own)], np.float32
+        )
 
     def after(self, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where an image of each domain comes by this label, and the label that brings it back: [domains], [..., k]."""
         (own,) = (i for i, given in enumerate(self.labels) if (given == label).all(-1).any())
         others = np.delete(self.labels, own, 0)  # what they know stays as it is
-        same = (others[:, :, None] == others[:, None]).all((0, -1)) & (self.labels[own] == label).all(-1)
+        same = (others[:, :, None] == others[:, None]).all((0, -1)) & (
+            self.labels[own] == label
+        ).all(-1)
         return same.argmax(1), self.labels[own]
 
-    def changes(self, test: "Real") -> Iterator["Change"]:
+    def changes(self, test: "LabelledImages") -> Iterator["TranslationTask"]:
         """Each example from each domain to each other one that a label asks for: (n of them) x (domains of each)."""
         pictures = test.each(self.labels.shape[1])  # [n, domains, h, w, 3]
         n = len(pictures)
@@ -81,17 +91,20 @@ class Domains(NamedTuple):
             for i, (j, back) in enumerate(zip(*self.after(label), strict=True)):
                 if i != j:
                     labels = np.tile(label, (n, 1)), np.tile(back, (n, 1))
-                    yield Change(pictures[:, i], *labels, np.full(n, j), pictures[:, j])
+                    yield TranslationTask(pictures[:, i], *labels, np.full(n, j), pictures[:, j])
 
 
 def exclusive(count: int) -> Domains:
     """An image is in one domain."""
-    return Domains((Part(count, True),), np.eye(count, dtype=np.float32)[None])
+    return Domains((LabelGroup(count, True),), np.eye(count, dtype=np.float32)[None])
 
 
-def several(count: int) -> Domains:
+def multi_label(count: int) -> Domains:
     """An image has any of these attributes; the last one changes fastest."""
-    return Domains((Part(count, False),), np.array([[*itertools.product((0, 1), repeat=count)]], np.float32))
+    return Domains(
+        (LabelGroup(count, False),),
+        np.array([[*itertools.product((0, 1), repeat=count)]], np.float32),
+    )
 
 
 def joint(*counts: int) -> Domains:
@@ -100,10 +113,16 @@ def joint(*counts: int) -> Domains:
     known = [np.eye(count, dtype=np.float32)[of] for count, of in zip(counts, each.T, strict=True)]
     masks = np.eye(len(counts), dtype=np.float32)
     labels = [
-        np.concatenate([*(part * bit for part, bit in zip(known, mask, strict=True)), np.tile(mask, (len(each), 1))], 1)
+        np.concatenate(
+            [
+                *(part * bit for part, bit in zip(known, mask, strict=True)),
+                np.tile(mask, (len(each), 1)),
+            ],
+            1,
+        )
         for mask in masks
     ]
-    return Domains(tuple(Part(count, True) for count in counts), np.stack(labels))
+    return Domains(tuple(LabelGroup(count, True) for count in counts), np.stack(labels))
 
 
 def scaled(image: Array, side: int) -> Array:
@@ -112,7 +131,7 @@ def scaled(image: Array, side: int) -> Array:
     return 2 * jax.image.resize(image.astype(jnp.float32) / 255, shape, "linear") - 1
 
 
-def drawn(image: Array, inks: np.ndarray, papers: np.ndarray) -> Array:
+def colourize(image: Array, inks: np.ndarray, papers: np.ndarray) -> Array:
     """Grey images in each ink on its paper: [..., h, w, 1], [d, 3], [d, 3] -> [b, d, h, w, 3] in [0, 255]."""
     image = image.reshape(-1, *image.shape[-3:])
     ink, paper = (jnp.asarray(colours)[None, :, None, None] for colours in (inks, papers))
@@ -121,7 +140,10 @@ def drawn(image: Array, inks: np.ndarray, papers: np.ndarray) -> Array:
 
 def halves(arrays: Arrays) -> Arrays:
     """Two sets without a common example, beside each other: [n, ...] -> [n // 2, 2, ...]."""
-    return {name: np.stack(np.split(array[: len(array) // 2 * 2], 2), 1) for name, array in arrays.items()}
+    return {
+        name: np.stack(np.split(array[: len(array) // 2 * 2], 2), 1)
+        for name, array in arrays.items()
+    }
 
 
 def two_sets(name: str, directory: Path | None) -> tuple[Arrays, Arrays]:
@@ -135,26 +157,32 @@ def faces(batch: Batch, side: int) -> tuple[Array, Array]:
     image = batch["image"]  # [b, 218, 178, 3]
     top, left = ((n - FACE) // 2 for n in image.shape[1:3])
     labels = [batch[f"attributes.{name}"] for name in ATTRIBUTES]
-    return scaled(image[:, top : top + FACE, left : left + FACE], side), jnp.stack(labels, -1).astype(jnp.float32)
+    return scaled(image[:, top : top + FACE, left : left + FACE], side), jnp.stack(
+        labels, -1
+    ).astype(jnp.float32)
 
 
-def rendered(arrays: Arrays, views: Callable[[Batch], Array], domains: int, count: int) -> Real:
+def rendered(
+    arrays: Arrays, views: Callable[[Batch], Array], domains: int, count: int
+) -> LabelledImages:
     """At most about `count` images: the first examples in all domains, [b, ...] -> [b, domains, h, w, 3] in [-1, 1]."""
-    shape = jax.eval_shape(views, {name: jnp.asarray(array[:1]) for name, array in arrays.items()}).shape
+    shape = jax.eval_shape(
+        views, {name: jnp.asarray(array[:1]) for name, array in arrays.items()}
+    ).shape
     first = {name: array[: max(count // (shape[0] * domains), 1)] for name, array in arrays.items()}
     x = _seen(first, lambda batch: {"x": views(batch).reshape(-1, *shape[2:])})["x"]
     classes = np.repeat(first["label"].ravel(), domains) if "label" in first else None
-    return Real(images.to_uint8(x, low=-1), np.arange(len(x)) % domains, classes)
+    return LabelledImages(images.to_uint8(x, low=-1), np.arange(len(x)) % domains, classes)
 
 
-def real_faces(arrays: Arrays, side: int, labels: np.ndarray, count: int) -> Real:
+def real_faces(arrays: Arrays, side: int, labels: np.ndarray, count: int) -> LabelledImages:
     """The first `count` faces of CelebA; a domain is a row of the labels [domains, 5]."""
     first = {name: array[:count] for name, array in arrays.items()}
     seen = _seen(first, lambda batch: dict(zip(("x", "c"), faces(batch, side), strict=True)))
-    return Real(images.to_uint8(seen["x"], low=-1), _rows(seen["c"], labels), None)
+    return LabelledImages(images.to_uint8(seen["x"], low=-1), _rows(seen["c"], labels), None)
 
 
-def changes_of_faces(test: Real, labels: np.ndarray) -> Iterator[Change]:
+def changes_of_faces(test: LabelledImages, labels: np.ndarray) -> Iterator[TranslationTask]:
     """Each face by each attribute, as the code asks for it: another colour of hair, or the opposite of what is."""
     back = labels[test.domain]  # [n, 5]
     for attribute in range(len(ATTRIBUTES)):
@@ -163,7 +191,7 @@ def changes_of_faces(test: Real, labels: np.ndarray) -> Iterator[Change]:
             asked[:, :HAIR] = np.eye(HAIR)[attribute]
         else:
             asked[:, attribute] = 1 - back[:, attribute]
-        yield Change(test.x, asked, back, _rows(asked, labels), None)
+        yield TranslationTask(test.x, asked, back, _rows(asked, labels), None)
 
 
 def _seen(arrays: Arrays, view: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:

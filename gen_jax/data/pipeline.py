@@ -22,12 +22,12 @@ from gen_jax.types import Array, Batch, Key
 Arrays = Mapping[str, np.ndarray]  # {"image": uint8 [n, h, w, c], "label": [n], ...}, memory-mapped
 
 
-def as_it_is(batch: Batch, key: Key) -> Batch:
+def identity(batch: Batch, key: Key) -> Batch:
     """No preparation."""
     return batch
 
 
-def nothing(train: Arrays) -> Batch:
+def no_extras(train: Arrays) -> Batch:
     """Nothing of the training set as a whole is needed."""
     return {}
 
@@ -57,13 +57,23 @@ class Source(NamedTuple):
     """The data that an experiment asks for, by name, and how a batch of it is prepared inside the step."""
 
     name: str  # of gen_jax.data.catalog.sets
-    prepare: Callable[[Batch, Key], Batch] = as_it_is  # uint8 -> what the objective wants; augmentation
+    prepare: Callable[[Batch, Key], Batch] = (
+        identity  # uint8 -> what the objective wants; augmentation
+    )
     train: str = "train"
     test: str = "test"
-    birth: Callable[[Arrays], Batch] = nothing  # what the first state may know of the whole training set
-    arrays: Callable[[], tuple[Arrays, Arrays]] | None = None  # both splits where they are computed, not kept by name
-    apart: tuple[str, ...] = ()  # fields that are drawn independently in training: domains without pairs
-    fields: Mapping[str, tuple[tuple[int, ...], str]] | None = None  # of an example, where computing arrays is long
+    init_extras: Callable[[Arrays], Batch] = (
+        no_extras  # what the first state may know of the whole training set
+    )
+    arrays: Callable[[], tuple[Arrays, Arrays]] | None = (
+        None  # both splits where they are computed, not kept by name
+    )
+    unpaired: tuple[
+        str, ...
+    ] = ()  # fields that are drawn independently in training: domains without pairs
+    fields: Mapping[str, tuple[tuple[int, ...], str]] | None = (
+        None  # of an example, where computing arrays is long
+    )
 
 
 class Data(NamedTuple):
@@ -72,8 +82,8 @@ class Data(NamedTuple):
     train: Arrays
     test: Arrays
     prepare: Callable[[Batch, Key], Batch]
-    birth: Callable[[Arrays], Batch] = nothing
-    apart: tuple[str, ...] = ()
+    init_extras: Callable[[Arrays], Batch] = no_extras
+    unpaired: tuple[str, ...] = ()
     hashes: Mapping[str, str] = {}  # SHA-256 of each field, by split: which data these are
 
 
@@ -82,20 +92,35 @@ def load(source: Source, directory: Path | None = None) -> Data:
     hashes: dict[str, str]
     if source.arrays:
         train, test = source.arrays()
-        hashes = {f"{s}/{n}": _digest(a) for s, fields in (("train", train), ("test", test)) for n, a in fields.items()}
+        hashes = {
+            f"{s}/{n}": _digest(a)
+            for s, fields in (("train", train), ("test", test))
+            for n, a in fields.items()
+        }
     else:
-        train, test = (sets.load(source.name, split, directory) for split in (source.train, source.test))
+        train, test = (
+            sets.load(source.name, split, directory) for split in (source.train, source.test)
+        )
         hashes = sets.hashes(source.name, (source.train, source.test), directory)
-    if len(lengths := {len(array) for field, array in train.items() if field not in source.apart}) > 1:
+    if (
+        len(
+            lengths := {
+                len(array) for field, array in train.items() if field not in source.unpaired
+            }
+        )
+        > 1
+    ):
         raise UserError(
             f"{source.name} has fields of {min(lengths)} to {max(lengths)} examples; fields of different lengths are "
             "domains without pairs: name them in `apart`."
         )
-    return Data(train, test, source.prepare, source.birth, source.apart, hashes)
+    return Data(train, test, source.prepare, source.init_extras, source.unpaired, hashes)
 
 
 def _digest(array: np.ndarray) -> str:
-    return hashlib.sha256(f"{array.dtype} {array.shape} ".encode() + np.ascontiguousarray(array).data).hexdigest()
+    return hashlib.sha256(
+        f"{array.dtype} {array.shape} ".encode() + np.ascontiguousarray(array).data
+    ).hexdigest()
 
 
 def size(arrays: Arrays) -> int:
@@ -140,7 +165,9 @@ def permute(index: Array, count: int, key: Key) -> Array:
     def walk(x: Array) -> Array:
         return jnp.where(x >= count, encipher(x), x)
 
-    outside = jax.lax.while_loop(lambda x: (x >= count).any(), walk, encipher(index.astype(jnp.uint32)))
+    outside = jax.lax.while_loop(
+        lambda x: (x >= count).any(), walk, encipher(index.astype(jnp.uint32))
+    )
     return outside.astype(jnp.int32)
 
 
@@ -148,7 +175,9 @@ def indices(key: Key, step: Array, *, count: int, batch_size: int) -> Array:
     """The examples in the batch of a step: [batch_size]. Each epoch is a new order; its last partial batch is left."""
     per_epoch = count // batch_size
     epoch, batch = step // per_epoch, step % per_epoch
-    return permute(batch * batch_size + jnp.arange(batch_size), count, jax.random.fold_in(key, epoch))
+    return permute(
+        batch * batch_size + jnp.arange(batch_size), count, jax.random.fold_in(key, epoch)
+    )
 
 
 def _order(key: Key) -> Key:
@@ -159,26 +188,33 @@ def _augmentation(key: Key, step: Array) -> Key:
     return jax.random.fold_in(jax.random.fold_in(key, 1), step)
 
 
-BatchOf = Callable[[Batch, Key, Array, Array], Batch]  # (raw arrays, key, step, first step of the chunk) -> batch
+BatchOf = Callable[
+    [Batch, Key, Array, Array], Batch
+]  # (raw arrays, key, step, first step of the chunk) -> batch
 
 
-def _chosen(arrays: Arrays, key: Key, step: Array, batch_size: int, apart: tuple[str, ...]) -> Batch:
+def _chosen(
+    arrays: Arrays, key: Key, step: Array, batch_size: int, unpaired: tuple[str, ...]
+) -> Batch:
     """The indices of each field in the batch of a step; a field that is drawn apart has an order of its own."""
-    orders = {name: jax.random.fold_in(key, 2 + i) for i, name in enumerate(apart)}
-    paired = {name: array for name, array in arrays.items() if name not in apart} or arrays
+    orders = {name: jax.random.fold_in(key, 2 + i) for i, name in enumerate(unpaired)}
+    paired = {name: array for name, array in arrays.items() if name not in unpaired} or arrays
     together = indices(_order(key), step, count=size(paired), batch_size=batch_size)
-    alone = {n: indices(order, step, count=len(arrays[n]), batch_size=batch_size) for n, order in orders.items()}
+    alone = {
+        n: indices(order, step, count=len(arrays[n]), batch_size=batch_size)
+        for n, order in orders.items()
+    }
     return {name: alone.get(name, together) for name in arrays}
 
 
-class Part(NamedTuple):
+class Shard(NamedTuple):
     """What of a batch is wanted: all, unless devices have parts of their own."""
 
     rows: Callable[[Array], Array] = lambda rows: rows
     key: Callable[[Key], Key] = lambda key: key
 
 
-ALL = Part()
+ALL = Shard()
 
 
 def resident(
@@ -186,23 +222,30 @@ def resident(
     prepare: Callable[[Batch, Key], Batch],
     *,
     batch_size: int,
-    apart: tuple[str, ...] = (),
-    part: Part = ALL,
+    unpaired: tuple[str, ...] = (),
+    part: Shard = ALL,
 ) -> BatchOf:
     """The batch of a step where the raw arrays are the whole set, [n, ...], on the device."""
 
     def batch_of(raw: Batch, key: Key, step: Array, first: Array) -> Batch:
-        chosen = {n: part.rows(rows) for n, rows in _chosen(arrays, key, step, batch_size, apart).items()}
-        return prepare({n: a[chosen[n]] for n, a in raw.items()}, part.key(_augmentation(key, step)))
+        chosen = {
+            n: part.rows(rows)
+            for n, rows in _chosen(arrays, key, step, batch_size, unpaired).items()
+        }
+        return prepare(
+            {n: a[chosen[n]] for n, a in raw.items()}, part.key(_augmentation(key, step))
+        )
 
     return batch_of
 
 
-def streamed(prepare: Callable[[Batch, Key], Batch], part: Part = ALL) -> BatchOf:
+def streamed(prepare: Callable[[Batch, Key], Batch], part: Shard = ALL) -> BatchOf:
     """The same batch where the raw arrays are those of one chunk, [steps, batch, ...], as `stream` gathers them."""
 
     def batch_of(raw: Batch, key: Key, step: Array, first: Array) -> Batch:
-        return prepare({n: a[step - first] for n, a in raw.items()}, part.key(_augmentation(key, step)))
+        return prepare(
+            {n: a[step - first] for n, a in raw.items()}, part.key(_augmentation(key, step))
+        )
 
     return batch_of
 
@@ -213,19 +256,26 @@ def stream(
     chunks: Iterator[tuple[int, int]],
     *,
     batch_size: int,
-    apart: tuple[str, ...] = (),
+    unpaired: tuple[str, ...] = (),
     rows: slice = slice(None),
 ) -> Iterator[dict[str, np.ndarray]]:
     """For each (first step, number of steps): the same raw batches, [steps, batch, ...], gathered one chunk ahead.
 
     Of each batch only some rows, if others are read elsewhere.
     """
-    chosen_by = jax.jit(jax.vmap(lambda key, step: _chosen(arrays, key, step, batch_size, apart), (None, 0)))
+    chosen_by = jax.jit(
+        jax.vmap(lambda key, step: _chosen(arrays, key, step, batch_size, unpaired), (None, 0))
+    )
 
     def gather(first: int, steps: int) -> dict[str, np.ndarray]:
-        whole = jax.device_get(chosen_by(key, jnp.arange(first, first + steps)))  # by field: [steps, batch]
+        whole = jax.device_get(
+            chosen_by(key, jnp.arange(first, first + steps))
+        )  # by field: [steps, batch]
         chosen = {n: each[:, rows] for n, each in whole.items()}
-        return {n: np.asarray(a[chosen[n].ravel()]).reshape(*chosen[n].shape, *a.shape[1:]) for n, a in arrays.items()}
+        return {
+            n: np.asarray(a[chosen[n].ravel()]).reshape(*chosen[n].shape, *a.shape[1:])
+            for n, a in arrays.items()
+        }
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as pool:
         ahead = None
@@ -238,7 +288,12 @@ def stream(
 
 
 def batches(
-    arrays: Arrays, prepare: Callable[[Batch, Key], Batch], key: Key, *, batch_size: int, count: int = 0
+    arrays: Arrays,
+    prepare: Callable[[Batch, Key], Batch],
+    key: Key,
+    *,
+    batch_size: int,
+    count: int = 0,
 ) -> Iterator[tuple[Batch, Key]]:
     """(prepared batch, key) in the order of the data, for evaluation: the first `count` examples, all for 0.
 

@@ -35,7 +35,13 @@ def schedule(steps: int) -> np.ndarray:
 
 
 def annealed(
-    log_likelihood: LogLikelihood, z: Array, key: Key, *, steps: int, leapfrogs: int = 10, reverse: bool = False
+    log_likelihood: LogLikelihood,
+    z: Array,
+    key: Key,
+    *,
+    steps: int,
+    leapfrogs: int = 10,
+    reverse: bool = False,
 ) -> Array:
     """Log weights of the chains that start at z [c, b, k]: [c, b] (Neal 2001; Wu et al. 2017, sections 2.3 and 2.4).
 
@@ -46,18 +52,24 @@ def annealed(
     step size that knows where its chain is does not leave f_t as it is, and bends the means by half a nat in our tests.
     """
     if steps < 1 or leapfrogs < 1:
-        raise UserError(f"{steps} steps of {leapfrogs} leapfrogs were asked for: give at least 1 of each.")
+        raise UserError(
+            f"{steps} steps of {leapfrogs} leapfrogs were asked for: give at least 1 of each."
+        )
 
     def at(z: Array) -> Point:
         log_p, pull = jax.vjp(log_likelihood, z)
         return Point(z, log_p, pull(jnp.ones_like(log_p))[0])
 
-    def adapt(carry: tuple[Point, Array], now: tuple[Key, Array]) -> tuple[tuple[Point, Array], Array]:
+    def adapt(
+        carry: tuple[Point, Array], now: tuple[Key, Array]
+    ) -> tuple[tuple[Point, Array], Array]:
         (point, size), (key, beta) = carry, now
         point, chance = _transition(at, point, key, size, beta, leapfrogs)
         return (point, size * jnp.exp(RATE * (chance - ACCEPTANCE))), size
 
-    def move(carry: tuple[Point, Array], now: tuple[Key, Array, Array, Array]) -> tuple[tuple[Point, Array], None]:
+    def move(
+        carry: tuple[Point, Array], now: tuple[Key, Array, Array, Array]
+    ) -> tuple[tuple[Point, Array], None]:
         (point, log_w), (key, size, beta, rise) = carry, now
         if reverse:
             point, _ = _transition(at, point, key, size, beta, leapfrogs)
@@ -66,7 +78,9 @@ def annealed(
         return (_transition(at, point, key, size, beta, leapfrogs)[0], log_w), None
 
     first, ahead, path = jax.random.split(key, 3)
-    betas, rises = (jnp.asarray(part, z.dtype) for part in (schedule(steps)[1:], np.diff(schedule(steps))))
+    betas, rises = (
+        jnp.asarray(part, z.dtype) for part in (schedule(steps)[1:], np.diff(schedule(steps)))
+    )
     pilot = at(jax.random.normal(first, (1, *z.shape[1:]), z.dtype))
     start = pilot, jnp.full_like(pilot.log_p, 0.5)
     _, sizes = jax.lax.scan(adapt, start, (jax.random.split(ahead, steps), betas))  # [steps, 1, b]
@@ -86,7 +100,9 @@ def _transition(
     """
     towards, vary, toss = jax.random.split(key, 3)
     momentum = jax.random.normal(towards, point.z.shape, point.z.dtype)
-    size = (size * jax.random.uniform(vary, point.log_p.shape, size.dtype, 0.8, 1.2))[..., None]  # [c, b, 1]
+    size = (size * jax.random.uniform(vary, point.log_p.shape, size.dtype, 0.8, 1.2))[
+        ..., None
+    ]  # [c, b, 1]
 
     def force(point: Point) -> Array:
         return beta * point.slope - point.z  # the gradient of log f_t
@@ -102,7 +118,9 @@ def _transition(
 
     (proposal, end), _ = jax.lax.scan(leap, (point, momentum), length=leapfrogs)
     gain = energy(point, momentum) - energy(proposal, end)
-    chance = jnp.exp(jnp.minimum(jnp.where(jnp.isnan(gain), -jnp.inf, gain), 0))  # NaN: the path has diverged
+    chance = jnp.exp(
+        jnp.minimum(jnp.where(jnp.isnan(gain), -jnp.inf, gain), 0)
+    )  # NaN: the path has diverged
     accept = jax.random.uniform(toss, chance.shape, chance.dtype) < chance
 
     def choose(new: Array, old: Array) -> Array:
@@ -112,7 +130,13 @@ def _transition(
 
 
 def lower(
-    log_likelihood: LogLikelihood, shape: tuple[int, int], key: Key, *, chains: int, steps: int, leapfrogs: int = 10
+    log_likelihood: LogLikelihood,
+    shape: tuple[int, int],
+    key: Key,
+    *,
+    chains: int,
+    steps: int,
+    leapfrogs: int = 10,
 ) -> Array:
     """At most log p(x) in expectation: log 1/c sum w over chains from draws of the prior, for shape (b, k): [b]."""
     first, path = jax.random.split(key)
@@ -120,13 +144,23 @@ def lower(
     return _log_mean(annealed(log_likelihood, z, path, steps=steps, leapfrogs=leapfrogs))
 
 
-def upper(log_likelihood: LogLikelihood, z: Array, key: Key, *, chains: int, steps: int, leapfrogs: int = 10) -> Array:
+def upper(
+    log_likelihood: LogLikelihood,
+    z: Array,
+    key: Key,
+    *,
+    chains: int,
+    steps: int,
+    leapfrogs: int = 10,
+) -> Array:
     """At least log p(x) in expectation: -log 1/c sum w over reverse chains from one exact draw of p(z|x) each: [b].
 
     Only simulated images have such a draw: the latents z [b, k] that they were made of (Grosse et al. 2015).
     """
     starts = jnp.repeat(z[None], chains, axis=0)
-    return -_log_mean(annealed(log_likelihood, starts, key, steps=steps, leapfrogs=leapfrogs, reverse=True))
+    return -_log_mean(
+        annealed(log_likelihood, starts, key, steps=steps, leapfrogs=leapfrogs, reverse=True)
+    )
 
 
 def _log_mean(log_w: Array) -> Array:

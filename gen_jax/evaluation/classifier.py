@@ -90,27 +90,47 @@ def classifier(
     """
     images, test_images = _images(images), _images(test[0])
     labels, test_labels = _labels(labels, images), _labels(test[1], test_images)
-    settings: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch": batch, "rate": rate, "shift": shift}
+    settings: dict[str, Any] = {
+        "seed": seed,
+        "epochs": epochs,
+        "batch": batch,
+        "rate": rate,
+        "shift": shift,
+    }
     made_of = {
         "data": cache.digest(
-            *(part for a in (images, labels, test_images, test_labels) for part in (repr(a.shape), a))
+            *(
+                part
+                for a in (images, labels, test_images, test_labels)
+                for part in (repr(a.shape), a)
+            )
         ),
         "code": cache.sources(__file__),  # whatever changes in it makes another classifier
         **settings,
     }
     network, shape = Network(int(labels.max()) + 1), images.shape[1:]
-    path = cache.folder("classifiers") / f"{name}-cnn-s{seed}-{cache.digest(json.dumps(made_of))[:16]}.safetensors"
+    path = (
+        cache.folder("classifiers")
+        / f"{name}-cnn-s{seed}-{cache.digest(json.dumps(made_of))[:16]}.safetensors"
+    )
     kept = cache.load(path, made_of)
     if kept:
         content, accuracy = kept[0], float(kept[1]["accuracy"])
     else:
         params = _train(network, images, labels, **settings)
         correct = _see(network, params, test_images)[0].argmax(axis=1) == test_labels
-        content, accuracy = safetensors.save(traverse_util.flatten_dict(params, sep="/")), float(correct.mean())
+        content, accuracy = (
+            safetensors.save(traverse_util.flatten_dict(params, sep="/")),
+            float(correct.mean()),
+        )
         cache.store(path, made_of, content, accuracy=accuracy)
     params = traverse_util.unflatten_dict(safetensors.load(content), sep="/")
     return Classifier(
-        f"{name}-cnn-s{seed}-{cache.digest(content)[:8]}", accuracy, network, shape, jax.device_put(params)
+        f"{name}-cnn-s{seed}-{cache.digest(content)[:8]}",
+        accuracy,
+        network,
+        shape,
+        jax.device_put(params),
     )
 
 
@@ -147,7 +167,9 @@ def _train(
     params = jax.jit(network.init)(key_init, images[:1])["params"]
     state = params, optimizer.init(params)
     for epoch in range(epochs):
-        order = np.asarray(jax.random.permutation(jax.random.fold_in(key_order, epoch), len(images)))
+        order = np.asarray(
+            jax.random.permutation(jax.random.fold_in(key_order, epoch), len(images))
+        )
         for step in range(steps):
             chosen = order[step * batch : (step + 1) * batch]
             key = jax.random.fold_in(key_shift, epoch * steps + step)
@@ -159,7 +181,9 @@ def _moved(images: Array, key: Key, most: int) -> Array:
     """Each image moved by its own -most..most pixels along both axes, its border repeated: [b, h, w, c] -> the same."""
     padded = jnp.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
     corners = jax.random.randint(key, (len(images), 2), 0, 2 * most + 1)  # [b, 2]
-    return jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), images.shape[1:]))(padded, corners)
+    return jax.vmap(
+        lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), images.shape[1:])
+    )(padded, corners)
 
 
 @partial(jax.jit, static_argnums=0)

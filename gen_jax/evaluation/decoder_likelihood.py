@@ -41,7 +41,10 @@ def likelihood(
     """Means over images [b, d] under a trained decoder; the same lower bound chooses sigma and measures."""
     measure, simulate, path, back, *choose = jax.random.split(key, 4 + len(sigmas))
     low = lower(latents, chains, steps)
-    found = [float(decoder(low, validation, sigma, own).mean()) for sigma, own in zip(sigmas, choose, strict=True)]
+    found = [
+        float(decoder(low, validation, sigma, own).mean())
+        for sigma, own in zip(sigmas, choose, strict=True)
+    ]
     sigma = sigmas[int(np.argmax(found))]
     log_p = decoder(low, test, sigma, measure)
     z, x = decoder(simulated(len(test), latents), sigma, simulate)
@@ -73,7 +76,9 @@ def lower(latents: int, chains: int, steps: int) -> Any:
     """(decoder, x [b, d], sigma, key) -> log p(x) from below: [b]."""
 
     def low(decoder: Any, x: Array, sigma: Array, key: Key) -> Array:
-        return ais.lower(observed(decoder, x, sigma), (len(x), latents), key, chains=chains, steps=steps)
+        return ais.lower(
+            observed(decoder, x, sigma), (len(x), latents), key, chains=chains, steps=steps
+        )
 
     return low
 

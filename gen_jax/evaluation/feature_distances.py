@@ -34,7 +34,9 @@ def merge(a: Moments, b: Moments) -> Moments:
     _same_dimension(a.mean, b.mean)
     n = a.n + b.n
     off = b.mean - a.mean
-    scatter = a.covariance * (a.n - 1) + b.covariance * (b.n - 1) + np.outer(off, off) * (a.n * b.n / n)
+    scatter = (
+        a.covariance * (a.n - 1) + b.covariance * (b.n - 1) + np.outer(off, off) * (a.n * b.n / n)
+    )
     return Moments(a.mean + off * (b.n / n), scatter / (n - 1), n)
 
 
@@ -51,9 +53,13 @@ def distance(a: Moments, b: Moments) -> float:
     """
     _same_dimension(a.mean, b.mean)
     if min(a.n, b.n) < 2:
-        raise DataError(f"The sets have {a.n} and {b.n} points, but a covariance needs at least 2: give more.")
+        raise DataError(
+            f"The sets have {a.n} and {b.n} points, but a covariance needs at least 2: give more."
+        )
     cross = np.linalg.norm(_root(a.covariance) @ _root(b.covariance), "nuc")
-    squared = np.sum((a.mean - b.mean) ** 2) + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross
+    squared = (
+        np.sum((a.mean - b.mean) ** 2) + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross
+    )
     return max(float(squared), 0.0)  # below zero by rounding only: it is a squared distance
 
 
@@ -79,7 +85,9 @@ class KernelDistance(NamedTuple):
     deviation: float
 
 
-def kernel_distance(a: Any, b: Any, *, subsets: int = 100, size: int = 1000, seed: int = 0) -> KernelDistance:
+def kernel_distance(
+    a: Any, b: Any, *, subsets: int = 100, size: int = 1000, seed: int = 0
+) -> KernelDistance:
     """The kernel distance (KID; Binkowski et al. 2018, section 4): `squared_discrepancy` of random subsets."""
     a, b = _checked(a), _checked(b)
     if not 1 < size <= min(len(a), len(b)) or subsets < 1:
@@ -89,7 +97,9 @@ def kernel_distance(a: Any, b: Any, *, subsets: int = 100, size: int = 1000, see
         )
     generator = np.random.default_rng(seed)
     values = [
-        squared_discrepancy(generator.choice(a, size, replace=False), generator.choice(b, size, replace=False))
+        squared_discrepancy(
+            generator.choice(a, size, replace=False), generator.choice(b, size, replace=False)
+        )
         for _ in range(subsets)
     ]
     return KernelDistance(float(np.mean(values)), float(np.std(values)))
@@ -103,11 +113,15 @@ def squared_discrepancy(a: Any, b: Any) -> float:
     a, b = _checked(a), _checked(b)
     _same_dimension(a[0], b[0])
     if min(len(a), len(b)) < 2:
-        raise DataError(f"The sets have {len(a)} and {len(b)} points, but their pairs need at least 2: give more.")
+        raise DataError(
+            f"The sets have {len(a)} and {len(b)} points, but their pairs need at least 2: give more."
+        )
     base = (x @ y.T / a.shape[1] + 1 for x, y in ((a, a), (b, b), (a, b)))
     within_a, within_b, between = (k**2 * k for k in base)  # k**3 is twenty times slower
     pairs_a, pairs_b = len(a) * (len(a) - 1), len(b) * (len(b) - 1)
-    mean_a, mean_b = ((k.sum() - k.trace()) / pairs for k, pairs in ((within_a, pairs_a), (within_b, pairs_b)))
+    mean_a, mean_b = (
+        (k.sum() - k.trace()) / pairs for k, pairs in ((within_a, pairs_a), (within_b, pairs_b))
+    )
     return float(mean_a + mean_b - 2 * between.mean())
 
 
@@ -131,15 +145,23 @@ def density_coverage(real: Any, fake: Any, *, neighbours: int = 5) -> tuple[floa
     return float(np.mean(around_fake) / neighbours), float(np.mean(filled))
 
 
-def _balls(centres: np.ndarray, points: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]:
+def _balls(
+    centres: np.ndarray, points: np.ndarray, neighbours: int
+) -> tuple[np.ndarray, np.ndarray]:
     """How many of the centres' balls each point lies in [m], and whether each ball holds any point [n]."""
     from sklearn.metrics import pairwise_distances_chunked  # slow to import
 
     _same_dimension(centres[0], points[0])
     if not 0 < neighbours < len(centres):
-        raise DataError(f"Neighbour {neighbours} of {len(centres)} points was asked for: give 1 to {len(centres) - 1}.")
-    own = pairwise_distances_chunked(centres, working_memory=256)  # MiB; each point is its own neighbour 0
-    radii = np.concatenate([np.partition(block, neighbours, axis=1)[:, neighbours] for block in own])  # [n]
+        raise DataError(
+            f"Neighbour {neighbours} of {len(centres)} points was asked for: give 1 to {len(centres) - 1}."
+        )
+    own = pairwise_distances_chunked(
+        centres, working_memory=256
+    )  # MiB; each point is its own neighbour 0
+    radii = np.concatenate(
+        [np.partition(block, neighbours, axis=1)[:, neighbours] for block in own]
+    )  # [n]
     counts, filled = [], np.zeros(len(centres), bool)
     for block in pairwise_distances_chunked(points, centres, working_memory=256):
         inside = block <= radii  # [chunk, n]
@@ -152,8 +174,12 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     """The symmetric square root of a covariance, which may be singular."""
     values, vectors = np.linalg.eigh(np.asarray(covariance, np.float64))
     if values[0] < -1e-6 * abs(values[-1]):
-        raise DataError(f"A covariance has the eigenvalue {values[0]:.3g}, but none may be negative: compute it again.")
-    values[values < len(values) * np.finfo(float).eps * values[-1]] = 0  # rounding noise, whose root would not be small
+        raise DataError(
+            f"A covariance has the eigenvalue {values[0]:.3g}, but none may be negative: compute it again."
+        )
+    values[values < len(values) * np.finfo(float).eps * values[-1]] = (
+        0  # rounding noise, whose root would not be small
+    )
     return (vectors * np.sqrt(values)) @ vectors.T
 
 
@@ -164,7 +190,9 @@ def _checked(features: Any) -> np.ndarray:
             f"Features have shape {list(features.shape)}, but must be [n, d], not empty: flatten them first."
         )
     if not np.isfinite(features).all():
-        raise NonFiniteError("Some features are NaN or infinite, but a distance needs finite ones: look at the images.")
+        raise NonFiniteError(
+            "Some features are NaN or infinite, but a distance needs finite ones: look at the images."
+        )
     return features
 
 

@@ -19,15 +19,15 @@ TITLES = {resnet.NAME: resnet.TITLE}
 See = Callable[[Any], tuple[np.ndarray, np.ndarray]]  # images -> features, logits
 
 
-def judges() -> dict[str, See]:
+def feature_networks() -> dict[str, See]:
     """The networks by their names; the user's weights are read when this is first asked for."""
-    given = inception.named()
+    given = inception.load_if_configured()
     return {resnet.NAME: resnet.see, **({given.name: given.see} if given else {})}
 
 
 def units(largest: int, whose: Mapping[str, str]) -> dict[str, str]:
     """Of the numbers of images of up to that many pixels a side; `whose` maps the end of a name to what is measured."""
-    names, given = judges(), inception.named()
+    names, given = feature_networks(), inception.load_if_configured()
     levels = [side for side in (2**i for i in range(3, 11)) if side <= largest]
     found = {
         "swd": "1000 times the sliced Wasserstein distance to training images, mean over levels",
@@ -38,27 +38,37 @@ def units(largest: int, whose: Mapping[str, str]) -> dict[str, str]:
             for judge in names
             for name, unit in feature_distances.units(judge, TITLES.get(judge, "")).items()
         },
-        **{f"class_score_{j}": f"as the Inception score is made, of {TITLES.get(j, j)}'s classes" for j in names},
+        **{
+            f"class_score_{j}": f"as the Inception score is made, of {TITLES.get(j, j)}'s classes"
+            for j in names
+        },
     }
     if given:
         found = {
-            name: f"{unit}; {inception.CONVENTION}" if given.name in name else unit for name, unit in found.items()
+            name: f"{unit}; {inception.CONVENTION}" if given.name in name else unit
+            for name, unit in found.items()
         }
     return {
-        **{f"test/{name}{end}": f"{unit}; {what}" for end, what in whose.items() for name, unit in found.items()},
+        **{
+            f"test/{name}{end}": f"{unit}; {what}"
+            for end, what in whose.items()
+            for name, unit in found.items()
+        },
         "test/judged": "images of either kind",
         "test/perceived": "of them seen through pretrained networks",
     }
 
 
-def judged(true: np.ndarray, others: Mapping[str, np.ndarray], *, perceived: int) -> dict[str, float]:
+def judged(
+    true: np.ndarray, others: Mapping[str, np.ndarray], *, perceived: int
+) -> dict[str, float]:
     """Each of the others beside the training images, as many: uint8 [n, s, s, c]; colour images through networks too.
 
     So many, at most, are seen through networks. The names of the numbers end as the others are called.
     """
     count, side, _, channels = true.shape
     few = min(perceived, count) if channels == 3 else 0
-    networks = judges() if few else {}
+    networks = feature_networks() if few else {}
     known = {judge: see(_scaled(true[:few]))[0] for judge, see in networks.items()}
     metrics = {"test/judged": float(count), "test/perceived": float(few)}
     keys = jax.random.split(jax.random.key(0), len(others))

@@ -33,7 +33,9 @@ def class_score(logits: Any, *, splits: int = 10) -> Score:
             "to n splits."
         )
     if not np.isfinite(logits).all():
-        raise NonFiniteError("Some logits are NaN or infinite, but a score needs finite ones: look at the images.")
+        raise NonFiniteError(
+            "Some logits are NaN or infinite, but a score needs finite ones: look at the images."
+        )
     values = [_score(special.log_softmax(part, 1)) for part in np.array_split(logits, splits)]
     return Score(float(np.mean(values)), float(np.std(values)))
 

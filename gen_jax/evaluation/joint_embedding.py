@@ -45,7 +45,9 @@ class CharCNNRNN(nn.Module):
     @nn.compact
     def __call__(self, characters: Array) -> Array:
         init: Any = {"kernel_init": uniform(0.08), "bias_init": uniform(0.08)}
-        x = jax.nn.one_hot(characters.astype(jnp.int32) - 1, len(ALPHABET))[:, None]  # [b, 1, length, 70]
+        x = jax.nn.one_hot(characters.astype(jnp.int32) - 1, len(ALPHABET))[
+            :, None
+        ]  # [b, 1, length, 70]
         for i, width in enumerate(self.widths):
             x = pooled(x) if i else x
             x = nn.relu(Conv(width, (1, 4), padding="VALID", **init)(x))
@@ -107,10 +109,12 @@ def objective(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
     """Equation 3 and its mirror: the right pair must beat each wrong one by 1, for the text and for the image."""
     scores = model.text(batch["characters"]) @ model.image(batch["image"]).T  # [b, b]
     loss = losses.joint_embedding(scores) + losses.joint_embedding(scores.T)
-    return loss, {"accuracy": (scores.argmax(-1) == jnp.arange(len(scores))).mean(dtype=jnp.float32)}
+    return loss, {
+        "accuracy": (scores.argmax(-1) == jnp.arange(len(scores))).mean(dtype=jnp.float32)
+    }
 
 
-class Described(NamedTuple):
+class TextImageEmbedding(NamedTuple):
     """A trained embedding."""
 
     name: str  # the data and the weights: it goes into the name of every number seen through it
@@ -119,7 +123,9 @@ class Described(NamedTuple):
 
     def text(self, captions: Iterable[str]) -> np.ndarray:
         """[n] -> float32 [n, features]"""
-        return by_chunks(lambda x: self.trained(_of_text, x), characters(captions, self.length), size=CHUNK)
+        return by_chunks(
+            lambda x: self.trained(_of_text, x), characters(captions, self.length), size=CHUNK
+        )
 
     def images(self, images: np.ndarray) -> np.ndarray:
         """uint8 [n, s, s, 3] -> float32 [n, features]"""
@@ -137,13 +143,23 @@ def _of_image(model: Any, images: Array) -> Array:
 def characters(captions: Iterable[str], length: int) -> np.ndarray:
     """The places in the alphabet, from 1, and 0 for any other character and after the end: uint8 [n, length]."""
     places = {character: i for i, character in enumerate(ALPHABET, 1)}
-    rows = [[places.get(character, 0) for character in caption.lower()[:length]] for caption in captions]
-    return np.array([row + [0] * (length - len(row)) for row in rows], np.uint8).reshape(len(rows), length)
+    rows = [
+        [places.get(character, 0) for character in caption.lower()[:length]] for caption in captions
+    ]
+    return np.array([row + [0] * (length - len(row)) for row in rows], np.uint8).reshape(
+        len(rows), length
+    )
 
 
-def described(
-    images: np.ndarray, captions: np.ndarray, classes: np.ndarray, *, name: str, embedding: Embedding, seed: int = 0
-) -> Described:
+def load_or_train(
+    images: np.ndarray,
+    captions: np.ndarray,
+    classes: np.ndarray,
+    *,
+    name: str,
+    embedding: Embedding,
+    seed: int = 0,
+) -> TextImageEmbedding:
     """The embedding of these images uint8 [n, s, s, 3], texts [n, k] and classes [n], from the cache or trained now."""
     count = len(np.unique(classes))
     if count < embedding.batch_size:
@@ -151,18 +167,26 @@ def described(
             f"embedding.batch-size is {embedding.batch_size}; the data have {count} classes, so give at most that many."
         )
     if embedding.length < (least := shortest(len(embedding.widths))):
-        raise UserError(f"embedding.length is {embedding.length}; the convolutions need {least} characters or more.")
+        raise UserError(
+            f"embedding.length is {embedding.length}; the convolutions need {least} characters or more."
+        )
     read = characters(captions.ravel(), embedding.length).reshape(*captions.shape, -1)
     made_of = {
-        "data": cache.digest(repr(images.shape), np.ascontiguousarray(images), read, np.asarray(classes, np.int64)),
+        "data": cache.digest(
+            repr(images.shape), np.ascontiguousarray(images), read, np.asarray(classes, np.int64)
+        ),
         "code": cache.sources(__file__),
         **json.loads(json.dumps(dataclasses.asdict(embedding))),
         "seed": seed,
     }
     model = JointEmbedding(
-        CharCNNRNN(embedding.features, embedding.widths), ImageEncoder(embedding.features, embedding.image_widths)
+        CharCNNRNN(embedding.features, embedding.widths),
+        ImageEncoder(embedding.features, embedding.image_widths),
     )
-    path = cache.folder("descriptions") / f"{name}-s{seed}-{cache.digest(json.dumps(made_of))[:16]}.safetensors"
+    path = (
+        cache.folder("descriptions")
+        / f"{name}-s{seed}-{cache.digest(json.dumps(made_of))[:16]}.safetensors"
+    )
     kept = cache.load(path, made_of)
     if kept is None:
         params, accuracy = _train(model, images, read, np.asarray(classes), embedding, seed)
@@ -171,14 +195,21 @@ def described(
                 f"The embedding of {name} is not finite after its training: lower --embedding.learning-rate, which is "
                 f"{embedding.learning_rate:g}."
             )
-        log.info("%s: text finds its image among %d in %.1f %%.", name, embedding.batch_size, 100 * accuracy)
+        log.info(
+            "%s: text finds its image among %d in %.1f %%.",
+            name,
+            embedding.batch_size,
+            100 * accuracy,
+        )
         content = safetensors.save(traverse_util.flatten_dict(params, sep="/"))
         cache.store(path, made_of, content)
     else:
         content, _ = kept
     params = traverse_util.unflatten_dict(safetensors.load(content), sep="/")
     trained = game.Trained(model, {"params": jax.device_put(params)})
-    return Described(f"{name}-sje-s{seed}-{cache.digest(content)[:8]}", embedding.length, trained)
+    return TextImageEmbedding(
+        f"{name}-sje-s{seed}-{cache.digest(content)[:8]}", embedding.length, trained
+    )
 
 
 def shortest(layers: int) -> int:
@@ -187,7 +218,12 @@ def shortest(layers: int) -> int:
 
 
 def _train(
-    model: nn.Module, images: np.ndarray, read: np.ndarray, classes: np.ndarray, embedding: Embedding, seed: int
+    model: nn.Module,
+    images: np.ndarray,
+    read: np.ndarray,
+    classes: np.ndarray,
+    embedding: Embedding,
+    seed: int,
 ) -> tuple[Any, float]:
     """An image of each of some classes, with one of its captions: -> params of NumPy arrays, accuracy at the end."""
     order = np.argsort(classes, kind="stable")

@@ -12,7 +12,9 @@ from scipy import special
 from gen_jax.errors import UserError
 from gen_jax.types import Array, Key
 
-PARZEN = "Parzen window of 10 000 draws, width from 10 values by validation images, 10 000 test images"
+PARZEN = (
+    "Parzen window of 10 000 draws, width from 10 values by validation images, 10 000 test images"
+)
 PARZEN_UNITS = {
     "test/parzen": "nats per image",
     "test/parzen_standard_error": "nats per image",
@@ -21,14 +23,18 @@ PARZEN_UNITS = {
 WIDTHS = tuple(float(width) for width in np.logspace(-1, 0, 10))  # of Goodfellow et al. 2014
 
 
-def importance_weighted(log_weights: Callable[[Key, int], Array], key: Key, *, samples: int, chunk: int) -> Array:
+def importance_weighted(
+    log_weights: Callable[[Key, int], Array], key: Key, *, samples: int, chunk: int
+) -> Array:
     """log 1/k sum_i w_i, with w_i = p(x, z_i) / q(z_i|x) for k draws z_i ~ q(z|x) (Burda et al. 2016, section 3).
 
     In expectation at most log p(x), growing with k. `log_weights(key, m)` draws m of log w for each image: [m, b]; only
     `chunk` of them are held at a time. Works inside jit; the draws depend on the key, on k and on the chunk's size.
     """  # -> [b]
     if samples < 1 or chunk < 1:
-        raise UserError(f"{samples} samples in chunks of {chunk} were asked for: give at least 1 of each.")
+        raise UserError(
+            f"{samples} samples in chunks of {chunk} were asked for: give at least 1 of each."
+        )
     following, first = divmod(samples - 1, chunk)  # the first chunk takes what is left over
     keys = jax.random.split(key, following + 1)
 
@@ -46,7 +52,9 @@ def interval(values: Array | np.ndarray | Sequence[float]) -> tuple[float, float
     """  # [n] -> (mean, half width)
     array = np.asarray(values, np.float64)
     if array.ndim != 1 or not array.size:
-        raise UserError(f"The interval was given an array of shape {list(array.shape)}: give one value per image, [n].")
+        raise UserError(
+            f"The interval was given an array of shape {list(array.shape)}: give one value per image, [n]."
+        )
     if array.size == 1:
         return float(array[0]), math.inf
     error = array.std(ddof=1) / math.sqrt(array.size)
@@ -68,15 +76,23 @@ def _window(samples: Array, x: Array, width: Array) -> Array:
     n, d = samples.shape
     products = jnp.matmul(x, samples.T, precision=jax.lax.Precision.HIGHEST)  # [m, n]
     squares = (x**2).sum(1)[:, None] + (samples**2).sum(1)[None] - 2 * products
-    return jax.nn.logsumexp(-0.5 * squares / width**2, axis=1) - math.log(n) - 0.5 * d * jnp.log(2 * jnp.pi * width**2)
+    return (
+        jax.nn.logsumexp(-0.5 * squares / width**2, axis=1)
+        - math.log(n)
+        - 0.5 * d * jnp.log(2 * jnp.pi * width**2)
+    )
 
 
-def parzen_width(samples: Array | np.ndarray, validation: Array | np.ndarray, widths: Sequence[float]) -> float:
+def parzen_width(
+    samples: Array | np.ndarray, validation: Array | np.ndarray, widths: Sequence[float]
+) -> float:
     """The width under which the validation images are likeliest."""
     return max(widths, key=lambda width: float(parzen(samples, validation, width).mean()))
 
 
-def parzen_estimate(samples: Any, validation: Any, test: Any, widths: Sequence[float] = WIDTHS) -> dict[str, float]:
+def parzen_estimate(
+    samples: Any, validation: Any, test: Any, widths: Sequence[float] = WIDTHS
+) -> dict[str, float]:
     """The width that suits the validation images best, then the mean over test images and its standard error.
 
     The protocol of Goodfellow et al. 2014, section 5; names as in PARZEN_UNITS.

@@ -16,7 +16,10 @@ def middle(mask: Array) -> Array:
     rows, columns = (jnp.arange(size, dtype=jnp.float32) for size in mask.shape[1:])
     total = weight.sum((1, 2))
     return (
-        jnp.stack([jnp.einsum("bij,i->b", weight, rows), jnp.einsum("bij,j->b", weight, columns)], 1) / total[:, None]
+        jnp.stack(
+            [jnp.einsum("bij,i->b", weight, rows), jnp.einsum("bij,j->b", weight, columns)], 1
+        )
+        / total[:, None]
     )
 
 

@@ -21,7 +21,9 @@ UNITS = {
 
 def measures(world: Mixture, x: Array, draws: Array) -> dict[str, float]:
     """All of UNITS for draws [n, d] of a model, with points x [m, d] of the world."""
-    return dict(zip(UNITS, (*modes(world, draws), *kernel_divergences(world, x, draws)), strict=True))
+    return dict(
+        zip(UNITS, (*modes(world, draws), *kernel_divergences(world, x, draws)), strict=True)
+    )
 
 
 def modes(world: Mixture, draws: Array) -> tuple[int, float]:
@@ -34,18 +36,24 @@ def modes(world: Mixture, draws: Array) -> tuple[int, float]:
     return int((on >= 0.1 * len(draws) / len(on)).sum()), float(on.sum() / len(draws))
 
 
-def divergences(world: Mixture, x: Array, log_q_x: Any, draws: Array, log_q_draws: Any) -> tuple[float, float]:
+def divergences(
+    world: Mixture, x: Array, log_q_x: Any, draws: Array, log_q_draws: Any
+) -> tuple[float, float]:
     """KL(p || q) = E_p[log p - log q] by points x of the world p, and KL(q || p) = E_q[log q - log p] by draws."""
     density = jax.jit(Mixture.log_density)
     from_world = np.mean(np.asarray(density(world, x), np.float64) - log_q_x)
-    return float(from_world), float(np.mean(log_q_draws - np.asarray(density(world, draws), np.float64)))
+    return float(from_world), float(
+        np.mean(log_q_draws - np.asarray(density(world, draws), np.float64))
+    )
 
 
 def kernel_divergences(world: Mixture, x: Array, draws: Array) -> tuple[float, float]:
     """Both, where q is a kernel estimate: half of the draws are its kernels, the other half choose its width."""
     kernels, others = draws[::2], draws[1::2]
     width = likelihood.parzen_width(kernels, others, [float(world.std) * width for width in WIDTHS])
-    log_q_x, log_q_draws = (likelihood.parzen(kernels, jnp.asarray(points), width) for points in (x, others))
+    log_q_x, log_q_draws = (
+        likelihood.parzen(kernels, jnp.asarray(points), width) for points in (x, others)
+    )
     return divergences(world, x, log_q_x, others, log_q_draws)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from gen_jax import images
-from gen_jax.data.multidomain import Change, Real
+from gen_jax.data.multidomain import LabelledImages, TranslationTask
 from gen_jax.evaluation.classifier import Classifier, classifier
 from gen_jax.types import Array
 
@@ -21,18 +21,22 @@ UNITS = {
 }
 
 
-def judged(
+def evaluate(
     translate: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    asked: Iterator[Change],
-    learnt: Real,
-    test: Real,
+    asked: Iterator[TranslationTask],
+    learnt: LabelledImages,
+    test: LabelledImages,
     name: str,
 ) -> dict[str, float]:
     """The means of all changes asked for, the classifiers having learnt from real training images."""
-    domains = classifier(learnt.x, learnt.domain, test=(test.x, test.domain), name=f"{name}-domains", shift=0)
+    domains = classifier(
+        learnt.x, learnt.domain, test=(test.x, test.domain), name=f"{name}-domains", shift=0
+    )
     classes = None
     if learnt.label is not None:
-        classes = classifier(learnt.x, learnt.label, test=(test.x, test.label), name=f"{name}-classes", shift=0)
+        classes = classifier(
+            learnt.x, learnt.label, test=(test.x, test.label), name=f"{name}-classes", shift=0
+        )
     found = [measured(translate, change, domains, classes) for change in asked]
     means = {number: float(np.mean([one[number] for one in found])) for number in found[0]}
     real = {"test/domain_error_of_real": domains, "test/class_error_of_real": classes}
@@ -41,7 +45,7 @@ def judged(
 
 def measured(
     translate: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    change: Change,
+    change: TranslationTask,
     domains: Classifier,
     classes: Classifier | None,
 ) -> dict[str, float]:
@@ -53,7 +57,10 @@ def measured(
         "test/l1_own": difference(translate(change.x, change.back), change.x),
     }
     if change.truth is not None:
-        found |= {"test/l1": difference(made, change.truth), "test/l1_of_nothing": difference(change.x, change.truth)}
+        found |= {
+            "test/l1": difference(made, change.truth),
+            "test/l1_of_nothing": difference(change.x, change.truth),
+        }
     if classes:
         before, after = (classes.logits(images).argmax(1) for images in (change.x, made))
         found["test/class_lost"] = 100 * float((before != after).mean())
@@ -64,7 +71,9 @@ def difference(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.abs(x.astype(np.float32) - y).mean())
 
 
-def by_hundreds(translate: Callable[[np.ndarray, np.ndarray], Array], x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def by_hundreds(
+    translate: Callable[[np.ndarray, np.ndarray], Array], x: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
     """A network's translations, of which a hundred fit at once: uint8 [n, h, w, c], [n, k] -> uint8 [n, h, w, c]."""
     count = -(-len(x) // 100)
     parts = zip(np.array_split(x, count), np.array_split(labels, count), strict=True)

@@ -21,7 +21,12 @@ Images = Mapping[str, np.ndarray]
 
 NEAREST = "% whose true image is the nearest"
 ERROR = "mean absolute error, of 255"
-TO_PARTNERS = {"l1": ERROR, "ssim": "structural similarity", "top_1": NEAREST, "top_5": NEAREST + " 5"}
+TO_PARTNERS = {
+    "l1": ERROR,
+    "ssim": "structural similarity",
+    "top_1": NEAREST,
+    "top_5": NEAREST + " 5",
+}
 PERCEIVED = {
     "lpips_alex": "LPIPS 0.1, by AlexNet, as many as test/perceived",
     **{
@@ -53,22 +58,31 @@ def translated(model: Trained, true: Images) -> Images:
     rows = range(0, len(true[x]), BATCH)
     parts = [model(there_and_back, true[x][i : i + BATCH], true[y][i : i + BATCH]) for i in rows]
     names = (x, y, f"cycle_{x}", f"cycle_{y}")
-    return {name: np.concatenate(part) for name, part in zip(names, zip(*parts, strict=True), strict=True)}
+    return {
+        name: np.concatenate(part)
+        for name, part in zip(names, zip(*parts, strict=True), strict=True)
+    }
 
 
 def pages(true: Images, made: Images) -> dict[str, np.ndarray]:
     """Of each domain a picture whose rows are an image, its translation, the way back, and the truth."""
     shown = {}
     for name, other in (tuple(true), tuple(true)[::-1]):
-        rows = np.stack([true[name], made[other], made[f"cycle_{name}"], true[other]], 1)  # [n, 4, h, w, 3]
-        shown[f"samples_of_{name}s"] = images.grid(0.5 * (rows.reshape(-1, *rows.shape[2:]) + 1), columns=4)
+        rows = np.stack(
+            [true[name], made[other], made[f"cycle_{name}"], true[other]], 1
+        )  # [n, 4, h, w, 3]
+        shown[f"samples_of_{name}s"] = images.grid(
+            0.5 * (rows.reshape(-1, *rows.shape[2:]) + 1), columns=4
+        )
     return shown
 
 
 def check_side(side: int, perceived: int) -> None:
     """Images that LPIPS can see, if any."""
     if perceived and side < (least := NETWORKS["alex"].least):
-        raise UserError(f"side is {side}; LPIPS needs {least} pixels: give as many, or --perceived 0.")
+        raise UserError(
+            f"side is {side}; LPIPS needs {least} pixels: give as many, or --perceived 0."
+        )
 
 
 def judged(true: Images, made: Images, *, perceived: int, paired: bool = True) -> dict[str, float]:
@@ -79,7 +93,9 @@ def judged(true: Images, made: Images, *, perceived: int, paired: bool = True) -
     count = len(next(iter(true.values())))
     some = np.linspace(0, count - 1, min(perceived, count)).astype(int)
     metrics = {"places": float(count), "perceived": float(len(some))}
-    features = {name: resnet.features(image[some]) for name, image in true.items()} if perceived else {}
+    features = (
+        {name: resnet.features(image[some]) for name, image in true.items()} if perceived else {}
+    )
     for name, other in (tuple(true), tuple(true)[::-1]):
         metrics[f"cycle_{name}"] = 127.5 * float(np.abs(made[f"cycle_{name}"] - true[name]).mean())
         for which, image in (("", made[name]), ("_untranslated", true[other])):
@@ -98,7 +114,11 @@ def judged(true: Images, made: Images, *, perceived: int, paired: bool = True) -
 def units(a: str, b: str, *, paired: bool = True) -> dict[str, str]:
     """What each of these numbers means, for two domains of these names, and for atoms."""
     kinds = TO_PARTNERS | PERCEIVED
-    kinds = kinds if paired else {kind: unit for kind, unit in PERCEIVED.items() if kind != "lpips_alex"}
+    kinds = (
+        kinds
+        if paired
+        else {kind: unit for kind, unit in PERCEIVED.items() if kind != "lpips_alex"}
+    )
     return {
         **{
             f"test/{kind}_{name}{which}": f"{unit}; {whose.format(name, other)}"
@@ -106,7 +126,10 @@ def units(a: str, b: str, *, paired: bool = True) -> dict[str, str]:
             for which, whose in FROM.items()
             for kind, unit in kinds.items()
         },
-        **{f"test/cycle_{name}": f"{ERROR}; {name} to {other} and back" for name, other in ((a, b), (b, a))},
+        **{
+            f"test/cycle_{name}": f"{ERROR}; {name} to {other} and back"
+            for name, other in ((a, b), (b, a))
+        },
         "test/places": "images of either domain",
         "test/perceived": "of them seen through pretrained networks",
         **{f"test/{name}": unit for name, unit in PAIRING.items()},

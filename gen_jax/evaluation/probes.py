@@ -17,7 +17,9 @@ def nearest_neighbour_error(images: Any, labels: Any, test_images: Any, test_lab
     return 100 * float((fitted.predict(flat[1]) != np.asarray(test_labels)).mean())
 
 
-def linear_svm(features: Any, labels: Any, *, held_out: int, penalties: Sequence[float] = PENALTIES) -> Any:
+def linear_svm(
+    features: Any, labels: Any, *, held_out: int, penalties: Sequence[float] = PENALTIES
+) -> Any:
     """The linear L2-SVM (squared hinge, each class against the rest) of features [n, d], each divided by its largest.
 
     C is the one of `penalties` that serves the last `held_out` examples best when the others are learnt from.
@@ -27,7 +29,13 @@ def linear_svm(features: Any, labels: Any, *, held_out: int, penalties: Sequence
     from sklearn.svm import LinearSVC
 
     features, labels = np.asarray(features), np.asarray(labels)
-    machines = [make_pipeline(MaxAbsScaler(), LinearSVC(C=c, max_iter=20_000, random_state=0)) for c in penalties]
+    machines = [
+        make_pipeline(MaxAbsScaler(), LinearSVC(C=c, max_iter=20_000, random_state=0))
+        for c in penalties
+    ]
     kept = len(labels) - held_out
-    scores = [m.fit(features[:kept], labels[:kept]).score(features[kept:], labels[kept:]) for m in machines]
+    scores = [
+        m.fit(features[:kept], labels[:kept]).score(features[kept:], labels[kept:])
+        for m in machines
+    ]
     return machines[int(np.argmax(scores))].fit(features, labels)

@@ -5,7 +5,9 @@ import numpy as np
 from gen_jax.errors import DataError
 
 
-def r_precision(images: np.ndarray, texts: np.ndarray, labels: np.ndarray, *, among: int = 100, seed: int = 0) -> float:
+def r_precision(
+    images: np.ndarray, texts: np.ndarray, labels: np.ndarray, *, among: int = 100, seed: int = 0
+) -> float:
     """How often an image's own text scores highest among itself and others: [n, d], [n, d], [n] -> a share.
 
     The `among` - 1 others are drawn from those of other labels; a score is an inner product (R-precision with one right
@@ -21,7 +23,9 @@ def r_precision(images: np.ndarray, texts: np.ndarray, labels: np.ndarray, *, am
     for image, text, label in zip(images, texts, labels, strict=True):
         others = np.flatnonzero(labels != label)
         if len(others) < among - 1:
-            raise DataError(f"{len(others)} texts have other labels; {among - 1} are needed: give more, or ask less.")
+            raise DataError(
+                f"{len(others)} texts have other labels; {among - 1} are needed: give more, or ask less."
+            )
         wrong = texts[generator.choice(others, among - 1, replace=False)]
         found.append(image @ text > (wrong @ image).max())
     return float(np.mean(found))

@@ -19,7 +19,13 @@ AT_ONCE = 32  # directions
 
 
 def distances(
-    real: Any, fake: Any, key: Key, *, images: int = 16384, patches: int = 128, directions: int = 512
+    real: Any,
+    fake: Any,
+    key: Key,
+    *,
+    images: int = 16384,
+    patches: int = 128,
+    directions: int = 512,
 ) -> dict[str, float]:
     """1000 times the distance at each level, "swd_128", "swd_64" and so on by its side, and their mean "swd".
 
@@ -34,7 +40,9 @@ def distances(
             normalised(descriptors(some[:images], own, level=level, patches=patches))
             for some, own in zip((real, fake), key_sets, strict=True)
         )
-        axes = jax.random.normal(jax.random.fold_in(key_directions, level), (directions, a.shape[1]))
+        axes = jax.random.normal(
+            jax.random.fold_in(key_directions, level), (directions, a.shape[1])
+        )
         found[f"swd_{side}"] = 1000 * wasserstein(a, b, axes)
     return {**found, "swd": float(np.mean([*found.values()]))}
 
@@ -73,7 +81,10 @@ def _smoothed(x: Array) -> Array:
     for axis in (1, 2):
         width = [(2, 2) if i == axis else (0, 0) for i in range(4)]
         padded, end = jnp.pad(x, width, mode="reflect"), x.shape[axis]
-        shifted = [weight * jax.lax.slice_in_dim(padded, i, i + end, axis=axis) for i, weight in enumerate(BINOMIAL)]
+        shifted = [
+            weight * jax.lax.slice_in_dim(padded, i, i + end, axis=axis)
+            for i, weight in enumerate(BINOMIAL)
+        ]
         x = functools.reduce(jnp.add, shifted)
     return x
 
@@ -86,16 +97,22 @@ def descriptors(images: Any, key: Key, *, level: int, patches: int) -> np.ndarra
     for i in range(0, n, CHUNK):
         some = jnp.asarray(images[i : i + CHUNK], jnp.float32)
         numbers = jnp.arange(i, i + len(some))
-        found[i : i + CHUNK] = _drawn(some, numbers, key, min(level + 2, len(levels)), level, patches)
+        found[i : i + CHUNK] = _drawn(
+            some, numbers, key, min(level + 2, len(levels)), level, patches
+        )
     if not np.isfinite(found).all():
-        raise NonFiniteError("Some pixels are NaN or infinite, but a distance needs finite ones: look at the images.")
+        raise NonFiniteError(
+            "Some pixels are NaN or infinite, but a distance needs finite ones: look at the images."
+        )
     return found
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4, 5))
 def _drawn(images: Array, numbers: Array, key: Key, levels: int, level: int, patches: int) -> Array:
     def draw(image: Array, number: Array) -> Array:
-        corners = jax.random.randint(jax.random.fold_in(key, number), (patches, 2), 0, len(image) - PATCH + 1)
+        corners = jax.random.randint(
+            jax.random.fold_in(key, number), (patches, 2), 0, len(image) - PATCH + 1
+        )
         size = (PATCH, PATCH, image.shape[-1])
         cut = jax.vmap(lambda corner: jax.lax.dynamic_slice(image, (*corner, 0), size))(corners)
         return cut.reshape(patches, PATCH**2, -1)
@@ -118,7 +135,9 @@ def wasserstein(a: Any, b: Any, directions: Any) -> float:
     Between as many points it is the mean absolute difference of the sorted ones (Rabin et al. 2011).
     """
     a, b = jax.device_put(a), jax.device_put(b)
-    order = np.sort if jax.default_backend() == "cpu" else jnp.sort  # on a CPU, XLA's own takes thirty times as long
+    order = (
+        np.sort if jax.default_backend() == "cpu" else jnp.sort
+    )  # on a CPU, XLA's own takes thirty times as long
     parts = []
     for i in range(0, len(directions), AT_ONCE):
         some = directions[i : i + AT_ONCE]
@@ -141,12 +160,19 @@ def _apart(a: Array, b: Array) -> Array:
 
 def _check(real: Any, fake: Any, **numbers: int) -> None:
     shapes = real.shape, fake.shape
-    if any(len(shape) != 4 or shape[1] != shape[2] for shape in shapes) or real.shape[1:] != fake.shape[1:]:
+    if (
+        any(len(shape) != 4 or shape[1] != shape[2] for shape in shapes)
+        or real.shape[1:] != fake.shape[1:]
+    ):
         raise DataError(
             f"Images have shapes {list(shapes[0])} and {list(shapes[1])}, but must be square and of one size, "
             "[n, s, s, c]: crop them."
         )
-    if min(numbers.values()) < 1 or min(len(real), len(fake)) < numbers["images"] or real.shape[1] < PATCH:
+    if (
+        min(numbers.values()) < 1
+        or min(len(real), len(fake)) < numbers["images"]
+        or real.shape[1] < PATCH
+    ):
         raise DataError(
             f"The sets have {len(real)} and {len(fake)} images of {real.shape[1]} pixels, and {numbers} were asked "
             f"for: give at least 1 of each, as many images in both sets, and at least {PATCH} pixels a side."

@@ -57,12 +57,16 @@ def diversity(images: Any, *, span: float, pairs: int = 10_000, seed: int = 0) -
     The lower, the more they vary; Karras et al. 2018, section 5, compare it with the real images' own.
     """
     if len(images) < 2 or pairs < 1:
-        raise DataError(f"{pairs} pairs of {len(images)} images were asked for: give at least 1 pair and 2 images.")
+        raise DataError(
+            f"{pairs} pairs of {len(images)} images were asked for: give at least 1 pair and 2 images."
+        )
     generator = np.random.default_rng(seed)
     first = generator.integers(len(images), size=pairs)
     second = (first + generator.integers(1, len(images), size=pairs)) % len(images)
     chunks = ((first[i : i + CHUNK], second[i : i + CHUNK]) for i in range(0, pairs, CHUNK))
-    return float(np.concatenate([multiscale(images[i], images[j], span=span) for i, j in chunks]).mean())
+    return float(
+        np.concatenate([multiscale(images[i], images[j], span=span) for i, j in chunks]).mean()
+    )
 
 
 def _terms(a: np.ndarray, b: np.ndarray, span: float) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +129,11 @@ def to_partners(a: Any, b: Any, *, span: float) -> dict[str, float]:
 def _checked(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape or a.ndim != 4 or 0 in a.shape:
-        raise DataError(f"Images have shapes {list(a.shape)} and {list(b.shape)}, but must both be [n, h, w, c].")
+        raise DataError(
+            f"Images have shapes {list(a.shape)} and {list(b.shape)}, but must both be [n, h, w, c]."
+        )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise NonFiniteError("Some pixels are NaN or infinite, but a similarity needs finite ones: look at the images.")
+        raise NonFiniteError(
+            "Some pixels are NaN or infinite, but a similarity needs finite ones: look at the images."
+        )
     return a, b

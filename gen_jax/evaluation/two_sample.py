@@ -17,10 +17,16 @@ def squared_mmd(a: Any, b: Any, *, bandwidth: float | None = None) -> float:
     a, b = _checked(a, b)
     squares = [cdist(x, y, "sqeuclidean") for x, y in ((a, a), (b, b), (a, b))]
     if bandwidth is None:
-        pairs = [squares[0][np.triu_indices(len(a), 1)], squares[1][np.triu_indices(len(b), 1)], squares[2].ravel()]
+        pairs = [
+            squares[0][np.triu_indices(len(a), 1)],
+            squares[1][np.triu_indices(len(b), 1)],
+            squares[2].ravel(),
+        ]
         bandwidth = float(np.sqrt(np.median(np.concatenate(pairs))))
     if not bandwidth > 0:
-        raise DataError(f"The bandwidth is {bandwidth}, but must be above 0: most points coincide, so give one.")
+        raise DataError(
+            f"The bandwidth is {bandwidth}, but must be above 0: most points coincide, so give one."
+        )
     within_a, within_b, between = (np.exp(-square / (2 * bandwidth**2)) for square in squares)
     mean_a, mean_b = ((k.sum() - len(k)) / (len(k) * (len(k) - 1)) for k in (within_a, within_b))
     return float(mean_a + mean_b - 2 * between.mean())
@@ -38,7 +44,10 @@ def two_sample_accuracy(a: Any, b: Any, *, seed: int) -> float:
     half = min(len(a), len(b)) // 2
     generator = np.random.default_rng(seed)
     a, b = (x[generator.permutation(len(x))[: 2 * half]] for x in (a, b))
-    train, test = np.concatenate([a[:half], b[:half]]), np.concatenate([a[half:], b[half:]])  # [2 half, d] each
+    train, test = (
+        np.concatenate([a[:half], b[:half]]),
+        np.concatenate([a[half:], b[half:]]),
+    )  # [2 half, d] each
     deviation = train.std(axis=0)
     scale = np.where(deviation > 0, deviation, 1)
     origin = np.repeat([0, 1], half)
@@ -55,5 +64,7 @@ def _checked(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
             "points each: reshape them."
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise DataError("Some points are NaN or infinite, but a discrepancy needs finite ones: look at them.")
+        raise DataError(
+            "Some points are NaN or infinite, but a discrepancy needs finite ones: look at them."
+        )
     return a, b

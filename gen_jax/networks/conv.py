@@ -39,17 +39,23 @@ def conv(x: Array, kernel: Array, *, strides: Pair = (1, 1), padding: Padding = 
     return _output(strides, pads, x, kernel)
 
 
-def conv_transpose(x: Array, kernel: Array, *, strides: Pair = (1, 1), padding: Padding = "SAME") -> Array:
+def conv_transpose(
+    x: Array, kernel: Array, *, strides: Pair = (1, 1), padding: Padding = "SAME"
+) -> Array:
     """The transposed convolution of lax.conv_transpose: [b, h, w, i], [kh, kw, i, o] -> [b, h', w', o].
 
     With "SAME", h' is h times the stride. As in Flax, pairs are what the dilated image is padded with: PyTorch's
     padding p is the pair (k - 1 - p, k - 1 - p), and its kernel is this one turned by 180 degrees.
     """
     sides = tuple(zip(x.shape[1:3], kernel.shape[:2], strides, strict=True))
-    pads = tuple(_dilated(padding, k, s) for _, k, s in sides) if isinstance(padding, str) else padding
+    pads = (
+        tuple(_dilated(padding, k, s) for _, k, s in sides) if isinstance(padding, str) else padding
+    )
     ends = tuple(zip(sides, pads, strict=True))
     size = tuple((n - 1) * s + 2 + lo + hi - k for (n, k, s), (lo, hi) in ends)
-    back = tuple((k - 1 - lo, k - 1 - hi) for (_, k, _), (lo, hi) in ends)  # of the convolution that this transposes
+    back = tuple(
+        (k - 1 - lo, k - 1 - hi) for (_, k, _), (lo, hi) in ends
+    )  # of the convolution that this transposes
     return _image(strides, back, size, x, kernel[::-1, ::-1].swapaxes(2, 3))
 
 
@@ -86,7 +92,9 @@ class ConvTranspose(Conv):
 
 
 def _layer(layer: Any, operation: Callable[..., Array], x: Array) -> Array:
-    kernel = layer.param("kernel", layer.kernel_init, (*layer.kernel_size, x.shape[-1], layer.features))
+    kernel = layer.param(
+        "kernel", layer.kernel_init, (*layer.kernel_size, x.shape[-1], layer.features)
+    )
     y = operation(x, kernel, strides=layer.strides, padding=layer.padding)  # [b, h', w', features]
     if not layer.use_bias:
         return y
@@ -153,13 +161,17 @@ def _kernel(strides: Pair, pads: Pads, size: Sizes, x: Array, y: Array) -> Array
     counts = [-(-k // s) for k, s in zip(size, strides, strict=True)]  # values in a phase
 
     def phase(*offsets: int) -> Array:
-        own = tuple(len(range(first, k, s)) for first, k, s in zip(offsets, size, strides, strict=True))
+        own = tuple(
+            len(range(first, k, s)) for first, k, s in zip(offsets, size, strides, strict=True)
+        )
         if 0 in own:
             return jnp.zeros((*counts, x.shape[3], y.shape[3]), x.dtype)
         sides = zip(offsets, own, y.shape[1:3], strides, strict=True)
         rows, columns = (slice(first, first + s * (m + k - 1), s) for first, k, m, s in sides)
         w = _kernel_alone(x[:, rows, columns], y)
-        return jnp.pad(w, [*((0, count - k) for count, k in zip(counts, own, strict=True)), (0, 0), (0, 0)])
+        return jnp.pad(
+            w, [*((0, count - k) for count, k in zip(counts, own, strict=True)), (0, 0), (0, 0)]
+        )
 
     return _interleaved(phase, strides, 0)[: size[0], : size[1]]
 
@@ -178,7 +190,9 @@ def _kernel_alone(x: Array, y: Array) -> Array:
 def _interleaved(phase: Callable[[int, int], Array], strides: Pair, axis: int) -> Array:
     """All pixels, or values of a kernel, of the phases; heights of each are at this axis, and widths at the next."""
     rows, columns = strides
-    x = jnp.stack([jnp.stack([phase(a, b) for b in range(columns)], axis + 2) for a in range(rows)], axis + 1)
+    x = jnp.stack(
+        [jnp.stack([phase(a, b) for b in range(columns)], axis + 2) for a in range(rows)], axis + 1
+    )
     before, (h, _, w, _), after = x.shape[:axis], x.shape[axis : axis + 4], x.shape[axis + 4 :]
     return x.reshape(*before, h * rows, w * columns, *after)
 
@@ -198,7 +212,9 @@ def _few(x: Array, w: Array, pads: Pads) -> Array:
     """The convolution: each pixel with all values of the kernel in one product, and their sum after moving them."""
     x, (kh, kw, i, o) = _padded(x, pads), w.shape
     values, exact = w.transpose(2, 0, 1, 3).reshape(i, -1), jnp.promote_types(x.dtype, jnp.float32)
-    every = lax.dot(x.reshape(-1, i), values, preferred_element_type=exact).reshape(*x.shape[:3], kh, kw, o)
+    every = lax.dot(x.reshape(-1, i), values, preferred_element_type=exact).reshape(
+        *x.shape[:3], kh, kw, o
+    )
     rows, columns = x.shape[1] - kh + 1, x.shape[2] - kw + 1
     parts = (every[:, t : t + rows, u : u + columns, t, u] for t in range(kh) for u in range(kw))
     return functools.reduce(operator.add, parts).astype(x.dtype)
@@ -244,24 +260,36 @@ def _sums(matrix: Sequence[Sequence[float]], parts: Sequence[Array]) -> list[Arr
 
 
 def _padded(x: Array, pads: Pads) -> Array:
-    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*pair, 0) for pair in pads), (0, 0, 0)])
+    return lax.pad(
+        x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*pair, 0) for pair in pads), (0, 0, 0)]
+    )
 
 
-def _output_backward(strides: Pair, pads: Pads, kept: tuple[Array, Array], y: Array) -> tuple[Array, Array]:
+def _output_backward(
+    strides: Pair, pads: Pads, kept: tuple[Array, Array], y: Array
+) -> tuple[Array, Array]:
     x, w = kept
     return _image(strides, pads, x.shape[1:3], y, w), _kernel(strides, pads, w.shape[:2], x, y)
 
 
-def _image_backward(strides: Pair, pads: Pads, size: Sizes, kept: Any, x: Array) -> tuple[Array, Array]:
+def _image_backward(
+    strides: Pair, pads: Pads, size: Sizes, kept: Any, x: Array
+) -> tuple[Array, Array]:
     y, w = kept
     return _output(strides, pads, x, w), _kernel(strides, pads, w.shape[:2], x, y)
 
 
-def _kernel_backward(strides: Pair, pads: Pads, size: Sizes, kept: Any, w: Array) -> tuple[Array, Array]:
+def _kernel_backward(
+    strides: Pair, pads: Pads, size: Sizes, kept: Any, w: Array
+) -> tuple[Array, Array]:
     x, y = kept
     return _image(strides, pads, x.shape[1:3], y, w), _output(strides, pads, x, w)
 
 
 _output.defvjp(lambda strides, pads, x, w: (_output(strides, pads, x, w), (x, w)), _output_backward)
-_image.defvjp(lambda strides, pads, size, y, w: (_image(strides, pads, size, y, w), (y, w)), _image_backward)
-_kernel.defvjp(lambda strides, pads, size, x, y: (_kernel(strides, pads, size, x, y), (x, y)), _kernel_backward)
+_image.defvjp(
+    lambda strides, pads, size, y, w: (_image(strides, pads, size, y, w), (y, w)), _image_backward
+)
+_kernel.defvjp(
+    lambda strides, pads, size, x, y: (_kernel(strides, pads, size, x, y), (x, y)), _kernel_backward
+)

@@ -6,8 +6,8 @@ from flax import linen as nn
 
 from gen_jax.errors import UserError
 from gen_jax.networks.conv import Conv, ConvTranspose
-from gen_jax.networks.dcgan import gains, normal
-from gen_jax.networks.layers import InstanceNorm, reflected
+from gen_jax.networks.dcgan import normal, normal_around_one
+from gen_jax.networks.layers import InstanceNorm, reflect_pad
 from gen_jax.types import Array
 
 
@@ -24,17 +24,20 @@ class Translator(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         conv = functools.partial(Conv, padding="VALID", kernel_init=normal)
-        norm, channels = functools.partial(InstanceNorm, self.affine, scale_init=gains), x.shape[-1]
-        x = nn.relu(norm()(conv(self.width, (7, 7))(reflected(x, 3))))
+        norm, channels = (
+            functools.partial(InstanceNorm, self.affine, scale_init=normal_around_one),
+            x.shape[-1],
+        )
+        x = nn.relu(norm()(conv(self.width, (7, 7))(reflect_pad(x, 3))))
         for width in (2 * self.width, 4 * self.width):
             x = nn.relu(norm()(conv(width, (3, 3), (2, 2), padding=((1, 1), (1, 1)))(x)))
         for _ in range(self.blocks):
-            y = nn.relu(norm()(conv(4 * self.width, (3, 3))(reflected(x, 1))))
-            x = x + norm()(conv(4 * self.width, (3, 3))(reflected(y, 1)))
+            y = nn.relu(norm()(conv(4 * self.width, (3, 3))(reflect_pad(x, 1))))
+            x = x + norm()(conv(4 * self.width, (3, 3))(reflect_pad(y, 1)))
         for width in (2 * self.width, self.width):
             up = ConvTranspose(width, (3, 3), (2, 2), ((1, 2), (1, 2)), kernel_init=normal)
             x = nn.relu(norm()(up(x)))
-        return nn.tanh(conv(channels, (7, 7))(reflected(x, 3)))
+        return nn.tanh(conv(channels, (7, 7))(reflect_pad(x, 3)))
 
 
 class PatchDiscriminator(nn.Module):
@@ -49,10 +52,14 @@ class PatchDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        conv = functools.partial(Conv, kernel_size=(4, 4), padding=((1, 1), (1, 1)), kernel_init=normal)
+        conv = functools.partial(
+            Conv, kernel_size=(4, 4), padding=((1, 1), (1, 1)), kernel_init=normal
+        )
         for i, stride in enumerate((2,) * self.halvings + (1,)):
             x = conv(self.width * min(2**i, 8), strides=(stride, stride))(x)
-            x = nn.leaky_relu(InstanceNorm(self.affine, scale_init=gains)(x) if i else x, 0.2)
+            x = nn.leaky_relu(
+                InstanceNorm(self.affine, scale_init=normal_around_one)(x) if i else x, 0.2
+            )
         return conv(1)(x)
 
 
@@ -60,4 +67,6 @@ def check_side(side: int, halvings: int) -> None:
     """Images that the translator gives back as large, and of which the discriminator leaves something."""
     if side % 4 or side < 3 * 2**halvings:
         least = 3 * 2**halvings
-        raise UserError(f"side is {side}; {halvings} halvings need a multiple of 4, {least} or above.")
+        raise UserError(
+            f"side is {side}; {halvings} halvings need a multiple of 4, {least} or above."
+        )

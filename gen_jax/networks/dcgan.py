@@ -16,7 +16,7 @@ from gen_jax.types import Array, Key
 normal = nn.initializers.normal(0.02)
 
 
-def gains(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+def normal_around_one(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
     """N(1, 0.02)"""
     return 1 + normal(key, shape, dtype)
 
@@ -30,26 +30,28 @@ class Norm(NamedTuple):
 
     def __call__(self, x: Array) -> Array:
         if self.running:
-            return BatchNorm(scale=self.learnt, bias=self.learnt, eps=self.eps, scale_init=gains)(x)
+            return BatchNorm(
+                scale=self.learnt, bias=self.learnt, eps=self.eps, scale_init=normal_around_one
+            )(x)
         return nn.LayerNorm(
             self.eps,
             use_scale=self.learnt,
             use_bias=self.learnt,
-            scale_init=gains,
+            scale_init=normal_around_one,
             reduction_axes=tuple(range(x.ndim - 1)),  # all but the channels
             feature_axes=-1,
             use_fast_variance=False,  # which would lose what so small an eps needs
         )(x)
 
 
-def joined(x: Array, y: Array) -> Array:
+def concat_label(x: Array, y: Array) -> Array:
     """The label beside each value: [b, ..., c], [b, k] -> [b, ..., c + k]."""
     y = y.reshape(len(y), *(1,) * (x.ndim - 2), y.shape[-1])
     return jnp.concatenate([x, jnp.broadcast_to(y, (*x.shape[:-1], y.shape[-1]))], -1)
 
 
 def dense(x: Array, y: Array, features: int) -> Array:
-    return nn.Dense(features, use_bias=False, kernel_init=normal)(joined(x, y))
+    return nn.Dense(features, use_bias=False, kernel_init=normal)(concat_label(x, y))
 
 
 class Generator(nn.Module):
@@ -57,7 +59,9 @@ class Generator(nn.Module):
 
     hidden: tuple[int, ...]
     side: int
-    features: tuple[int, ...]  # of the first maps, and of all but the last of the transposed convolutions
+    features: tuple[
+        int, ...
+    ]  # of the first maps, and of all but the last of the transposed convolutions
     strides: tuple[int, ...]  # of these
     channels: int
     kernel: int
@@ -71,12 +75,20 @@ class Generator(nn.Module):
         for width in self.hidden:
             x = nn.relu(self.norm(dense(x, y, width)))
         x = dense(x, y, self.side**2 * self.features[0])
-        x = nn.relu((self.norm(x) if self.each_unit else self.norm(x.reshape(shape))).reshape(shape))
+        x = nn.relu(
+            (self.norm(x) if self.each_unit else self.norm(x.reshape(shape))).reshape(shape)
+        )
         before, size = self.kernel // 2, (self.kernel, self.kernel)
-        for i, (width, stride) in enumerate(zip((*self.features[1:], self.channels), self.strides, strict=True)):
+        for i, (width, stride) in enumerate(
+            zip((*self.features[1:], self.channels), self.strides, strict=True)
+        ):
             x = nn.relu(self.norm(x)) if i else x
-            pads = ((before, self.kernel - 2 + stride - before),) * 2  # the side becomes `stride` times as long
-            x = ConvTranspose(width, size, (stride, stride), pads, use_bias=False, kernel_init=normal)(joined(x, y))
+            pads = (
+                (before, self.kernel - 2 + stride - before),
+            ) * 2  # the side becomes `stride` times as long
+            x = ConvTranspose(
+                width, size, (stride, stride), pads, use_bias=False, kernel_init=normal
+            )(concat_label(x, y))
         return self.squash(x)
 
 
@@ -94,7 +106,9 @@ class Discriminator(nn.Module):
         maps: list[Array] = []
         pad, size = (self.kernel - 1) // 2, (self.kernel, self.kernel)
         for width, stride in zip(self.features, self.strides, strict=True):
-            x = Conv(width, size, (stride, stride), ((pad, pad),) * 2, use_bias=False, kernel_init=normal)(joined(x, y))
+            x = Conv(
+                width, size, (stride, stride), ((pad, pad),) * 2, use_bias=False, kernel_init=normal
+            )(concat_label(x, y))
             x = nn.leaky_relu(self.norm(x) if maps else x, 0.2)
             maps.append(x)
         x = x.reshape(len(x), -1)

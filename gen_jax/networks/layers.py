@@ -56,7 +56,9 @@ class BatchNorm(nn.Module):
             use_bias=self.bias,
             scale_init=self.scale_init,
         )
-        nn.share_scope(self, self.norm)  # so that the parameters lie in this module, not one level below
+        nn.share_scope(
+            self, self.norm
+        )  # so that the parameters lie in this module, not one level below
 
     def __call__(self, x: Array) -> Array:
         return self.norm(x, use_running_average=not self.is_mutable_collection("batch_stats"))
@@ -81,7 +83,7 @@ class InstanceNorm(nn.Module):
         return x.astype(given)
 
 
-def reflected(x: Array, width: int) -> Array:
+def reflect_pad(x: Array, width: int) -> Array:
     """The image continued by its mirror image, the edge not repeated: [b, h, w, c] -> [b, h + 2 width, ..., c]."""
     return jnp.pad(x, ((0, 0), (width, width), (width, width), (0, 0)), mode="reflect")
 
@@ -99,12 +101,16 @@ class ImagePool(nn.Module):
     def __call__(self, images: Array, key: Key) -> Array:
         if not self.size:
             return images
-        stored = self.variable("pool", "images", jnp.zeros, (self.size, *images.shape[1:]), images.dtype)
+        stored = self.variable(
+            "pool", "images", jnp.zeros, (self.size, *images.shape[1:]), images.dtype
+        )
         count = self.variable("pool", "count", jnp.zeros, (), jnp.int32)
         if self.is_initializing() or not self.is_mutable_collection("pool"):
             return images
 
-        def offer(held: tuple[Array, Array], new: tuple[Array, Key]) -> tuple[tuple[Array, Array], Array]:
+        def offer(
+            held: tuple[Array, Array], new: tuple[Array, Key]
+        ) -> tuple[tuple[Array, Array], Array]:
             (kept, n), (image, key) = held, new
             which, coin = jax.random.split(key)
             full = n == self.size
@@ -115,5 +121,7 @@ class ImagePool(nn.Module):
             return (kept, jnp.minimum(n + 1, self.size)), jnp.where(swap, old, image)
 
         keys = jax.random.split(key, len(images))
-        (stored.value, count.value), given = jax.lax.scan(offer, (stored.value, count.value), (images, keys))
+        (stored.value, count.value), given = jax.lax.scan(
+            offer, (stored.value, count.value), (images, keys)
+        )
         return given

@@ -41,7 +41,9 @@ class GaussianMLP(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Gaussian:
         h = MLP(self.hidden, kernel_init=self.kernel_init)(x)
-        mean = nn.Dense(self.features, kernel_init=self.kernel_init, name="mean")(h)  # [b, features]
+        mean = nn.Dense(self.features, kernel_init=self.kernel_init, name="mean")(
+            h
+        )  # [b, features]
         log_scale = nn.Dense(self.features, kernel_init=self.kernel_init, name=self.scale)(h)
         log_variance = 2 * log_scale if self.scale == "log_sigma" else log_scale
         return Gaussian(jax.nn.sigmoid(mean) if self.squash else mean, log_variance)

@@ -55,18 +55,18 @@ def sides(last: int, first: int = FIRST) -> tuple[int, ...]:
     return tuple(first * 2**i for i in range((last // first).bit_length()))
 
 
-def doubled(x: Array) -> Array:
+def upsample(x: Array) -> Array:
     """Each pixel four times: [b, h, w, c] -> [b, 2h, 2w, c]."""
     return x.repeat(2, 1).repeat(2, 2)
 
 
-def averaged(x: Array, side: int) -> Array:
+def downsample(x: Array, side: int) -> Array:
     """Means of squares of pixels: [b, h, h, c] -> [b, side, side, c]."""
     b, h, _, c = x.shape
     return x if h == side else x.reshape(b, side, h // side, side, h // side, c).mean((2, 4))
 
 
-def blended(old: Array, new: Array, fade: Array) -> Array:
+def lerp(old: Array, new: Array, fade: Array) -> Array:
     """The old one at 0, the new one at 1, exactly."""
     return (1 - fade) * old + fade * new
 
@@ -77,14 +77,16 @@ def pixel_norm(x: Array) -> Array:
     return (wide * jax.lax.rsqrt((wide**2).mean(-1, keepdims=True) + 1e-8)).astype(x.dtype)
 
 
-def deviation(x: Array, group: int) -> Array:
+def minibatch_stddev(x: Array, group: int) -> Array:
     """Minibatch standard deviation (section 3): [b, h, w, c] -> [b, h, w, c + 1].
 
     Over groups of `group` images, or of all if these are fewer, then averaged over places and features.
     """
     b, *rest = x.shape
     group = min(group, b)
-    groups = x.astype(jnp.float32).reshape(group, b // group, *rest)  # a group is every (b / group)-th image
+    groups = x.astype(jnp.float32).reshape(
+        group, b // group, *rest
+    )  # a group is every (b / group)-th image
     centred = groups - groups.mean(0, keepdims=True)
     spread = jnp.sqrt((centred**2).mean(0) + 1e-8).mean((1, 2, 3))  # [b / group]
     tiled = jnp.tile(spread, group).astype(x.dtype).reshape(b, 1, 1, 1)
@@ -130,7 +132,9 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        kernel = weights(self, (self.size, self.size, x.shape[-1], self.features), self.gain, self.equalized)
+        kernel = weights(
+            self, (self.size, self.size, x.shape[-1], self.features), self.gain, self.equalized
+        )
         if self.step:
             # Doubling before a 3 x 3 kernel, or averaging after it, is a 4 x 4 one: its sums over 2 x 2 neighbours.
             padded = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
@@ -156,14 +160,18 @@ class Discrimination(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        kernel = self.param("kernel", nn.initializers.normal(0.05), (x.shape[-1], self.kernels, self.size))
+        kernel = self.param(
+            "kernel", nn.initializers.normal(0.05), (x.shape[-1], self.kernels, self.size)
+        )
         log_scale = self.param("log_scale", nn.initializers.zeros, (self.kernels, self.size))
         bias = self.param("bias", nn.initializers.constant(-1.0), (self.kernels,))
         columns = kernel * (jnp.exp(log_scale) / jnp.sqrt((kernel**2).sum(0)))[None]
         m = jnp.einsum("bd,dks->bks", x, columns)
         distances = jnp.abs(m[:, None] - m[None]).astype(jnp.float32).sum(-1)  # [b, b, kernels]
         self.sow("intermediates", "distances", distances)
-        near = jnp.exp(-distances).sum(1) - 1 + bias[None]  # of the others: an image's distance to itself is 0
+        near = (
+            jnp.exp(-distances).sum(1) - 1 + bias[None]
+        )  # of the others: an image's distance to itself is 0
         return jnp.concatenate([x, near.astype(x.dtype)], -1)
 
 
@@ -184,7 +192,9 @@ class LayerNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         rest = tuple(range(1, x.ndim))
-        x = nn.LayerNorm(EPSILON, use_bias=False, use_scale=False, reduction_axes=rest, use_fast_variance=False)(x)
+        x = nn.LayerNorm(
+            EPSILON, use_bias=False, use_scale=False, reduction_axes=rest, use_fast_variance=False
+        )(x)
         return biased(self, x * self.param("scale", nn.initializers.ones, ()))
 
 
@@ -193,7 +203,9 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        return nn.LayerNorm(EPSILON, reduction_axes=(0, 1, 2), feature_axes=-1, use_fast_variance=False)(x)
+        return nn.LayerNorm(
+            EPSILON, reduction_axes=(0, 1, 2), feature_axes=-1, use_fast_variance=False
+        )(x)
 
 
 class Block(nn.Module):
@@ -208,7 +220,9 @@ class Block(nn.Module):
         style, use_bias = self.style, not self.style.batch_norm
         if self.first:
             x = pixel_norm(x) if style.sphere else x
-            dense = Dense(self.features * FIRST**2, math.sqrt(2) / 4, style.equalized, use_bias=False)
+            dense = Dense(
+                self.features * FIRST**2, math.sqrt(2) / 4, style.equalized, use_bias=False
+            )
             x = dense(x).reshape(len(x), FIRST, FIRST, self.features)
             x = biased(self, x) if use_bias else x
         else:
@@ -257,11 +271,17 @@ class Judging(nn.Module):
         if not self.last:
             x = self.activated(Conv(self.features[0], 3, style.equalized, use_bias=use_bias)(x))
             step: Literal["down", ""] = "down" if style.fused else ""
-            x = self.activated(Conv(self.features[1], 3, style.equalized, step=step, use_bias=use_bias)(x))
-            return x if style.fused else averaged(x, x.shape[1] // 2)
-        x = deviation(x, style.group) if style.variation == "deviation" else x
-        x = self.activated(Conv(self.features[0], 3, style.equalized, use_bias=use_bias)(x)).reshape(len(x), -1)
-        x = self.activated(Dense(self.features[1], math.sqrt(2), style.equalized, use_bias=use_bias)(x))
+            x = self.activated(
+                Conv(self.features[1], 3, style.equalized, step=step, use_bias=use_bias)(x)
+            )
+            return x if style.fused else downsample(x, x.shape[1] // 2)
+        x = minibatch_stddev(x, style.group) if style.variation == "deviation" else x
+        x = self.activated(
+            Conv(self.features[0], 3, style.equalized, use_bias=use_bias)(x)
+        ).reshape(len(x), -1)
+        x = self.activated(
+            Dense(self.features[1], math.sqrt(2), style.equalized, use_bias=use_bias)(x)
+        )
         x = Discrimination(name="discrimination")(x) if style.variation == "discrimination" else x
         return Dense(1, 1, style.equalized)(x).ravel()
 
@@ -283,7 +303,10 @@ class Growing(nn.Module):
         every, style = sides(self.side), self.style
         self.generator = {str(s): Block(self.features(s), style, s == FIRST) for s in every}
         self.image = {str(s): Image(self.channels, style) for s in every}
-        self.critic = {str(s): Judging((self.features(s), self.features(s // 2)), style, s == FIRST) for s in every}
+        self.critic = {
+            str(s): Judging((self.features(s), self.features(s // 2)), style, s == FIRST)
+            for s in every
+        }
         self.reading = {str(s): Reading(self.features(s), style) for s in every}
 
     def features(self, side: int) -> int:
@@ -300,7 +323,7 @@ class Growing(nn.Module):
             x, below = self.generator[str(s)](x), x
         image = self.image[str(side)](x)
         if fade is not None:
-            image = blended(doubled(self.image[str(side // 2)](below)), image, fade)
+            image = lerp(upsample(self.image[str(side // 2)](below)), image, fade)
         return nn.tanh(image) if self.style.tanh else image
 
     def score(self, x: Array, side: int, fade: Array | None = None) -> Array:
@@ -309,8 +332,8 @@ class Growing(nn.Module):
         for s in reversed(sides(side)):
             features = self.critic[str(s)](features)
             if s == side and fade is not None:
-                old = self.reading[str(side // 2)](averaged(x, side // 2))
-                features = blended(old, features, fade)
+                old = self.reading[str(side // 2)](downsample(x, side // 2))
+                features = lerp(old, features, fade)
         return features
 
     def born(self, z: Array) -> None:
@@ -320,7 +343,7 @@ class Growing(nn.Module):
             self.score(self.generate(z, s, fade), s, fade)
 
 
-def networks(side: int, fading: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def active_networks(side: int, fading: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names of those in use at a side: the generator's, and the critic's."""
     inner, ends = sides(side), (side, side // 2) if fading else (side,)
     drawing, judging = (

@@ -5,7 +5,7 @@ from functools import partial
 from flax import linen as nn
 
 from gen_jax.networks.conv import Conv, ConvTranspose
-from gen_jax.networks.dcgan import joined
+from gen_jax.networks.dcgan import concat_label
 from gen_jax.networks.layers import InstanceNorm, uniform
 from gen_jax.types import Array
 
@@ -15,7 +15,9 @@ kernel, kernel_up = pytorch(), pytorch(in_axis=-1, out_axis=-2)
 
 
 def normed(x: Array, width: int, size: int) -> Array:
-    x = Conv(width, (size, size), (2, 2) if size == 4 else (1, 1), use_bias=False, kernel_init=kernel)(x)
+    x = Conv(
+        width, (size, size), (2, 2) if size == 4 else (1, 1), use_bias=False, kernel_init=kernel
+    )(x)
     return InstanceNorm(affine=True)(x)
 
 
@@ -30,13 +32,17 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, c: Array) -> Array:
-        x = nn.relu(normed(joined(x, c), self.width, 7))
+        x = nn.relu(normed(concat_label(x, c), self.width, 7))
         for factor in (2, 4):
             x = nn.relu(normed(x, factor * self.width, 4))
         for _ in range(self.blocks):
-            x = x + normed(nn.relu(normed(x, 4 * self.width, 3)), 4 * self.width, 3)  # [b, h/4, w/4, 4 width]
+            x = x + normed(
+                nn.relu(normed(x, 4 * self.width, 3)), 4 * self.width, 3
+            )  # [b, h/4, w/4, 4 width]
         for factor in (2, 1):
-            up = ConvTranspose(factor * self.width, (4, 4), (2, 2), use_bias=False, kernel_init=kernel_up)
+            up = ConvTranspose(
+                factor * self.width, (4, 4), (2, 2), use_bias=False, kernel_init=kernel_up
+            )
             x = nn.relu(InstanceNorm(affine=True)(up(x)))
         return nn.tanh(Conv(3, (7, 7), use_bias=False, kernel_init=kernel)(x))
 

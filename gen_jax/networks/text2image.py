@@ -9,13 +9,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.networks.conv import Conv, ConvTranspose
-from gen_jax.networks.dcgan import gains, normal
+from gen_jax.networks.dcgan import normal, normal_around_one
 from gen_jax.networks.layers import BatchNorm, uniform
 from gen_jax.types import Array
 
 
 def norm(x: Array) -> Array:
-    return BatchNorm(scale_init=gains)(x)
+    return BatchNorm(scale_init=normal_around_one)(x)
 
 
 def leaky(x: Array) -> Array:
@@ -106,4 +106,6 @@ class Style(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        return Conv(self.latents, (4, 4), padding="VALID", kernel_init=normal)(leaky(halved(x, self.width)))[:, 0, 0]
+        return Conv(self.latents, (4, 4), padding="VALID", kernel_init=normal)(
+            leaky(halved(x, self.width))
+        )[:, 0, 0]

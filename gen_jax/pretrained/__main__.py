@@ -12,7 +12,10 @@ from gen_jax import console
 from gen_jax.pretrained import lpips, minilm, progan, resnet
 from gen_jax.pretrained.weights import load
 
-ALL = {weights.name: weights for weights in (minilm.WEIGHTS, *lpips.WEIGHTS.values(), resnet.WEIGHTS, progan.WEIGHTS)}
+ALL = {
+    weights.name: weights
+    for weights in (minilm.WEIGHTS, *lpips.WEIGHTS.values(), resnet.WEIGHTS, progan.WEIGHTS)
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return console.exit_code("gen_jax.pretrained", error)
     for name, weights in {} if given.names else ALL.items():
-        print(f"{name}: {weights.description}\n  licence  {weights.licence}\n  cite     {weights.citation}")
+        print(
+            f"{name}: {weights.description}\n  licence  {weights.licence}\n  cite     {weights.citation}"
+        )
         print(f"  {f'kept in {weights.path}' if weights.path.exists() else 'not fetched'}")
     return 0
 

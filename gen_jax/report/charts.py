@@ -22,7 +22,11 @@ TEXT, LINE, PAPER, *HUE = STAND_INS
 
 def average(runs: Sequence[Series]) -> Series:
     """The mean over runs, at the steps that all of them logged."""
-    return {step: statistics.fmean(run[step] for run in runs) for step in runs[0] if all(step in run for run in runs)}
+    return {
+        step: statistics.fmean(run[step] for run in runs)
+        for step in runs[0]
+        if all(step in run for run in runs)
+    }
 
 
 def stretches(series: Series) -> list[list[tuple[int, float]]]:
@@ -35,13 +39,20 @@ def stretches(series: Series) -> list[list[tuple[int, float]]]:
 def extremes(series: Series) -> Series:
     """The lowest and the highest point of each stretch, so that no spike is lost, and the end."""
     value = operator.itemgetter(1)
-    ends = {end for stretch in stretches(series) for end in (min(stretch, key=value), max(stretch, key=value))}
+    ends = {
+        end
+        for stretch in stretches(series)
+        for end in (min(stretch, key=value), max(stretch, key=value))
+    }
     return dict(sorted(ends | set(list(series.items())[-1:])))
 
 
 def smooth(series: Series) -> dict[float, float]:
     """The mean of each stretch."""
-    return {statistics.fmean(x): statistics.fmean(y) for x, y in (zip(*one, strict=True) for one in stretches(series))}
+    return {
+        statistics.fmean(x): statistics.fmean(y)
+        for x, y in (zip(*one, strict=True) for one in stretches(series))
+    }
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
@@ -63,13 +74,24 @@ def draw(name: str, curves: Sequence[Sequence[Series]], level: float | None = No
         figure = Figure(figsize=(3.6, 2.0), layout="constrained")
         axes = figure.subplots()
         for i, runs in enumerate(curves):
-            look: dict[str, Any] = {"color": HUE[i % HUES], "linestyle": ("-", (0, (5, 2)), ":")[min(i // HUES, 2)]}
+            look: dict[str, Any] = {
+                "color": HUE[i % HUES],
+                "linestyle": ("-", (0, (5, 2)), ":")[min(i // HUES, 2)],
+            }
             for series in runs if len(runs) > 1 or len(runs[0]) > POINTS else ():
-                axes.plot(*zip(*extremes(series).items(), strict=True), linewidth=0.6, alpha=0.4, **look)
+                axes.plot(
+                    *zip(*extremes(series).items(), strict=True), linewidth=0.6, alpha=0.4, **look
+                )
             mean = smooth(average(runs))
             if mean:
                 marker = "o" if len(mean) <= 20 else None
-                axes.plot(*zip(*mean.items(), strict=True), linewidth=1.5, marker=marker, markersize=2.5, **look)
+                axes.plot(
+                    *zip(*mean.items(), strict=True),
+                    linewidth=1.5,
+                    marker=marker,
+                    markersize=2.5,
+                    **look,
+                )
         if level is not None:
             axes.axhline(level, color=PAPER, linestyle=(0, (4, 3)), linewidth=1.3)
         if is_logarithmic([value for runs in curves for run in runs for value in run.values()]):

@@ -23,7 +23,7 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image, UnidentifiedImageError
 
-from gen_jax.config import NOT_LEARNT, flatten
+from gen_jax.config import MAY_CHANGE_ON_RESUME, flatten
 from gen_jax.errors import DataError, UserError
 from gen_jax.evaluation import likelihood
 from gen_jax.report.charts import HUES, average, draw, is_logarithmic
@@ -35,7 +35,15 @@ PICTURE = 640  # pixels of the page that a picture fills, about
 STRIP = 6  # most earlier steps of a picture
 THUMBNAIL = 320  # their longest side in pixels
 SEEDS = 3  # least for a verdict
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 SHARE = 0.05  # of a claim's value, within which ours agrees where the paper has no spread
 
 
@@ -55,7 +63,9 @@ def compare(directories: Sequence[Path], path: Path) -> Path:
             f"The runs are of {' and '.join(kinds)}: a page compares runs of one experiment and one preset."
         )
     if len({run.directory.resolve() for run in runs}) < len(runs):
-        raise UserError("A run was given twice, which would count as two seeds: give each run directory once.")
+        raise UserError(
+            "A run was given twice, which would count as two seeds: give each run directory once."
+        )
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("gen_jax.report"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -134,7 +144,9 @@ def row(name: str, runs: Sequence[Run], claim: Claim | None) -> dict[str, Any]:
         mean, low, high = interval(values)
         half = (high - low) / 2
         decimals = max(0, 1 - math.floor(math.log10(half))) if half else 9
-        form = f",.{decimals}f" if decimals <= 6 and abs(mean) < 1e9 else ".4g"  # two digits of the uncertainty
+        form = (
+            f",.{decimals}f" if decimals <= 6 and abs(mean) < 1e9 else ".4g"
+        )  # two digits of the uncertainty
         ours = f"{number(mean, form)} ± {number(half, form)}"
         bounds = [number(low, form), number(high, form)]
     return {
@@ -162,7 +174,11 @@ def _plot(claim: Claim, values: list[float]) -> dict[str, Any]:
 def table(objects: Iterable[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     """Dotted name -> its value, or one value for each run where they differ."""
     columns = [dict(flatten(one)) for one in objects]
-    rows = {name: [_text(column.get(name, "absent")) for column in columns] for each in columns for name in each}
+    rows = {
+        name: [_text(column.get(name, "absent")) for column in columns]
+        for each in columns
+        for name in each
+    }
     return [(name, values if len(set(values)) > 1 else values[:1]) for name, values in rows.items()]
 
 
@@ -172,18 +188,30 @@ def _text(value: Any) -> str:
 
 def notes(runs: Sequence[Run]) -> list[str]:
     """What a reader should know before the numbers."""
-    found = [f"{run.name}: the last line of metrics.jsonl was cut off and is left out." for run in runs if run.torn]
+    found = [
+        f"{run.name}: the last line of metrics.jsonl was cut off and is left out."
+        for run in runs
+        if run.torn
+    ]
     found += [f"{run.name}: no metrics have been logged yet." for run in runs if not run.metrics]
     if len({run.last_step for run in runs}) > 1:
-        found.append("The runs end at different steps: " + ", ".join(f"{r.name} at {r.last_step}" for r in runs) + ".")
+        found.append(
+            "The runs end at different steps: "
+            + ", ".join(f"{r.name} at {r.last_step}" for r in runs)
+            + "."
+        )
     if any(run.paper != runs[0].paper for run in runs):
-        found.append(f"The runs describe their paper differently; this page uses the words of {runs[0].name}.")
+        found.append(
+            f"The runs describe their paper differently; this page uses the words of {runs[0].name}."
+        )
     for name, values in table(run.config for run in runs):
         shown = ", ".join(values)
         if name in ("seed", "run.seed"):
             if len(set(values)) < len(runs):
-                found.append(f"Runs share a seed, so they are no independent repetitions: {name} is {shown}.")
-        elif len(values) > 1 and name not in NOT_LEARNT:
+                found.append(
+                    f"Runs share a seed, so they are no independent repetitions: {name} is {shown}."
+                )
+        elif len(values) > 1 and name not in MAY_CHANGE_ON_RESUME:
             found.append(f"The runs differ in more than their seed: {name} is {shown}.")
     return found
 
@@ -206,11 +234,15 @@ def pictures(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
         try:
             return _picture(path, side)
         except DataError as error:
-            left_out.append(f"{labels[path.parent.parent]}: the picture {path.name} is left out: {error}.")
+            left_out.append(
+                f"{labels[path.parent.parent]}: the picture {path.name} is left out: {error}."
+            )
             return None
 
     for kind, album in sorted(albums.items()):
-        latest: list[tuple[Path, int, dict[str, Any]]] = []  # run, step and picture; the first one in full size
+        latest: list[
+            tuple[Path, int, dict[str, Any]]
+        ] = []  # run, step and picture; the first one in full size
         for run_directory, steps in album.items():
             for at in sorted(steps, reverse=True):
                 if one := whole(steps[at], THUMBNAIL if latest else None):
@@ -221,14 +253,18 @@ def pictures(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
         (owner, last, newest), *others = latest
         earlier = sorted(at for at in album[owner] if at < last)
         count = min(len(earlier), STRIP)
-        chosen = [earlier[i * (len(earlier) - 1) // max(count - 1, 1)] for i in range(count)]  # evenly, with both ends
+        chosen = [
+            earlier[i * (len(earlier) - 1) // max(count - 1, 1)] for i in range(count)
+        ]  # evenly, with both ends
         strip = [(f"step {at:,}", whole(album[owner][at], THUMBNAIL)) for at in chosen]
         found.append({
             "kind": kind, "run": labels[owner], "step": last, "latest": newest,
             "strip": [(caption, one) for caption, one in strip if one],
             "others": [(labels[other], one) for other, _, one in others],
         })  # fmt: skip
-    return sorted(found, key=lambda one: (one["latest"]["still"] is not None, one["kind"] != "samples")), left_out
+    return sorted(
+        found, key=lambda one: (one["latest"]["still"] is not None, one["kind"] != "samples")
+    ), left_out
 
 
 def _picture(path: Path, side: int | None = None) -> dict[str, Any]:
@@ -245,7 +281,9 @@ def _picture(path: Path, side: int | None = None) -> dict[str, Any]:
     except UnidentifiedImageError as error:  # whose words hold an address in memory
         raise DataError("it is no PNG, WebP or GIF") from error
     except DAMAGE as error:
-        raise DataError(str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__) from error
+        raise DataError(
+            str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
+        ) from error
     zoom = max(1, PICTURE // size[0])  # small grids grow by a whole number
     return {
         "src": _uri(data, form), "width": size[0] * zoom, "sharp": zoom > 1 and not side, "wide": size[0] > PICTURE,
@@ -271,7 +309,9 @@ def charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
             own = name.startswith("test/") or name in runs[0].paper.claims
             groups.setdefault(name if own else _group(name), []).append(name)
     found = []
-    for group, members in sorted(groups.items(), key=lambda item: (not item[0].startswith("test/"), item[0])):
+    for group, members in sorted(
+        groups.items(), key=lambda item: (not item[0].startswith("test/"), item[0])
+    ):
         curves = [[run.metrics[name] for run in runs if name in run.metrics] for name in members]
         claim, means = runs[0].paper.claims.get(group), [average(each) for each in curves]
         found.append({

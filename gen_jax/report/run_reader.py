@@ -63,14 +63,20 @@ def read(directory: Path) -> Run:
     try:
         paper = dacite.from_dict(Description, _object(directory / "paper.json"))
     except dacite.DaciteError as error:
-        raise DataError(f"{directory / 'paper.json'} does not describe a paper: {error}.") from error
+        raise DataError(
+            f"{directory / 'paper.json'} does not describe a paper: {error}."
+        ) from error
     for name, claim in paper.claims.items():
-        if not _is_number(claim.value) or not all(n is None or _is_number(n) for n in (claim.spread, claim.tolerance)):
+        if not _is_number(claim.value) or not all(
+            n is None or _is_number(n) for n in (claim.spread, claim.tolerance)
+        ):
             said = f"{claim.value} +- {claim.spread}, tolerance {claim.tolerance},"
             raise DataError(f"{directory / 'paper.json'} claims {said} for {name}, no number.")
     metrics, last_step, torn = _metrics(directory / "metrics.jsonl")
     texts = [directory / "command.txt", directory / "log.txt"]
-    command, log = (content(text).decode("utf-8", "replace").strip() if text.is_file() else "" for text in texts)
+    command, log = (
+        content(text).decode("utf-8", "replace").strip() if text.is_file() else "" for text in texts
+    )
     return Run(
         directory, str(config.get("experiment")), str(config.get("preset")), config["config"], paper,
         _object(directory / "env.json"), command, log.splitlines()[-LOG_LINES:], metrics, last_step, torn,
@@ -82,7 +88,9 @@ def content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): is {path.parent} a run directory?") from error
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}): is {path.parent} a run directory?"
+        ) from error
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -98,7 +106,9 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300  # false for NaN
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+    )  # false for NaN
 
 
 def _metrics(path: Path) -> tuple[dict[str, Series], int | None, bool]:
@@ -111,13 +121,25 @@ def _metrics(path: Path) -> tuple[dict[str, Series], int | None, bool]:
         except (ValueError, RecursionError) as error:
             if torn := count > len(lines):
                 break
-            raise DataError(f"{path}, line {count}, is damaged ({error}): remove that line.") from error
+            raise DataError(
+                f"{path}, line {count}, is damaged ({error}): remove that line."
+            ) from error
         step = record.pop("step", None) if isinstance(record, dict) else None
-        if type(step) is not int or step < 0 or not all(v is None or _is_number(v) for v in record.values()):
-            raise DataError(f"{path}, line {count}, is not a step with finite numbers or nulls: remove that line.")
-        steps.setdefault(step, {}).update({name: float(v) for name, v in record.items() if v is not None})
+        if (
+            type(step) is not int
+            or step < 0
+            or not all(v is None or _is_number(v) for v in record.values())
+        ):
+            raise DataError(
+                f"{path}, line {count}, is not a step with finite numbers or nulls: remove that line."
+            )
+        steps.setdefault(step, {}).update(
+            {name: float(v) for name, v in record.items() if v is not None}
+        )
     metrics: dict[str, Series] = {}
-    for step, record in sorted(steps.items()):  # a step logged again after a resume stands for itself once
+    for step, record in sorted(
+        steps.items()
+    ):  # a step logged again after a resume stands for itself once
         for name, value in record.items():
             metrics.setdefault(name, {})[step] = value
     return metrics, max(steps, default=None), torn

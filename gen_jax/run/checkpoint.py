@@ -28,7 +28,13 @@ from gen_jax.storage.files import sha256
 
 SEAL = "SEAL.json"
 LINES = "metrics.jsonl"  # in the directory of a step: the lines of the run before that of the step
-HELD = {"step": int, "record": dict, "tree": dict, "environment": dict, "files": dict}  # by each seal
+HELD = {
+    "step": int,
+    "record": dict,
+    "tree": dict,
+    "environment": dict,
+    "files": dict,
+}  # by each seal
 LINE = "line-{:09d}.json"  # beside the directory of a step: its own line, which is written last
 STEP = "step-{:09d}"
 T = TypeVar("T")
@@ -43,18 +49,24 @@ def tree_spec(tree: Any) -> dict[str, str]:
 class Checkpoints:
     """The checkpoints of one run, in one directory."""
 
-    def __init__(self, directory: Path, *, keep: int, check: Callable[[], None] = lambda: None, **stamp: Any):
+    def __init__(
+        self, directory: Path, *, keep: int, check: Callable[[], None] = lambda: None, **stamp: Any
+    ):
         """What `stamp` says of the run is kept in each seal: the environment, the code, which run it is.
 
         `check` raises a DirectoryError where the directory is no more the one that it was.
         """
         if directory.is_symlink() and not directory.exists():
-            raise CheckpointError(f"{directory} leads to {directory.resolve()}, which is not there: put it back.")
+            raise CheckpointError(
+                f"{directory} leads to {directory.resolve()}, which is not there: put it back."
+            )
         self.directory, self.keep, self.check, self.stamp = directory.resolve(), keep, check, stamp
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self.saving: Future[None] | None = None
 
-    def save(self, step: int, state: Any, record: dict[str, Any], lines: bytes = b"", **more: Any) -> None:
+    def save(
+        self, step: int, state: Any, record: dict[str, Any], lines: bytes = b"", **more: Any
+    ) -> None:
         """Start to save; the state may be donated as soon as this returns. `record` and `more` are kept in the seal.
 
         `lines` are those of metrics.jsonl so far; they are kept beside the state.
@@ -64,11 +76,15 @@ class Checkpoints:
         self.wait()
         path = self.directory / STEP.format(step)
         try:
-            if sharding.number() == 0:
+            if sharding.process_index() == 0:
                 self.directory.mkdir(parents=True, exist_ok=True)
-                os.rmdir(tempfile.mkdtemp(dir=self.directory))  # Orbax waits long where it may not write
-                shutil.rmtree(path, ignore_errors=True)  # a step that was not good, or it would have been restored
-            sharding.together("save")
+                os.rmdir(
+                    tempfile.mkdtemp(dir=self.directory)
+                )  # Orbax waits long where it may not write
+                shutil.rmtree(
+                    path, ignore_errors=True
+                )  # a step that was not good, or it would have been restored
+            sharding.barrier("save")
             response = ocp.save_async(path, state)
         except (OSError, ValueError, RuntimeError) as error:
             raise self._failed(path, error) from error
@@ -78,11 +94,13 @@ class Checkpoints:
     def _finish(self, response: Any, path: Path, seal: dict[str, Any], lines: bytes) -> None:
         try:
             response.result()
-            if sharding.number():
+            if sharding.process_index():
                 return
             self._in_place(path)
             files.replace(path / LINES, lines)
-            hashes = {str(f.relative_to(path)): sha256(f) for f in sorted(path.rglob("*")) if f.is_file()}
+            hashes = {
+                str(f.relative_to(path)): sha256(f) for f in sorted(path.rglob("*")) if f.is_file()
+            }
             files.replace(path / SEAL, _signed({**seal, "files": hashes}))
             for old in self.steps()[self.keep :]:  # only now: there is a newer good one
                 self._line(_number(old.name)).unlink(missing_ok=True)
@@ -162,12 +180,15 @@ class Checkpoints:
     def back_to(self, step: int) -> None:
         """Remove what is newer."""
         self.wait()
-        for path in self.steps() if sharding.number() == 0 else ():
+        for path in self.steps() if sharding.process_index() == 0 else ():
             if _number(path.name) > step:
                 shutil.rmtree(path, ignore_errors=True)
 
     def restore(
-        self, target_of: Callable[[int], T], say: Any, other: Callable[[dict[str, Any]], str] = lambda seal: ""
+        self,
+        target_of: Callable[[int], T],
+        say: Any,
+        other: Callable[[dict[str, Any]], str] = lambda seal: "",
     ) -> tuple[T, dict[str, Any]] | None:
         """The newest good (state, seal), in the shapes and places of its step's target; None if nothing was saved.
 
@@ -175,10 +196,12 @@ class Checkpoints:
         """
         from orbax.checkpoint import v1 as ocp
 
-        if sharding.number() == 0:
-            for unfinished in self.directory.glob("*.orbax-checkpoint-tmp*"):  # a save that was killed
+        if sharding.process_index() == 0:
+            for unfinished in self.directory.glob(
+                "*.orbax-checkpoint-tmp*"
+            ):  # a save that was killed
                 shutil.rmtree(unfinished, ignore_errors=True)
-        sharding.together("sweep")
+        sharding.barrier("sweep")
         passed: dict[Path, str] = {}
         for path in self.steps():
             try:
@@ -190,14 +213,24 @@ class Checkpoints:
                     raise CheckpointError(_tree_difference(seal["tree"], spec))
                 state = ocp.load(path, target)
             except (CheckpointError, OSError, ValueError, KeyError, TypeError) as error:
-                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                reason = (
+                    str(error).strip().splitlines()[0]
+                    if str(error).strip()
+                    else type(error).__name__
+                )
                 passed[path] = reason
                 say(f"Passing over checkpoint {path.name}: {reason}.")
                 continue
-            sharding.together("restored")
-            for bad in passed if sharding.number() == 0 else ():  # out of the way of the steps to come, but not lost
+            sharding.barrier("restored")
+            for bad in (
+                passed if sharding.process_index() == 0 else ()
+            ):  # out of the way of the steps to come, but not lost
                 bad.replace(
-                    next(p for i in itertools.count() if not (p := bad.with_name(f"bad-{bad.name}-{i}")).exists())
+                    next(
+                        p
+                        for i in itertools.count()
+                        if not (p := bad.with_name(f"bad-{bad.name}-{i}")).exists()
+                    )
                 )
             return state, seal
         if passed:
@@ -234,7 +267,9 @@ def _verified(path: Path) -> dict[str, Any]:
     if not (path / SEAL).exists():
         raise CheckpointError("it has no seal, so its save did not finish")
     seal = _content(path / SEAL)
-    if not isinstance(seal, dict) or any(not isinstance(seal.get(name), kind) for name, kind in HELD.items()):
+    if not isinstance(seal, dict) or any(
+        not isinstance(seal.get(name), kind) for name, kind in HELD.items()
+    ):
         raise CheckpointError(f"{SEAL} holds other things than it should")
     if seal["step"] != _number(path.name):
         raise CheckpointError(f"its seal is of step {seal['step']}")

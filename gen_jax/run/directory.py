@@ -26,7 +26,10 @@ from gen_jax.storage import files
 
 def of(experiment: Experiment, preset: str, config: Any) -> Path:
     """The one that is given, else runs/PAPER-PRESET-sSEED."""
-    return config.run.dir or Path("runs") / f"{experiment.__name__.rpartition('.')[2]}-{preset}-s{config.run.seed}"
+    return (
+        config.run.dir
+        or Path("runs") / f"{experiment.__name__.rpartition('.')[2]}-{preset}-s{config.run.seed}"
+    )
 
 
 class Lock:
@@ -100,7 +103,9 @@ def elsewhere(path: Path, seed: int) -> Path | None:
     return found if other and (found / "config.json").exists() else None
 
 
-def describe(path: Path, experiment: Experiment, preset: str, config: Any, data: dict[str, str]) -> dict[str, Any]:
+def describe(
+    path: Path, experiment: Experiment, preset: str, config: Any, data: dict[str, str]
+) -> dict[str, Any]:
     """What is run, on data of which hashes; it must be what the directory holds, if that holds a run."""
     new = {
         "schema": configs.SCHEMA,
@@ -111,20 +116,30 @@ def describe(path: Path, experiment: Experiment, preset: str, config: Any, data:
     }
     file = path / "config.json"
     if file.exists() and (changed := changes(read_json(file), new, type(config), str(file))):
-        raise UserError(f"The run directory {path} holds another run ({changed}); give another --run.dir.")
+        raise UserError(
+            f"The run directory {path} holds another run ({changed}); give another --run.dir."
+        )
     return new
 
 
-def write(path: Path, experiment: Experiment, config: Any, description: dict[str, Any], environment: Any) -> None:
+def write(
+    path: Path, experiment: Experiment, config: Any, description: dict[str, Any], environment: Any
+) -> None:
     """Write what is run, where, how it was called and what its paper claims; what was run stays as it was written."""
     if not (path / "config.json").exists():
         files.replace(path / "config.json", json.dumps(description, indent=1))
-    header = Paper.of(experiment.__doc__) if experiment.__doc__ else configs.paper_of(Path(str(experiment.__file__)))
+    header = (
+        Paper.of(experiment.__doc__)
+        if experiment.__doc__
+        else configs.paper_of(Path(str(experiment.__file__)))
+    )
     claims = {name: dataclasses.asdict(claim) for name, claim in experiment.CLAIMS.items()}
     paper = {**header._asdict(), "claims": claims, "units": configs.units(experiment, config)}
     files.replace(path / "paper.json", json.dumps(paper, indent=1))
     files.replace(path / "env.json", json.dumps(environment, indent=1))
-    files.replace(path / "command.txt", command(experiment, description["preset"], sys.argv[1:]) + "\n")
+    files.replace(
+        path / "command.txt", command(experiment, description["preset"], sys.argv[1:]) + "\n"
+    )
 
 
 def changes(old: dict[str, Any], new: dict[str, Any], kind: type, where: str) -> str:
@@ -135,11 +150,17 @@ def changes(old: dict[str, Any], new: dict[str, Any], kind: type, where: str) ->
     """
     if (was := old.get("experiment", "absent")) != new["experiment"]:
         return f"experiment: {was} there, {new['experiment']} here"
-    known: Any = configs.from_json(kind, old.get("config", {}), where)  # or a sentence says what is wrong
-    data = (new["data"] and old.get("data")) or new["data"]  # which are compared once they are loaded
+    known: Any = configs.from_json(
+        kind, old.get("config", {}), where
+    )  # or a sentence says what is wrong
+    data = (new["data"] and old.get("data")) or new[
+        "data"
+    ]  # which are compared once they are loaded
     old = {**old, "data": data, "config": configs.to_json(known)}
-    ignore = ("preset", *(f"config.{name}" for name in configs.NOT_LEARNT))
-    return "; ".join(change.removeprefix("config.") for change in configs.differences(old, new, ignore))
+    ignore = ("preset", *(f"config.{name}" for name in configs.MAY_CHANGE_ON_RESUME))
+    return "; ".join(
+        change.removeprefix("config.") for change in configs.differences(old, new, ignore)
+    )
 
 
 def command(experiment: Experiment, preset: str, arguments: list[str]) -> str:
@@ -153,7 +174,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as JSON ({error}); restore it, or give another --run.dir.") from error
+        raise DataError(
+            f"{path} cannot be read as JSON ({error}); restore it, or give another --run.dir."
+        ) from error
     if not isinstance(value, dict):
         raise DataError(f"{path} holds no JSON object; restore it, or give another --run.dir.")
     return value
@@ -161,7 +184,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def next_attempt(path: Path) -> Path:
     """A new directory for this start's events: two writers in the same second would share a file."""
-    numbers = [int(name.name) for name in (path / "attempts").glob("[0-9]*") if name.name.isdecimal()]
+    numbers = [
+        int(name.name) for name in (path / "attempts").glob("[0-9]*") if name.name.isdecimal()
+    ]
     attempt = path / "attempts" / f"{max(numbers, default=-1) + 1:03d}"
     attempt.mkdir(parents=True)
     return attempt

@@ -16,9 +16,13 @@ def products(jaxpr: Any, times: int = 1) -> Iterator[tuple[Any, int]]:
         if equation.primitive.name in ("dot_general", "conv_general_dilated"):
             yield equation, times
         inside = times * (equation.params["length"] if equation.primitive.name == "scan" else 1)
-        for inner in jax.tree.leaves([*equation.params.values()], is_leaf=lambda p: isinstance(p, KINDS)):
+        for inner in jax.tree.leaves(
+            [*equation.params.values()], is_leaf=lambda p: isinstance(p, KINDS)
+        ):
             if isinstance(inner, KINDS):
-                yield from products(inner.jaxpr if isinstance(inner, core.ClosedJaxpr) else inner, inside)
+                yield from products(
+                    inner.jaxpr if isinstance(inner, core.ClosedJaxpr) else inner, inside
+                )
 
 
 def count(function: Callable[..., Any], *arguments: Any) -> int:
@@ -33,7 +37,10 @@ def of(jaxpr: Any) -> int:
     """
     total = 0
     for equation, times in products(jaxpr):
-        (first, second), out = (operand.aval.shape for operand in equation.invars), equation.outvars[0].aval.shape
+        (first, second), out = (
+            (operand.aval.shape for operand in equation.invars),
+            equation.outvars[0].aval.shape,
+        )
         if equation.primitive.name == "dot_general":
             (contracted, _), _ = equation.params["dimension_numbers"]
             each = math.prod(first[axis] for axis in contracted)

@@ -27,7 +27,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     lines = []
     for number, line in enumerate(_bytes(path).split(b"\n")[:-1], 1):
         if (found := _parsed(line)) is None:
-            raise DataError(f"{path} has a damaged line, number {number}: restore it, or give another --run.dir.")
+            raise DataError(
+                f"{path} has a damaged line, number {number}: restore it, or give another --run.dir."
+            )
         lines.append(found)
     return lines
 
@@ -43,7 +45,9 @@ def _bytes(path: Path) -> bytes:
 def _check_file(path: Path) -> None:
     """A pipe would be read, or waited for, without end."""
     if path.exists() and not path.is_file():
-        raise DataError(f"{path} is a {'directory' if path.is_dir() else 'pipe or device'}, not a file: remove it.")
+        raise DataError(
+            f"{path} is a {'directory' if path.is_dir() else 'pipe or device'}, not a file: remove it."
+        )
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
@@ -54,7 +58,10 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(values, dict) or type(values.get("step")) is not int:
         return None
-    whole = (isinstance(v, int | None) or (isinstance(v, float) and math.isfinite(v)) for v in values.values())
+    whole = (
+        isinstance(v, int | None) or (isinstance(v, float) and math.isfinite(v))
+        for v in values.values()
+    )
     return values if all(whole) else None
 
 
@@ -85,7 +92,11 @@ class Journal:
         return self.path.rename(next(path for path in free if not path.exists()))
 
     def resume(
-        self, step: int, kept: bytes | None = None, own: bytes | None = None, record: Mapping[str, Any] = {}
+        self,
+        step: int,
+        kept: bytes | None = None,
+        own: bytes | None = None,
+        record: Mapping[str, Any] = {},
     ) -> dict[str, Any] | None:
         """Drop the lines that a restored run will write again; the line of `step` itself, if it was written.
 
@@ -100,16 +111,30 @@ class Journal:
         else:
             content = _bytes(self.path)
             present = {*content.split(b"\n")[:-1]}
-            last = next((line for line in map(_parsed, present) if line and line["step"] == step), None)
+            last = next(
+                (line for line in map(_parsed, present) if line and line["step"] == step), None
+            )
             if own and (last is None or _line(last) != own):
-                self.say(f"{self.path.name} lacked the line of step {step}: restored as it was kept.")
+                self.say(
+                    f"{self.path.name} lacked the line of step {step}: restored as it was kept."
+                )
                 last = json.loads(own)
             if not content.startswith(kept):
-                lost = [json.loads(line)["step"] for line in kept.split(b"\n")[:-1] if line not in present]
-                what = f"lacked the lines of {_numbers(lost)}" if lost else "had its lines in another order"
+                lost = [
+                    json.loads(line)["step"]
+                    for line in kept.split(b"\n")[:-1]
+                    if line not in present
+                ]
+                what = (
+                    f"lacked the lines of {_numbers(lost)}"
+                    if lost
+                    else "had its lines in another order"
+                )
                 self.say(f"{self.path.name} {what}: restored from the checkpoint of step {step}.")
         if last and any(last.get(name) != value for name, value in record.items()):
-            self.say(f"{self.path.name} had another line of step {step} than its checkpoint: it is made again.")
+            self.say(
+                f"{self.path.name} had another line of step {step} than its checkpoint: it is made again."
+            )
             last = None
         self.held = bytearray(kept + (_line(last) if last else b""))
         files.replace(self.path, self.lines())
@@ -151,15 +176,21 @@ class Journal:
     def failed(self, error: BaseException) -> None:
         """Why the run ends, in log.txt: a sentence, or where it is not one of ours, the traceback."""
         with contextlib.suppress(OSError):  # which may be why
-            self.text.write(f"{error}\n" if isinstance(error, UserError) else traceback.format_exc())
+            self.text.write(
+                f"{error}\n" if isinstance(error, UserError) else traceback.format_exc()
+            )
             self.text.flush()
 
     def progress(self, step: int, metrics: dict[str, float]) -> None:
         """The bar on a terminal, a plain line elsewhere: step, losses, images per second, time left."""
-        before, first = self.since  # not the chunk before: a GPU's host comes late to it, and then at once to this one
+        before, first = (
+            self.since
+        )  # not the chunk before: a GPU's host comes late to it, and then at once to this one
         speed = (step - first) / max(time.monotonic() - before, 1e-9)  # steps per second
         self.events.scalar("speed/steps_per_second", speed, step)
-        losses = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name.endswith("/loss"))
+        losses = "  ".join(
+            f"{name} {value:.4g}" for name, value in metrics.items() if name.endswith("/loss")
+        )
         left = _clock((self.steps - step) / speed) if speed else "?"
         rate = f"{speed * self.batch_size:,.0f} images/s"
         if self.console.is_terminal and not self.console.is_dumb_terminal and not self.quiet:
@@ -170,10 +201,21 @@ class Journal:
         self.text.flush()
 
     def _show(self, step: int, text: str) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         if self.bar is None:
-            columns = [BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn()]
+            columns = [
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                TimeRemainingColumn(),
+            ]
             self.bar = Progress(*columns, console=self.console)
             self.bar.start()
             self.bar.add_task("", total=self.steps)
@@ -203,7 +245,9 @@ def _line(values: dict[str, Any]) -> bytes:
 
 
 def _numbers(steps: list[int]) -> str:
-    shown = ", ".join(map(str, steps[:5])) + (f" and {len(steps) - 5} more" if len(steps) > 5 else "")
+    shown = ", ".join(map(str, steps[:5])) + (
+        f" and {len(steps) - 5} more" if len(steps) > 5 else ""
+    )
     return f"step {shown}" if len(steps) == 1 else f"steps {shown}"
 
 

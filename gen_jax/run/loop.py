@@ -46,11 +46,18 @@ class Loop:
         beside: Sequence["Loop"] = (),
         seeds: int = 1,
     ):
-        self.experiment, self.config, self.run, self.interrupts = experiment, config, config.run, interrupts
+        self.experiment, self.config, self.run, self.interrupts = (
+            experiment,
+            config,
+            config.run,
+            interrupts,
+        )
         whole = directory.of(experiment, preset, config)
-        self.path = whole / "hosts" / str(sharding.number()) if sharding.number() else whole
+        self.path = (
+            whole / "hosts" / str(sharding.process_index()) if sharding.process_index() else whole
+        )
         self.mesh = sharding.mesh(self.run.devices)
-        self.game: Game = experiment.game(config)
+        self.game: Game = game.of(experiment, config)
         own = getattr(experiment, "stages", None)
         alone = Stage(0, self.game, config.batch_size, lambda state: state)
         self.stages: tuple[Stage, ...] = own(config) if own else (alone,)
@@ -59,7 +66,9 @@ class Loop:
             pipeline.check_batch(data.train, stage.batch_size)
         self.data = data
         self.lock = stack.enter_context(directory.Lock(self.path))
-        self.description = directory.describe(self.path, experiment, preset, config, dict(self.data.hashes))
+        self.description = directory.describe(
+            self.path, experiment, preset, config, dict(self.data.hashes)
+        )
         self.environment = provenance.environment(self.mesh.size, seeds)
         self.origin = {
             "environment": self.environment,
@@ -67,17 +76,26 @@ class Loop:
             "code": provenance.code(experiment),
         }
         self.journal = Journal(
-            self.path, steps=config.steps, batch_size=config.batch_size, quiet=bool(beside or sharding.number())
+            self.path,
+            steps=config.steps,
+            batch_size=config.batch_size,
+            quiet=bool(beside or sharding.process_index()),
         )
         stack.callback(self.journal.close)
         keep = max(self.run.keep, min(seeds, 2))  # of several, one may have to go back
         self.checkpoints = Checkpoints(
-            whole / "checkpoints", keep=keep, check=self.lock.check, run=self.description, **self.origin
+            whole / "checkpoints",
+            keep=keep,
+            check=self.lock.check,
+            run=self.description,
+            **self.origin,
         )
         stack.callback(self.checkpoints.close)
         self.module = experiment.model(config)
         self.init: Callable[..., State] = (
-            beside[0].init if beside else _init(self.game, self.stages[0], self.data.prepare, self.mesh)
+            beside[0].init
+            if beside
+            else _init(self.game, self.stages[0], self.data.prepare, self.mesh)
         )
         self.born, self.order, self.judge = jax.random.split(jax.random.key(self.run.seed), 3)
         self.totals: Totals = {}
@@ -85,8 +103,11 @@ class Loop:
 
     def first(self) -> State:
         """The state before the first step; the shapes of the networks come from a batch of the data."""
-        raw = {name: np.asarray(array[: self.config.batch_size]) for name, array in self.data.train.items()}
-        return self.init(raw, self.data.birth(self.data.train), self.born)
+        raw = {
+            name: np.asarray(array[: self.config.batch_size])
+            for name, array in self.data.train.items()
+        }
+        return self.init(raw, self.data.init_extras(self.data.train), self.born)
 
     def start(self) -> tuple[int, State]:
         """The newest good checkpoint, or the first state; (step, state)."""
@@ -94,14 +115,22 @@ class Loop:
         state = jax.device_put(state, self.places(state)) if self.run.fsdp else state
         self.shapes = jax.tree.map(programs.place, state)
         played = functools.partial(programs.stage_of, self.stages)
-        restored = self.checkpoints.restore(lambda step: self.states(played(step)), self.journal.say, self.other)
-        directory.write(self.path, self.experiment, self.config, self.description, self.environment)  # it is this run
+        restored = self.checkpoints.restore(
+            lambda step: self.states(played(step)), self.journal.say, self.other
+        )
+        directory.write(
+            self.path, self.experiment, self.config, self.description, self.environment
+        )  # it is this run
         if restored is None:
             if written := self.journal.lines().count(b"\n"):
                 aside = self.journal.set_aside().name
-                self.journal.say(f"No checkpoint is there: the run starts afresh; {aside} keeps its {written} line(s).")
+                self.journal.say(
+                    f"No checkpoint is there: the run starts afresh; {aside} keeps its {written} line(s)."
+                )
             if other := directory.elsewhere(self.path, self.run.seed):
-                self.journal.say(f"The run in {other} is another one: --run.seeds adds the seed to a directory's name.")
+                self.journal.say(
+                    f"The run in {other} is another one: --run.seeds adds the seed to a directory's name."
+                )
             self.journal.resume(0, b"")
             count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
             self.journal.say(
@@ -118,11 +147,17 @@ class Loop:
             )
         for difference in differences:
             self.journal.say(f"From here it may not be bit-identical: {difference}.")
-        kept = (None, None) if sharding.number() else (self.checkpoints.lines(step), self.checkpoints.line(step))
+        kept = (
+            (None, None)
+            if sharding.process_index()
+            else (self.checkpoints.lines(step), self.checkpoints.line(step))
+        )
         line = self.journal.resume(step, *kept, seal["record"])
         self.saved, self.totals = step, seal.get("totals") or {}
         if line is None and self.ends_line(step):  # killed between the checkpoint and its line
-            means = {name: np.nan if value is None else value for name, value in seal["record"].items()}
+            means = {
+                name: np.nan if value is None else value for name, value in seal["record"].items()
+            }
             self.speak(step, state, means)
         return step, state
 
@@ -139,7 +174,7 @@ class Loop:
         """Shapes and places of the state in a stage."""
         if stage == 0:
             return self.shapes
-        shapes = jax.eval_shape(self.stages[stage].begin, self.shapes)
+        shapes = jax.eval_shape(self.stages[stage].on_enter, self.shapes)
         return jax.tree.map(
             lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
             shapes,
@@ -149,12 +184,15 @@ class Loop:
     def places(self, state: State) -> Any:
         """Where each array of a state lies: a copy on each device, or some divided among them."""
         if self.run.fsdp:
-            return sharding.spread(state, self.mesh)
-        return jax.tree.map(lambda _: sharding.everywhere(self.mesh), state)
+            return sharding.fsdp_shardings(state, self.mesh)
+        return jax.tree.map(lambda _: sharding.replicated(self.mesh), state)
 
     def ends_line(self, step: int) -> bool:
         """Whether a line of metrics.jsonl belongs to a step: of every `log_every`-th, and the last one of a stage."""
-        return step % self.run.log_every == 0 or step in (self.config.steps, *(stage.first for stage in self.stages))
+        return step % self.run.log_every == 0 or step in (
+            self.config.steps,
+            *(stage.first for stage in self.stages),
+        )
 
     def passed(self, every: int, step: int) -> bool:
         """Whether a multiple of `every` lies in the steps of the line that ends at `step`, or the run ended."""
@@ -174,7 +212,9 @@ class Loop:
         finite = values.pop(FINITE)
         if (finite != 1).any():
             at = int(np.argmax(finite != 1))
-            network = [*game.weights(self.shapes.params)][-int(finite[at]) - 1] if finite[at] else ""
+            network = (
+                [*game.named_params(self.shapes.params)][-int(finite[at]) - 1] if finite[at] else ""
+            )
             what = f"The gradient of {network}" if network else "A loss"
             shown = ", ".join(f"{n} {v[at]}" for n, v in values.items() if n.endswith("/loss"))
             of = f" of {self.path}" if "seeds" in self.environment else ""
@@ -188,13 +228,20 @@ class Loop:
     def _kept(self) -> str:
         self.checkpoints.wait()
         newest = next(iter(self.checkpoints.steps()), None)
-        return f"the last checkpoint is kept, {newest.name}" if newest else "there is no checkpoint yet"
+        return (
+            f"the last checkpoint is kept, {newest.name}"
+            if newest
+            else "there is no checkpoint yet"
+        )
 
     def means(self, step: int) -> Means | None:
         """Of each metric over the steps of the line that ends at `step`; None where none ends."""
         if not self.ends_line(step):
             return None
-        means = {name: total / count if count else float("nan") for name, (total, count) in self.totals.items()}
+        means = {
+            name: total / count if count else float("nan")
+            for name, (total, count) in self.totals.items()
+        }
         self.totals = {}
         self.journal.progress(step, means)
         return means
@@ -202,15 +249,17 @@ class Loop:
     def line(self, step: int, means: Means) -> None:
         self.lock.check()
         line = self.journal.line(step, means)
-        if step == self.saved and not sharding.number():
+        if step == self.saved and not sharding.process_index():
             self.checkpoints.keep_line(step, line)
 
     def save(self, step: int, state: State, means: Means | None) -> None:
         """Start to; what is then said survives a kill at any point."""
-        flags = jax.device_get(_finite(game.weights(state.params)))
+        flags = jax.device_get(_finite(game.named_params(state.params)))
         if bad := [name for name, finite in flags.items() if not finite]:
             raise NonFiniteError(f"{bad[0]} is not finite after step {step}; {self._kept()}.")
-        record = {name: value if np.isfinite(value) else None for name, value in (means or {}).items()}
+        record = {
+            name: value if np.isfinite(value) else None for name, value in (means or {}).items()
+        }
         self.lock.check()
         self.checkpoints.save(step, state, record, self.journal.lines(), totals=self.totals)
         self.saved = step
@@ -220,12 +269,14 @@ class Loop:
         with self.interrupts.saved(step):
             if means is None:
                 return
-            state = sharding.here(state)
-            if sharding.number():  # the first process does the rest
+            state = sharding.to_host_local(state)
+            if sharding.process_index():  # the first process does the rest
                 return self.line(step, means)
             model = game.trained(self.module, state)
             if self.passed(self.run.sample_every, step):
-                fixed = jax.random.fold_in(self.judge, 0)  # the same latents at each step, so that frames compare
+                fixed = jax.random.fold_in(
+                    self.judge, 0
+                )  # the same latents at each step, so that frames compare
                 self.draw(step, self.experiment.sample(self.config, model, self.data, fixed))
             if self.passed(self.run.evaluate_every, step):
                 self.journal.say(f"Evaluating at step {step}.")
@@ -244,19 +295,27 @@ class Loop:
         from gen_jax.report.page import write
 
         self.checkpoints.wait()
-        if sharding.number():
+        if sharding.process_index():
             return
         self.lock.check()
         self.journal.end_bar()
         pictures = sorted((self.path / "samples").glob("*-step-*.png"))
-        for kind, group in itertools.groupby(pictures, lambda picture: picture.name.partition("-step-")[0]):
+        for kind, group in itertools.groupby(
+            pictures, lambda picture: picture.name.partition("-step-")[0]
+        ):
             frames = [
-                frame for picture in group if kind.startswith("samples") and (frame := self.frame(picture)) is not None
+                frame
+                for picture in group
+                if kind.startswith("samples") and (frame := self.frame(picture)) is not None
             ]
             if len(frames) > 1:
-                images.animation(self.path / "samples" / f"progress{kind.removeprefix('samples')}.webp", frames)
+                images.animation(
+                    self.path / "samples" / f"progress{kind.removeprefix('samples')}.webp", frames
+                )
         if not pictures:
-            self.journal.say(f"There are no pictures in {self.path / 'samples'}, so the page has none.")
+            self.journal.say(
+                f"There are no pictures in {self.path / 'samples'}, so the page has none."
+            )
         page = write(self.path)
         units = configs.units(self.experiment, self.config)
         for name, value in read_lines(self.path / "metrics.jsonl")[-1].items():
@@ -276,7 +335,9 @@ class Loop:
             return None
 
 
-def load(experiment: Experiment, config: Any, beside: Sequence[pipeline.Data] = ()) -> pipeline.Data:
+def load(
+    experiment: Experiment, config: Any, beside: Sequence[pipeline.Data] = ()
+) -> pipeline.Data:
     """Seeds in one program learn from one set; what each first state knows of it is its own."""
     source = experiment.source(config)
     if not beside:
@@ -284,8 +345,10 @@ def load(experiment: Experiment, config: Any, beside: Sequence[pipeline.Data] = 
     if source.arrays:  # computed for the seed, perhaps
         own = pipeline.load(source, config.run.data).train
         if not all(np.array_equal(array, own[name]) for name, array in beside[0].train.items()):
-            raise UserError("seeds is above 1, but each seed has data of its own: run one after another.")
-    return beside[0]._replace(birth=source.birth)
+            raise UserError(
+                "seeds is above 1, but each seed has data of its own: run one after another."
+            )
+    return beside[0]._replace(init_extras=source.init_extras)
 
 
 def _init(game: Game, stage: Stage, prepare: Callable[..., Any], mesh: Any) -> Callable[..., State]:
@@ -293,9 +356,9 @@ def _init(game: Game, stage: Stage, prepare: Callable[..., Any], mesh: Any) -> C
 
     def init(raw: Any, whole: Any, key: Key) -> State:
         born, noise = jax.random.split(key)
-        return stage.begin(game.init(born, {**prepare(raw, noise), **whole}))
+        return stage.on_enter(game.init(born, {**prepare(raw, noise), **whole}))
 
-    return jax.jit(init, out_shardings=sharding.everywhere(mesh))
+    return jax.jit(init, out_shardings=sharding.replicated(mesh))
 
 
 @jax.jit

@@ -22,7 +22,9 @@ from gen_jax.types import Key
 LONGEST = 5  # [s] of a chunk, about: a signal is obeyed where one ends
 OPERATIONS = {"cpu": 2e10, "gpu": 5e12, "tpu": 5e13}  # [1/s] that a machine does at least
 OVERHEAD = 5e-4  # [s] of a step
-STAGE = 1 << 16  # folded into the key of the order, with the number of a later stage; fields have smaller numbers
+STAGE = (
+    1 << 16
+)  # folded into the key of the order, with the number of a later stage; fields have smaller numbers
 
 
 class Chunk(NamedTuple):
@@ -33,7 +35,9 @@ class Chunk(NamedTuple):
     length: int
 
 
-def chunks(stages: tuple[Stage, ...], step: int, steps: int, length: Callable[[int], int]) -> Iterator[Chunk]:
+def chunks(
+    stages: tuple[Stage, ...], step: int, steps: int, length: Callable[[int], int]
+) -> Iterator[Chunk]:
     """From `step` to the end; those of a stage end at multiples of its length, and where the stage does."""
     for number in range(len(stages)):
         first, end = max(step, stages[number].first), end_of(stages, number, steps)
@@ -70,10 +74,19 @@ class Programs:
         each: bool,  # device plays a step of its own
         journal: Journal,
     ):
-        self.stages, self.data, self.mesh, self.states, self.journal = stages, data, mesh, states, journal
+        self.stages, self.data, self.mesh, self.states, self.journal = (
+            stages,
+            data,
+            mesh,
+            states,
+            journal,
+        )
         self.first, self.steps, self.log_every = first, steps, log_every
         self.resident, self.each, self.seeds = resident, each, len(keys)
-        later = [[jax.random.fold_in(key, STAGE + i) if i else key for key in keys] for i in range(len(stages))]
+        later = [
+            [jax.random.fold_in(key, STAGE + i) if i else key for key in keys]
+            for i in range(len(stages))
+        ]
         self.keys = [own[0] if len(own) == 1 else jnp.stack(own) for own in later]  # of each stage
         self.raw = sharding.replicate(dict(data.train), mesh) if resident else None
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compile")
@@ -96,25 +109,33 @@ class Programs:
         chunk = number, first, count = next(self.remaining)
         stage, raw = self.stages[number], self._placed(next(self.inputs))
         if number and first == stage.first:
-            begin = seeds.together(stage.begin, self.seeds)
-            state = jax.jit(begin, donate_argnums=0, out_shardings=_places(self.states(number)))(state)
+            on_enter = seeds.together(stage.on_enter, self.seeds)
+            state = jax.jit(on_enter, donate_argnums=0, out_shardings=_places(self.states(number)))(
+                state
+            )
         fresh = (number, count) not in self.made
         program = self._made(number, count).result()
         if fresh:
             self.journal.restart(first)
         self.journal.batch_size = stage.batch_size * self.seeds
-        if (end := end_of(self.stages, number, self.steps)) < self.steps and self._length(number + 1).done():
+        if (end := end_of(self.stages, number, self.steps)) < self.steps and self._length(
+            number + 1
+        ).done():
             following = next(self.plan(end))
             self._made(following.stage, following.length)
         state, metrics = program(state, raw, jnp.int32(first), self.keys[number])
         return state, metrics, chunk
 
-    def _play(self, state: State, raw: Any, first: Any, key: Key, number: int, count: int) -> tuple[State, Any]:
-        stage, apart = self.stages[number], self.data.apart
-        part = pipeline.Part(sharding.own, sharding.own_key) if self.each else pipeline.ALL
+    def _play(
+        self, state: State, raw: Any, first: Any, key: Key, number: int, count: int
+    ) -> tuple[State, Any]:
+        stage, unpaired = self.stages[number], self.data.unpaired
+        part = pipeline.Shard(sharding.own, sharding.own_key) if self.each else pipeline.ALL
         if self.resident:
             train, prepare = self.data.train, self.data.prepare
-            batch_of = pipeline.resident(train, prepare, batch_size=stage.batch_size, apart=apart, part=part)
+            batch_of = pipeline.resident(
+                train, prepare, batch_size=stage.batch_size, unpaired=unpaired, part=part
+            )
         else:
             batch_of = pipeline.streamed(self.data.prepare, part)
 
@@ -126,7 +147,7 @@ class Programs:
             return game.steps(stage.game, state, batch, count, sharding.AXIS if self.each else None)
 
         if self.each:
-            play = sharding.each(play, self.mesh, raw=None if self.resident else 1)
+            play = sharding.per_device(play, self.mesh, raw=None if self.resident else 1)
         if self.seeds > 1:
             play = jax.vmap(play, (seeds.AXES, None, None, 0), (seeds.AXES, 0))
         return play(state, raw, first, key)
@@ -138,9 +159,13 @@ class Programs:
 
     def _compile(self, number: int, count: int) -> Any:
         before = time.monotonic()
-        program = (self.traced.pop((number, count), None) or self._trace(number, count)).lower().compile()
+        program = (
+            (self.traced.pop((number, count), None) or self._trace(number, count)).lower().compile()
+        )
         of = f" of stage {number + 1}" if len(self.stages) > 1 else ""
-        self.journal.say(f"Compiled a chunk of {count} steps{of} in {time.monotonic() - before:.1f} s.")
+        self.journal.say(
+            f"Compiled a chunk of {count} steps{of} in {time.monotonic() - before:.1f} s."
+        )
         return program
 
     def _trace(self, number: int, count: int) -> Any:
@@ -153,7 +178,7 @@ class Programs:
                 for name, array in self.data.train.items()
             }
         arguments = (self.states(number), raw, jnp.int32(0), self.keys[number])
-        places = (_places(arguments[0]), sharding.everywhere(self.mesh))
+        places = (_places(arguments[0]), sharding.replicated(self.mesh))
         play = jax.jit(self._play, static_argnums=(4, 5), donate_argnums=0, out_shardings=places)
         return play.trace(*arguments, number, count)
 
@@ -178,9 +203,15 @@ class Programs:
         for number, own in itertools.groupby(self.plan(self.first), lambda chunk: chunk.stage):
             stage, first = self.stages[number], self.stages[number].first
             shifted = ((chunk.first - first, chunk.length) for chunk in own)
-            size, apart, here = stage.batch_size, self.data.apart, sharding.rows(stage.batch_size)
+            size, unpaired, here = (
+                stage.batch_size,
+                self.data.unpaired,
+                sharding.rows(stage.batch_size),
+            )
             train, order = self.data.train, self.keys[number]
-            yield from pipeline.stream(train, order, shifted, batch_size=size, apart=apart, rows=here)
+            yield from pipeline.stream(
+                train, order, shifted, batch_size=size, unpaired=unpaired, rows=here
+            )
 
     def _placed(self, raw: Any) -> Any:
         return raw if self.resident else sharding.from_rows(raw, self.mesh, 1)

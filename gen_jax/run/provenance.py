@@ -44,7 +44,11 @@ def environment(devices: int, seeds: int = 1) -> dict[str, Any]:
         "device": first.device_kind,
         "devices": devices,
         **({"seeds": seeds} if seeds > 1 else {}),  # in one program
-        **({"threads": max(_processors(), jax.local_device_count())} if first.platform == "cpu" else {}),  # of XLA
+        **(
+            {"threads": max(_processors(), jax.local_device_count())}
+            if first.platform == "cpu"
+            else {}
+        ),  # of XLA
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "threefry_partitionable": bool(jax.config.jax_threefry_partitionable),  # type: ignore[attr-defined]
         "commit": commit(),
@@ -56,7 +60,11 @@ def settings() -> dict[str, str]:
     """Each JAX setting that may change a number, whether from the environment or from code."""
     import jax
 
-    return {name: str(value) for name, value in sorted(jax.config.values.items()) if not NEUTRAL.search(name)}
+    return {
+        name: str(value)
+        for name, value in sorted(jax.config.values.items())
+        if not NEUTRAL.search(name)
+    }
 
 
 def code(experiment: Any) -> dict[str, str]:
@@ -64,7 +72,9 @@ def code(experiment: Any) -> dict[str, str]:
     files = [getattr(module, "__file__", None) for module in (experiment, *sys.modules.values())]
     roots = {PACKAGE, *(Path(file).resolve().parent for file in files[:1] if file)}
     found = {}
-    for file in {Path(file).resolve() for file in files if isinstance(file, str) and file.endswith(".py")}:
+    for file in {
+        Path(file).resolve() for file in files if isinstance(file, str) and file.endswith(".py")
+    }:
         for root in roots & {*file.parents}:
             name = file.relative_to(root.parent)
             if "site-packages" not in name.parts:
@@ -83,7 +93,11 @@ def differences(seal: dict[str, Any], now: dict[str, Any]) -> list[str]:
         if seal["environment"].get(name) != now["environment"].get(name)
     ]
     before, after = seal.get("settings", {}), now["settings"]
-    said += [f"{n} was {before[n]}, is {after[n]}" for n in sorted({*before} & {*after}) if before[n] != after[n]]
+    said += [
+        f"{n} was {before[n]}, is {after[n]}"
+        for n in sorted({*before} & {*after})
+        if before[n] != after[n]
+    ]
     before, after = seal.get("code", {}), now["code"]
     if changed := [name for name in sorted({*before} & {*after}) if before[name] != after[name]]:
         said.append(f"the code was changed in {', '.join(changed)}")
@@ -101,7 +115,18 @@ def commit() -> str:
     """The commit of this code, with + where the tree differs from it."""
     here = Path(__file__).parent
     try:
-        git = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        git = [
+            "git",
+            "-C",
+            str(here),
+            "describe",
+            "--always",
+            "--dirty=+",
+            "--abbrev=12",
+            "--exclude=*",
+        ]
+        return subprocess.run(
+            git, capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -24,7 +24,9 @@ def configs(config: Any) -> list[Any]:
         return [config]
     given = config.run.dir
     if given is not None and not given.name.strip("."):
-        raise UserError(f"dir is {given}, to whose name no seed can be added: give a directory by its name.")
+        raise UserError(
+            f"dir is {given}, to whose name no seed can be added: give a directory by its name."
+        )
 
     def path(seed: int) -> Path | None:
         return given and given.with_name(f"{given.name}-s{seed}")
@@ -34,22 +36,25 @@ def configs(config: Any) -> list[Any]:
     return [dataclasses.replace(config, run=run) for run in runs]
 
 
-def stacked(states: list[State]) -> State:
+def stack(states: list[State]) -> State:
     """One state of several; of one, that itself."""
     first = states[0]
     if len(states) == 1:
         return first
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state.replace(step=None) for state in states)).replace(
-        step=first.step
-    )
+    return jax.tree.map(
+        lambda *leaves: jnp.stack(leaves), *(state.replace(step=None) for state in states)
+    ).replace(step=first.step)
 
 
-def parts(state: State, count: int) -> list[State]:
+def unstack(state: State, count: int) -> list[State]:
     """The states that were stacked."""
     if count == 1:
         return [state]
     rest = state.replace(step=None)
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], rest).replace(step=jnp.copy(state.step)) for i in range(count)]
+    return [
+        jax.tree.map(lambda leaf, i=i: leaf[i], rest).replace(step=jnp.copy(state.step))
+        for i in range(count)
+    ]
 
 
 def together(function: Callable[[State], State], count: int) -> Callable[[State], State]:

@@ -47,33 +47,40 @@ def join(hosts: int) -> None:
             "$JAX_COORDINATOR_ADDRESS and $JAX_PROCESS_ID where no scheduler tells."
         ) from error
     if jax.process_count() != hosts:
-        raise UserError(f"hosts is {hosts}, but {jax.process_count()} processes came together: give that number.")
+        raise UserError(
+            f"hosts is {hosts}, but {jax.process_count()} processes came together: give that number."
+        )
 
 
 def check() -> None:
     """Devices of the kind that was asked for must be there."""
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # JAX asserts where the plugin of a platform is missing
-        reason = (str(error).strip().splitlines() or ["its plugin is missing or finds no device"])[0][:200]
+    except (
+        RuntimeError,
+        AssertionError,
+    ) as error:  # JAX asserts where the plugin of a platform is missing
+        reason = (str(error).strip().splitlines() or ["its plugin is missing or finds no device"])[
+            0
+        ][:200]
         raise DeviceError(
             f"JAX finds no device ({reason}): look at JAX_PLATFORMS, which is {os.environ.get('JAX_PLATFORMS', '')!r}, "
             "and at JAX's other variables."
         ) from error
 
 
-def number() -> int:
+def process_index() -> int:
     """Of this process, 0 for the first, which draws, evaluates and reports."""
     return jax.process_index()
 
 
-def together(name: str) -> None:
+def barrier(name: str) -> None:
     """Wait for all processes."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
 
 
-def greatest(value: int, after: Any) -> int | None:
+def all_reduce_max(value: int, after: Any) -> int | None:
     """Over all processes, asked when some arrays are there: on a CPU two programs that talk at once may deadlock.
 
     None where there is one process.
@@ -84,13 +91,13 @@ def greatest(value: int, after: Any) -> int | None:
     return int(np.max(multihost_utils.process_allgather(np.int32(value))))
 
 
-def here(tree: Any) -> Any:
+def to_host_local(tree: Any) -> Any:
     """A tree, whole and on the first device of this process alone, where there are several; all processes ask."""
     if jax.process_count() == 1:
         return tree
     if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(tree)):
         own = jax.tree.leaves(tree)[0].sharding.mesh
-        tree = jax.jit(lambda tree: tree, out_shardings=everywhere(own))(tree)
+        tree = jax.jit(lambda tree: tree, out_shardings=replicated(own))(tree)
     return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
@@ -98,9 +105,13 @@ def mesh(count: int = 0) -> Mesh:
     """The first `count` devices, all of them for 0, in one axis; fewer than asked for is an error."""
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     if count and jax.process_count() > 1:
-        raise UserError(f"devices is {count}; several hosts use all that they have: give --run.devices 0.")
+        raise UserError(
+            f"devices is {count}; several hosts use all that they have: give --run.devices 0."
+        )
     if count > len(devices):
-        raise UserError(f"devices is {count}; this machine has {len(devices)}, so ask for at most that many.")
+        raise UserError(
+            f"devices is {count}; this machine has {len(devices)}, so ask for at most that many."
+        )
     used = np.array(devices[: count or len(devices)])
     return Mesh(used, (AXIS,), axis_types=(AxisType.Auto,))
 
@@ -113,7 +124,7 @@ def check_batch(mesh: Mesh, batch_size: int) -> None:
         )
 
 
-def everywhere(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: Mesh) -> NamedSharding:
     """A copy on each device."""
     return NamedSharding(mesh, PartitionSpec())
 
@@ -123,7 +134,7 @@ def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
 
 
-def spread(tree: Any, mesh: Mesh) -> Any:
+def fsdp_shardings(tree: Any, mesh: Mesh) -> Any:
     """The place of each array of a state whose large ones are divided, along the longest side that can be (FSDP).
 
     Rajbhandari et al. 2020 (ZeRO, stage 3). XLA gathers a weight where it is used and scatters its gradient.
@@ -132,7 +143,7 @@ def spread(tree: Any, mesh: Mesh) -> Any:
     def place(leaf: Any) -> NamedSharding:
         sides = [axis for axis, n in enumerate(leaf.shape) if n % mesh.size == 0]
         if not sides or leaf.size < SPLIT:
-            return everywhere(mesh)
+            return replicated(mesh)
         return split(mesh, max(sides, key=lambda axis: leaf.shape[axis]))
 
     return jax.tree.map(place, tree)
@@ -141,22 +152,26 @@ def spread(tree: Any, mesh: Mesh) -> Any:
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """A copy of a tree of arrays on each device."""
     if jax.process_count() == 1:
-        return jax.device_put(tree, everywhere(mesh))
+        return jax.device_put(tree, replicated(mesh))
     place = jax.make_array_from_callback
-    return jax.tree.map(lambda a: place(a.shape, everywhere(mesh), lambda where: np.asarray(a[where])), tree)
+    return jax.tree.map(
+        lambda a: place(a.shape, replicated(mesh), lambda where: np.asarray(a[where])), tree
+    )
 
 
 def rows(count: int) -> slice:
     """Of so many rows that are split among all devices, those of this process."""
     size = count // jax.process_count()
-    return slice(number() * size, (number() + 1) * size)
+    return slice(process_index() * size, (process_index() + 1) * size)
 
 
 def from_rows(tree: Any, mesh: Mesh, axis: int) -> Any:
     """Arrays that are split along one axis, of which each process gives its own rows."""
     if jax.process_count() == 1:
         return jax.device_put(tree, split(mesh, axis))
-    return jax.tree.map(lambda own: jax.make_array_from_process_local_data(split(mesh, axis), own), tree)
+    return jax.tree.map(
+        lambda own: jax.make_array_from_process_local_data(split(mesh, axis), own), tree
+    )
 
 
 def split_batch(batch: Any, mesh: Mesh) -> Any:
@@ -164,7 +179,7 @@ def split_batch(batch: Any, mesh: Mesh) -> Any:
     return jax.lax.with_sharding_constraint(batch, split(mesh))
 
 
-def each(function: Callable[..., Any], mesh: Mesh, *, raw: int | None) -> Callable[..., Any]:
+def per_device(function: Callable[..., Any], mesh: Mesh, *, raw: int | None) -> Callable[..., Any]:
     """(state, raw data, first step, key) -> what each device makes of its part, which must be the same on all.
 
     The raw data are split along the axis `raw`, or not at all.

@@ -9,7 +9,14 @@ from typing import Any
 from gen_jax.errors import Interrupted
 
 # From a person, a scheduler's warning, or a terminal that was lost.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 
 
 def end_at_once() -> None:
@@ -28,7 +35,9 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.number, self.safe = 0, False
-        self.agreed: int | None = None  # the number that all processes know, where there are several
+        self.agreed: int | None = (
+            None  # the number that all processes know, where there are several
+        )
 
     @property
     def asked(self) -> int:
@@ -40,7 +49,9 @@ class Interrupts:
         for number in SIGNALS:
             if signal.getsignal(number) is signal.SIG_IGN:  # nohup
                 continue
-            with contextlib.suppress(ValueError):  # not the main thread: then signals are its own affair
+            with contextlib.suppress(
+                ValueError
+            ):  # not the main thread: then signals are its own affair
                 self.before[number] = signal.signal(number, self._arrives)
         return self
 

@@ -40,7 +40,9 @@ def run(experiment: Experiment, preset: str, config: Any, *, until: int | None =
     sharding.check()
     every, loops, data = seeds.configs(config), list[Loop](), list[pipeline.Data]()
     _allow_files(len(every))
-    for one in every:  # before any has a directory; that of another run is refused before data are fetched for it
+    for one in (
+        every
+    ):  # before any has a directory; that of another run is refused before data are fetched for it
         directory.describe(directory.of(experiment, preset, one), experiment, preset, one, {})
         data.append(load(experiment, one, data))
     _resident(data[0], config.run, len(every))
@@ -49,7 +51,18 @@ def run(experiment: Experiment, preset: str, config: Any, *, until: int | None =
         interrupts = stack.enter_context(Interrupts())
         try:
             for one, own in zip(every, data, strict=True):
-                loops.append(Loop(experiment, preset, one, stack, interrupts, own, beside=loops, seeds=len(every)))
+                loops.append(
+                    Loop(
+                        experiment,
+                        preset,
+                        one,
+                        stack,
+                        interrupts,
+                        own,
+                        beside=loops,
+                        seeds=len(every),
+                    )
+                )
             return _play(loops, stack, until)
         except BaseException as error:
             for loop in loops:
@@ -73,9 +86,16 @@ def _play(loops: list[Loop], stack: contextlib.ExitStack, until: int | None) -> 
         step, pending = chunk.first + chunk.length, None
         if until is not None and step >= until and step < steps:
             interrupts.number = 2
-        interrupts.agreed = sharding.greatest(interrupts.number, after=(state, metrics))
+        interrupts.agreed = sharding.all_reduce_max(interrupts.number, after=(state, metrics))
         if loops[0].due(step):
-            done = [*zip(loops, seeds.parts(state, len(loops)), _means(loops, step, metrics), strict=True)]
+            done = [
+                *zip(
+                    loops,
+                    seeds.unstack(state, len(loops)),
+                    _means(loops, step, metrics),
+                    strict=True,
+                )
+            ]
             for loop, own, means in done:
                 loop.save(step, own, means)
             for loop, own, means in done:
@@ -104,11 +124,19 @@ def _allow_files(runs: int) -> None:
 def _check_begun(paths: dict[int, Path]) -> None:
     """Seeds side by side begin together: one that is new cannot go on where others are."""
     new = [seed for seed, path in paths.items() if not (path / "config.json").exists()]
-    begun = [path for seed, path in paths.items() if seed not in new and any(path.glob("checkpoints/step-*"))]
+    begun = [
+        path
+        for seed, path in paths.items()
+        if seed not in new and any(path.glob("checkpoints/step-*"))
+    ]
     if new and begun:
         raise UserError(
             f"{begun[0]} is begun, but {paths[new[0]]} is not: run what is new by itself, with --run.seed {new[0]} "
-            + (f"--run.seeds {len(new)}" if len(new) > 1 else f"--run.seeds 1 --run.dir {paths[new[0]]}")
+            + (
+                f"--run.seeds {len(new)}"
+                if len(new) > 1
+                else f"--run.seeds 1 --run.dir {paths[new[0]]}"
+            )
             + ", or give another --run.dir."
         )
 
@@ -128,7 +156,7 @@ def _start(loops: list[Loop]) -> tuple[int, State]:
     for i in ahead:
         loops[i].checkpoints.back_to(least)
         started[i] = loops[i].start()
-    stacked = jax.jit(seeds.stacked, out_shardings=sharding.everywhere(loops[0].mesh))
+    stacked = jax.jit(seeds.stack, out_shardings=sharding.replicated(loops[0].mesh))
     return least, started[0][1] if len(loops) == 1 else stacked([state for _, state in started])
 
 
@@ -164,7 +192,11 @@ def _resident(data: pipeline.Data, run: Any, count: int) -> bool:
 def _means(loops: list[Loop], step: int, metrics: Any) -> list[Means | None]:
     """Add the metrics of a chunk that ended at `step`; for each seed the means, where a line ends."""
     fetched = jax.device_get(metrics)
-    own = [fetched] if len(loops) == 1 else [{name: v[i] for name, v in fetched.items()} for i in range(len(loops))]
+    own = (
+        [fetched]
+        if len(loops) == 1
+        else [{name: v[i] for name, v in fetched.items()} for i in range(len(loops))]
+    )
     for loop, values in zip(loops, own, strict=True):
         loop.add(step, values)
     return [loop.means(step) for loop in loops]

@@ -30,7 +30,10 @@ def prepare() -> None:
     which XLA prefers (SPEED.md); only its reductions stay.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if LIBRARY not in flags and flags.strip()[:1] in ("", "-"):  # else they are in a file of this name
+    if LIBRARY not in flags and flags.strip()[:1] in (
+        "",
+        "-",
+    ):  # else they are in a file of this name
         os.environ["XLA_FLAGS"] = f"{flags} {LIBRARY}=LIBRARY_FUSION_TYPE_REDUCE".strip()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache.folder("xla")))
@@ -44,7 +47,9 @@ def check() -> None:
     """Settings of JAX under which nothing here can be played are refused."""
     for name, usual in USUAL.items():
         if (value := jax.config.values[name]) not in usual:
-            raise UserError(f"{name.upper()} is {value}, under which no program here can be played: unset it.")
+            raise UserError(
+                f"{name.upper()} is {value}, under which no program here can be played: unset it."
+            )
 
 
 def _verify(folder: Path) -> None:
@@ -55,7 +60,8 @@ def _verify(folder: Path) -> None:
     index, found = folder.with_suffix(".json"), {}
     try:
         known = {
-            name: (untouched, digest) for name, (untouched, digest) in json.loads(index.read_text("utf-8")).items()
+            name: (untouched, digest)
+            for name, (untouched, digest) in json.loads(index.read_text("utf-8")).items()
         }
     except (OSError, ValueError, TypeError, AttributeError):
         known = {}
@@ -67,8 +73,13 @@ def _verify(folder: Path) -> None:
             if digest in (None, now):
                 found[path.name] = untouched, now
             else:
-                log.warning("%s is not the program that was kept under this name: it is compiled again.", path)
+                log.warning(
+                    "%s is not the program that was kept under this name: it is compiled again.",
+                    path,
+                )
                 path.unlink()
-    with contextlib.suppress(DirectoryError):  # kept programs that nobody can write, nobody exchanges
+    with contextlib.suppress(
+        DirectoryError
+    ):  # kept programs that nobody can write, nobody exchanges
         if found != known:
             files.replace(index, json.dumps(found))

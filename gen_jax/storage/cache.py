@@ -61,7 +61,9 @@ def sources(file: str | Path) -> str:
             found[name] = path.read_bytes()
             waiting += [place for one in _imported(found[name], (top.name, *path.relative_to(top).parent.parts))
                         for place in _places(top, one)]  # fmt: skip
-    return digest(*(part for name in sorted(found) for part in (repr((name, len(found[name]))), found[name])))
+    return digest(
+        *(part for name in sorted(found) for part in (repr((name, len(found[name]))), found[name]))
+    )
 
 
 def _imported(source: bytes, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -90,7 +92,10 @@ def load(path: Path, made_of: dict[str, Any]) -> tuple[bytes, dict[str, Any]] | 
     try:
         if not path.exists():
             return None
-        content, record = path.read_bytes(), json.loads(path.with_suffix(".json").read_text("utf-8"))
+        content, record = (
+            path.read_bytes(),
+            json.loads(path.with_suffix(".json").read_text("utf-8")),
+        )
         if record["made_of"] == made_of and record["sha256"] == digest(content):
             return content, record
         why = "its bytes are not those that were recorded"

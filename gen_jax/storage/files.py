@@ -32,7 +32,9 @@ def replace(path: Path, content: bytes | str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise DirectoryError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
+        raise DirectoryError(
+            f"{path} cannot be written ({error.strerror}): choose another place."
+        ) from error
 
 
 def sha256(path: Path) -> str:

@@ -15,21 +15,31 @@ def test_no_pair_of_shape_and_colour_is_in_both_splits():
     for split, given in MADE.items():
         said = np.stack([shapes.parse(f"{caption} on black") for caption in given.captions[:, 0]])
         pairs[split] = {tuple(pair) for pair in said[:, 1:3]}
-        assert {shape for _, shape in pairs[split]} == set(range(5))  # each shape and each colour is in either
+        assert {shape for _, shape in pairs[split]} == set(
+            range(5)
+        )  # each shape and each colour is in either
         assert {colour for colour, _ in pairs[split]} == set(range(6))
-    assert not pairs["train"] & pairs["test"] and len(pairs["train"]) == 24 and len(pairs["test"]) == 6
+    assert (
+        not pairs["train"] & pairs["test"] and len(pairs["train"]) == 24 and len(pairs["test"]) == 6
+    )
 
 
 def test_captions_do_not_tell_the_style_and_labels_are_theirs():
     given = MADE["train"]
     assert given.image.shape == (300, 48, 48, 3) and given.image.dtype == np.uint8
     assert all(" on " not in caption for caption in given.captions[:, 0])
-    assert (captions.seen(given.image)[:, -1] == given.style).all() and set(given.style) == {0, 1, 2}
+    assert (captions.read_back(given.image)[:, -1] == given.style).all() and set(given.style) == {
+        0,
+        1,
+        2,
+    }
     by_label = {
         label: {c for c, i in zip(given.captions[:, 0], given.label, strict=True) if i == label}
         for label in given.label
     }
-    assert all(len(names) == 1 for names in by_label.values()) and len(by_label) == len(set(given.captions[:, 0]))
+    assert all(len(names) == 1 for names in by_label.values()) and len(by_label) == len(
+        set(given.captions[:, 0])
+    )
 
 
 def test_a_caption_and_a_ground_are_one_image():
@@ -39,7 +49,9 @@ def test_a_caption_and_a_ground_are_one_image():
         assert (seen.setdefault((caption, style), image) == image).all()
     assert 200 < len(seen) <= 6 * 2 * 9 * 3
     np.testing.assert_allclose(
-        captions.middles(jnp.array([-0.45, -0.2, 0.0, 0.45]), -0.45, 0.45, 3), [-0.3, -0.3, 0, 0.3], atol=1e-6
+        captions.middles(jnp.array([-0.45, -0.2, 0.0, 0.45]), -0.45, 0.45, 3),
+        [-0.3, -0.3, 0, 0.3],
+        atol=1e-6,
     )
 
 
@@ -49,17 +61,20 @@ def test_images_match_their_own_captions_and_not_others():
     right = captions.matches(given.image, given.captions[:, 0])
     assert right.shape == (1000, 5) and right.mean() > 0.98
     wrong = captions.matches(given.image[:50], ["a small red circle at the upper left"] * 50)
-    said = captions.seen(given.image[:50])[:, :5]
+    said = captions.read_back(given.image[:50])[:, :5]
     np.testing.assert_array_equal(wrong, said == np.array([0, 0, 0, 2, 0]))
 
 
 def test_symbols_are_drawn_by_each_vendor():
     n, text = 5, "grinning face"
     arrays = {
-        vendor: np.full((n, 64, 64, 3), 50 * (i + 1), np.uint8) for i, vendor in enumerate(captions.symbols.VENDORS)
+        vendor: np.full((n, 64, 64, 3), 50 * (i + 1), np.uint8)
+        for i, vendor in enumerate(captions.symbols.VENDORS)
     }
     names = [f"{text} {i}".encode().ljust(80, b"\0") for i in range(n)]
-    given = captions._drawn({**arrays, "caption": np.stack([np.frombuffer(name, np.uint8) for name in names])}, 32)
+    given = captions._drawn(
+        {**arrays, "caption": np.stack([np.frombuffer(name, np.uint8) for name in names])}, 32
+    )
     assert given.image.shape == (4 * n, 32, 32, 3) and given.captions[n + 2, 0] == "grinning face 2"
     assert (given.image[:, 0, 0, 0] == 50 * (given.style + 1)).all()
     assert (given.label[:n] == given.label[n : 2 * n]).all() and len(set(given.label)) == n
@@ -71,10 +86,16 @@ def test_photographs_that_tfds_has_prepared(monkeypatch):
 
     def load(name, split, directory):
         asked.append((name, split))
-        texts = [[f"{split} {i} {j}".encode().ljust(256, b"\0") for j in range(5)] for i in range(3)]
+        texts = [
+            [f"{split} {i} {j}".encode().ljust(256, b"\0") for j in range(5)] for i in range(3)
+        ]
         caption = np.array([[np.frombuffer(text, np.uint8) for text in row] for row in texts])
         both = {"image": np.zeros((3, 20, 20, 3), np.uint8), "caption": caption}
-        return both if "coco" in name else {**both, "caption": caption[:, 0], "label": np.array([4, 4, 9])}
+        return (
+            both
+            if "coco" in name
+            else {**both, "caption": caption[:, 0], "label": np.array([4, 4, 9])}
+        )
 
     monkeypatch.setattr(captions.sources, "load", load)
     coco, birds = captions.prepared("coco", 20), captions.prepared("birds", 20)

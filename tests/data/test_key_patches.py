@@ -36,7 +36,9 @@ def test_a_mask_covers_its_boxes_and_mirrors_with_them():
     found = key_patches.mask(box, 4)
     assert found.shape == (1, 4, 4, 1)
     np.testing.assert_array_equal(found[0, ..., 0], expected)
-    np.testing.assert_array_equal(key_patches.mask(key_patches.mirrored(box), 4)[0, ..., 0], expected[:, ::-1])
+    np.testing.assert_array_equal(
+        key_patches.mask(key_patches.mirrored(box), 4)[0, ..., 0], expected[:, ::-1]
+    )
     np.testing.assert_array_equal(key_patches.mirrored(key_patches.mirrored(box)), box)
     assert key_patches.mask(jnp.array([[[0.0, 0.0, 1.0, 1.0]]]), 5).all()
 
@@ -56,8 +58,13 @@ def test_edges_stand_where_the_brightness_changes_and_point_across():
 
 def drawing():
     """Three things of different colours, apart: [64, 64, 3], and their boxes."""
-    image, where = np.full((64, 64, 3), 255, np.uint8), [(6, 8, 20, 16), (36, 6, 18, 22), (22, 38, 22, 18)]
-    for (x, y, w, h), colour in zip(where, [(200, 20, 20), (20, 150, 20), (20, 20, 200)], strict=True):
+    image, where = (
+        np.full((64, 64, 3), 255, np.uint8),
+        [(6, 8, 20, 16), (36, 6, 18, 22), (22, 38, 22, 18)],
+    )
+    for (x, y, w, h), colour in zip(
+        where, [(200, 20, 20), (20, 150, 20), (20, 20, 200)], strict=True
+    ):
         image[y : y + h, x : x + w] = colour
     return image, np.array(where) / 64
 
@@ -70,7 +77,9 @@ def test_things_that_stand_apart_are_proposed():
     best = np.stack([key_patches.overlap(box, true) for box in found])
     assert sorted(best.argmax(1)) == [0, 1, 2] and best.max(1).min() > 0.6
     np.testing.assert_array_equal(key_patches.propose(image), found)
-    assert all((key_patches.overlap(found[i], found[:i]) < key_patches.OVERLAP).all() for i in range(3))
+    assert all(
+        (key_patches.overlap(found[i], found[:i]) < key_patches.OVERLAP).all() for i in range(3)
+    )
     area, ratio = found[:, 2:].prod(1), found[:, 2] / found[:, 3]
     assert (area >= key_patches.AREA[0]).all() and (area <= key_patches.AREA[1]).all()
     assert (np.maximum(ratio, 1 / ratio) < key_patches.RATIO * 1.1).all()
@@ -94,7 +103,9 @@ def zoo(monkeypatch, tmp_path):
     return key_patches.images("zoo", 4, tmp_path)
 
 
-def test_proposals_are_made_once_and_images_without_them_left_out(zoo, monkeypatch, tmp_path, caplog):
+def test_proposals_are_made_once_and_images_without_them_left_out(
+    zoo, monkeypatch, tmp_path, caplog
+):
     asked = []
 
     def propose(image):
@@ -116,7 +127,10 @@ def test_proposals_are_made_once_and_images_without_them_left_out(zoo, monkeypat
     key_patches.proposed(zoo, (2, 1), tmp_path)
     assert len(asked) == 14  # others are another set
     monkeypatch.setattr(key_patches, "VERSION", "edges 2")
-    with pytest.raises(DataError, match=r"expected boxes:zoo/image-4-7-1000 edges 2: delete .*, and it is made again"):
+    with pytest.raises(
+        DataError,
+        match=r"expected boxes:zoo/image-4-7-1000 edges 2: delete .*, and it is made again",
+    ):
         key_patches.proposed(zoo, (7, 1000), tmp_path)
     assert len(list((tmp_path / "arrays").glob("boxes-zoo-image-4-*"))) == 2
     assert prepare.home("boxes:a/b", tmp_path) != prepare.home("boxes:a-b", tmp_path)
@@ -137,7 +151,10 @@ def test_boxes_from_a_file_are_those_of_all_images(zoo, tmp_path):
 
 
 def test_boxes_of_files_that_were_shuffled_go_where_the_files_are(monkeypatch, tmp_path):
-    pictures, numbers = np.zeros((7, 4, 4, 3), np.uint8), np.array([3, 1, 2, 4, 7, 6, 8], np.int32)  # 5: validation
+    pictures, numbers = (
+        np.zeros((7, 4, 4, 3), np.uint8),
+        np.array([3, 1, 2, 4, 7, 6, 8], np.int32),
+    )  # 5: validation
     parts = {
         split: {"image": pictures[part], "file": numbers[part]}
         for split, part in (("train", slice(4)), ("test", slice(4, 7)))
@@ -145,7 +162,9 @@ def test_boxes_of_files_that_were_shuffled_go_where_the_files_are(monkeypatch, t
     monkeypatch.setattr(sets, "load", lambda name, split, directory: parts[split])
     pixels = np.ones((8, 3, 4)) * np.arange(1, 9)[:, None, None]
     io.savemat(tmp_path / "boxes.mat", {"allbbs": pixels})
-    train, test = key_patches.given(key_patches.images("faces", 0, None), tmp_path / "boxes.mat", 64, (3, 9))
+    train, test = key_patches.given(
+        key_patches.images("faces", 0, None), tmp_path / "boxes.mat", 64, (3, 9)
+    )
     np.testing.assert_allclose(train["box"][:, 0, 0] * 64, [3, 1, 2])
     np.testing.assert_allclose(test["box"][:, 2, 3] * 64, [7, 6, 8])
 
@@ -161,14 +180,18 @@ def test_boxes_are_cut_at_the_borders_and_must_have_an_area(tmp_path):
             key_patches.read(path, 1)
 
 
-@pytest.mark.parametrize("content", [{}, {"a": np.zeros((5, 4))}, {"a": np.ones((2, 3, 4)), "b": np.ones((2, 3, 4))}])
+@pytest.mark.parametrize(
+    "content", [{}, {"a": np.zeros((5, 4))}, {"a": np.ones((2, 3, 4)), "b": np.ones((2, 3, 4))}]
+)
 def test_a_file_of_something_else(tmp_path, content):
     io.savemat(tmp_path / "other.mat", content)
     with pytest.raises(DataError, match=r"one array of numbers \[n, 3, 4\] is expected"):
         key_patches.read(tmp_path / "other.mat", 1)
 
 
-@pytest.mark.parametrize("content", [b"", b"MATLAB 7.3 MAT-file, platform" + bytes(200), b"no MATLAB file" * 20])
+@pytest.mark.parametrize(
+    "content", [b"", b"MATLAB 7.3 MAT-file, platform" + bytes(200), b"no MATLAB file" * 20]
+)
 def test_what_matlab_has_not_written(tmp_path, content):
     (tmp_path / "no.mat").write_bytes(content)
     with pytest.raises(DataError, match="is no MATLAB file that can be read"):
@@ -177,5 +200,7 @@ def test_what_matlab_has_not_written(tmp_path, content):
 
 def test_images_must_be_in_colour(monkeypatch):
     monkeypatch.setattr(sets, "load", lambda *_: {"image": np.zeros((2, 8, 8, 1), np.uint8)})
-    with pytest.raises(DataError, match=r"mnist has images of shape \[8, 8, 1\]; give a set in colour"):
+    with pytest.raises(
+        DataError, match=r"mnist has images of shape \[8, 8, 1\]; give a set in colour"
+    ):
         key_patches.images("mnist", 0, None)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gen_jax.data import multidomain
-from gen_jax.data.multidomain import Real
+from gen_jax.data.multidomain import LabelledImages
 
 
 def test_where_a_label_leads():
@@ -14,15 +14,19 @@ def test_where_a_label_leads():
     np.testing.assert_array_equal(every.after(red)[0], [0, 1, 0, 1, 0, 1])  # domains are ink by ink
     np.testing.assert_array_equal(every.after(white)[0], [1, 1, 3, 3, 5, 5])
     np.testing.assert_array_equal(every.after(white)[1], [every.asked[3], every.asked[4]] * 3)
-    np.testing.assert_array_equal(multidomain.several(2).labels[0], [[0, 0], [0, 1], [1, 0], [1, 1]])
-    np.testing.assert_array_equal(multidomain.several(2).after(np.array([1, 0]))[0], [2] * 4)
+    np.testing.assert_array_equal(
+        multidomain.multi_label(2).labels[0], [[0, 0], [0, 1], [1, 0], [1, 1]]
+    )
+    np.testing.assert_array_equal(multidomain.multi_label(2).after(np.array([1, 0]))[0], [2] * 4)
     x = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1) * np.ones(3, np.uint8)  # two examples
-    changes = [*every.changes(Real(x, np.arange(12) % 6, None))]
+    changes = [*every.changes(LabelledImages(x, np.arange(12) % 6, None))]
     assert len(changes) == 2 * 3 * 2 + 3 * 2  # inks on two papers, papers of three inks
     for change in changes:
         before, after = change.x[:, 0, 0, 0] % 6, change.truth[:, 0, 0, 0] % 6
         np.testing.assert_array_equal(change.domain, after)
-        assert (change.x[:, 0, 0, 0] // 6 == [0, 1]).all() and (change.truth[:, 0, 0, 0] // 6 == [0, 1]).all()
+        assert (change.x[:, 0, 0, 0] // 6 == [0, 1]).all() and (
+            change.truth[:, 0, 0, 0] // 6 == [0, 1]
+        ).all()
         own = int(change.label[0, 6])  # the set that is asked
         assert ((before % 2 == after % 2) if own == 0 else (before // 2 == after // 2)).all() and (
             before != after
@@ -40,18 +44,26 @@ def test_two_sets_have_no_common_example():
 def test_an_ink_on_its_paper():
     """Black leaves the paper as it is, white gives the ink, and half of the way lies between."""
     image = np.array([0, 51, 255], np.uint8).reshape(1, 1, 3, 1)
-    red_on_white = multidomain.drawn(image, multidomain.INKS[:1], multidomain.PAPERS[1:])
-    np.testing.assert_allclose(red_on_white[0, 0, 0], [[255, 255, 255], [255, 204, 204], [255, 0, 0]], rtol=1e-6)
-    blue_on_black = multidomain.drawn(image, multidomain.INKS[2:], multidomain.PAPERS[:1])
+    red_on_white = multidomain.colourize(image, multidomain.INKS[:1], multidomain.PAPERS[1:])
+    np.testing.assert_allclose(
+        red_on_white[0, 0, 0], [[255, 255, 255], [255, 204, 204], [255, 0, 0]], rtol=1e-6
+    )
+    blue_on_black = multidomain.colourize(image, multidomain.INKS[2:], multidomain.PAPERS[:1])
     np.testing.assert_allclose(blue_on_black[0, 0, 0], [[0, 0, 0], [0, 0, 51], [0, 0, 255]])
 
 
 def test_colours_of_hair_exclude_each_other_where_a_face_is_changed():
-    labels = multidomain.several(5).labels[0]
+    labels = multidomain.multi_label(5).labels[0]
     domain = np.array([int("01011", 2), int("00000", 2)])  # a blond young man, and none of it
-    test = Real(np.zeros((2, 4, 4, 3), np.uint8), domain, None)
+    test = LabelledImages(np.zeros((2, 4, 4, 3), np.uint8), domain, None)
     found = [*multidomain.changes_of_faces(test, labels)]
-    blond_young_man = [[1, 0, 0, 1, 1], [0, 1, 0, 1, 1], [0, 0, 1, 1, 1], [0, 1, 0, 0, 1], [0, 1, 0, 1, 0]]
+    blond_young_man = [
+        [1, 0, 0, 1, 1],
+        [0, 1, 0, 1, 1],
+        [0, 0, 1, 1, 1],
+        [0, 1, 0, 0, 1],
+        [0, 1, 0, 1, 0],
+    ]
     np.testing.assert_array_equal([change.label[0] for change in found], blond_young_man)
     np.testing.assert_array_equal([change.label[1] for change in found], np.eye(5))
     for change in found:

@@ -12,7 +12,10 @@ from gen_jax.data import pipeline
 from gen_jax.errors import UserError
 
 KEY = jax.random.key(3)
-ARRAYS = {"image": np.arange(70 * 4, dtype=np.uint8).reshape(70, 2, 2, 1), "label": np.arange(70, dtype=np.int32)}
+ARRAYS = {
+    "image": np.arange(70 * 4, dtype=np.uint8).reshape(70, 2, 2, 1),
+    "label": np.arange(70, dtype=np.int32),
+}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 16, 17, 1000, 65_537])
@@ -23,7 +26,9 @@ def test_permute_is_a_bijection(count):
 
 def test_permute_is_uniform():
     keys = jax.random.split(KEY, 20_000)
-    orders = np.asarray(jax.vmap(lambda key: pipeline.permute(jnp.arange(6), 6, key))(keys))  # [20000, 6]
+    orders = np.asarray(
+        jax.vmap(lambda key: pipeline.permute(jnp.arange(6), 6, key))(keys)
+    )  # [20000, 6]
     counts = np.stack([np.bincount(column, minlength=6) for column in orders.T])
     assert stats.chisquare(counts.ravel()).pvalue > 1e-3
     pairs = np.bincount(orders[:, 0] * 6 + orders[:, 1], minlength=36).reshape(6, 6)
@@ -57,15 +62,23 @@ def test_resident_and_streamed_batches_are_equal(key_reuse):
     for (first, count), raw in zip(chunks, raws, strict=True):
         for step in range(first, first + count):
             a = stay(whole, KEY, jnp.int32(step), jnp.int32(first))
-            b = flow({name: jnp.asarray(array) for name, array in raw.items()}, KEY, jnp.int32(step), jnp.int32(first))
+            b = flow(
+                {name: jnp.asarray(array) for name, array in raw.items()},
+                KEY,
+                jnp.int32(step),
+                jnp.int32(first),
+            )
             jax.tree.map(np.testing.assert_array_equal, a, b)
             np.testing.assert_array_equal(a["image"][:, 0, 0, 0], (4 * a["label"]) % 256)
 
 
 def test_fields_apart_have_orders_of_their_own_and_the_same_resident_and_streamed():
-    arrays = {name: np.arange(size, dtype=np.int32) for name, size in (("label", 30), ("photo", 30), ("map", 20))}
+    arrays = {
+        name: np.arange(size, dtype=np.int32)
+        for name, size in (("label", 30), ("photo", 30), ("map", 20))
+    }
     options = {"batch_size": 10, "apart": ("photo", "map")}
-    stay = pipeline.resident(arrays, pipeline.as_it_is, **options)
+    stay = pipeline.resident(arrays, pipeline.identity, **options)
     (raw,) = pipeline.stream(arrays, KEY, iter([(0, 6)]), **options)
     whole = {name: jnp.asarray(array) for name, array in arrays.items()}
     steps = [stay(whole, KEY, jnp.int32(step), jnp.int32(0)) for step in range(6)]
@@ -75,15 +88,21 @@ def test_fields_apart_have_orders_of_their_own_and_the_same_resident_and_streame
     for name, rows in epochs.items():
         assert all((np.sort(row) == np.arange(len(arrays[name]))).all() for row in rows)
     pairs = {name: whole[name] for name in ("label", "photo")}
-    alone = pipeline.resident(pairs, pipeline.as_it_is, batch_size=10)(pairs, KEY, jnp.int32(0), jnp.int32(0))
+    alone = pipeline.resident(pairs, pipeline.identity, batch_size=10)(
+        pairs, KEY, jnp.int32(0), jnp.int32(0)
+    )
     np.testing.assert_array_equal(alone["photo"], alone["label"])  # together where nobody asks
     np.testing.assert_array_equal(alone["label"], steps[0]["label"])
-    assert (epochs["photo"] == epochs["label"]).mean() < 0.3 > (epochs["photo"].ravel() == raw["map"].ravel()).mean()
+    assert (
+        (epochs["photo"] == epochs["label"]).mean()
+        < 0.3
+        > (epochs["photo"].ravel() == raw["map"].ravel()).mean()
+    )
 
 
 def unpaired(**lengths):
     arrays = {name: np.arange(size, dtype=np.int32) for name, size in lengths.items()}
-    return pipeline.Source("zoo", arrays=lambda: (arrays, arrays), apart=("x", "y"))
+    return pipeline.Source("zoo", arrays=lambda: (arrays, arrays), unpaired=("x", "y"))
 
 
 @pytest.mark.long
@@ -93,13 +112,17 @@ def test_domains_of_different_lengths_are_all_seen_and_nothing_beyond_them():
         assert pipeline.size(data.train) == 12
         with pytest.raises(UserError, match="batch-size is 13; the data have 12 examples"):
             pipeline.check_batch(data.train, 13)
-        stay = pipeline.resident(data.train, data.prepare, batch_size=6, apart=data.apart)
-        (raw,) = pipeline.stream(data.train, KEY, iter([(0, 10)]), batch_size=6, apart=data.apart)
+        stay = pipeline.resident(data.train, data.prepare, batch_size=6, unpaired=data.unpaired)
+        (raw,) = pipeline.stream(
+            data.train, KEY, iter([(0, 10)]), batch_size=6, unpaired=data.unpaired
+        )
         whole = {name: jnp.asarray(array) for name, array in data.train.items()}
         for name in whole:
             same = [stay(whole, KEY, jnp.int32(step), jnp.int32(0))[name] for step in range(10)]
             np.testing.assert_array_equal(raw[name], same)
-            epochs = raw[name].reshape(-1, len(whole[name]))  # of the horses five, of the zebras two
+            epochs = raw[name].reshape(
+                -1, len(whole[name])
+            )  # of the horses five, of the zebras two
             np.testing.assert_array_equal(np.sort(epochs), [range(len(whole[name]))] * len(epochs))
         seen = [batch for batch, _ in pipeline.batches(data.test, data.prepare, KEY, batch_size=8)]
         assert [{name: len(array) for name, array in batch.items()} for batch in seen] == [
@@ -109,7 +132,9 @@ def test_domains_of_different_lengths_are_all_seen_and_nothing_beyond_them():
 
 
 def test_fields_of_different_lengths_must_be_domains():
-    with pytest.raises(UserError, match=r"zoo has fields of 30 to 31 examples; .* name them in `apart`"):
+    with pytest.raises(
+        UserError, match=r"zoo has fields of 30 to 31 examples; .* name them in `apart`"
+    ):
         pipeline.load(unpaired(x=12, y=30, label=30, size=31))
     assert len(pipeline.load(unpaired(x=12, y=30, label=30)).train["label"]) == 30
 
@@ -135,16 +160,24 @@ def test_what_fails_while_it_is_gathered_ends_the_stream():
         def __getitem__(self, chosen):
             raise OSError("the disk is gone")
 
-    flow = pipeline.stream({"x": np.zeros((8, 2)).view(Torn)}, KEY, iter([(0, 1), (1, 1)]), batch_size=4)
+    flow = pipeline.stream(
+        {"x": np.zeros((8, 2)).view(Torn)}, KEY, iter([(0, 1), (1, 1)]), batch_size=4
+    )
     with pytest.raises(OSError, match="the disk is gone"):
         next(flow)
 
 
 def test_batches_for_evaluation_keep_the_order_and_the_remainder():
-    seen = [np.asarray(batch["label"]) for batch, _ in pipeline.batches(ARRAYS, noisy, KEY, batch_size=32)]
+    seen = [
+        np.asarray(batch["label"])
+        for batch, _ in pipeline.batches(ARRAYS, noisy, KEY, batch_size=32)
+    ]
     assert [len(s) for s in seen] == [32, 32, 6]
     np.testing.assert_array_equal(np.concatenate(seen), np.arange(70))
-    few = [len(batch["label"]) for batch, _ in pipeline.batches(ARRAYS, noisy, KEY, batch_size=32, count=40)]
+    few = [
+        len(batch["label"])
+        for batch, _ in pipeline.batches(ARRAYS, noisy, KEY, batch_size=32, count=40)
+    ]
     assert few == [32, 8]
 
 

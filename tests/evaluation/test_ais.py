@@ -16,7 +16,10 @@ from gen_jax.evaluation import ais
 
 RANDOM = np.random.default_rng(0)
 WORLD = LinearGaussian(
-    *(np.asarray(part, np.float32) for part in (RANDOM.normal(size=(6, 3)), RANDOM.normal(size=6), 0.5))
+    *(
+        np.asarray(part, np.float32)
+        for part in (RANDOM.normal(size=(6, 3)), RANDOM.normal(size=6), 0.5)
+    )
 )
 
 
@@ -64,15 +67,21 @@ def test_few_steps_leave_a_gap_in_the_mean_logarithm_but_none_in_the_mean():
     x, _ = pairs(n)
     evidence = np.asarray(WORLD.log_evidence(x))
     forward, back = (np.asarray(w) for w in weights(x, jax.random.key(2)))
-    np.testing.assert_allclose(special.logsumexp(forward, axis=0) - np.log(chains), evidence, atol=0.1)
-    np.testing.assert_allclose(special.logsumexp(back, axis=0) - np.log(chains), -evidence, atol=0.1)
+    np.testing.assert_allclose(
+        special.logsumexp(forward, axis=0) - np.log(chains), evidence, atol=0.1
+    )
+    np.testing.assert_allclose(
+        special.logsumexp(back, axis=0) - np.log(chains), -evidence, atol=0.1
+    )
     assert (forward.mean(0) < evidence - 0.1).all() and (-back.mean(0) > evidence + 0.1).all()
 
 
 def test_the_schedule_is_the_paper_s():
     betas = ais.schedule(8)
     sigmoid = 1 / (1 + np.exp(-4 * (2 * np.arange(9) / 8 - 1)))
-    np.testing.assert_allclose(betas, (sigmoid - sigmoid[0]) / (sigmoid[8] - sigmoid[0]), rtol=1e-12)
+    np.testing.assert_allclose(
+        betas, (sigmoid - sigmoid[0]) / (sigmoid[8] - sigmoid[0]), rtol=1e-12
+    )
     assert betas[0] == 0 and betas[4] == pytest.approx(0.5) and betas[8] == 1
 
 
@@ -100,13 +109,19 @@ def test_a_bound_module_inside_jit_against_quadrature():
 
     model = Model(Curved())
     variables = model.init(jax.random.key(0), x, method=lambda model, x: model.decoder(x))
-    found = jax.jit(functools.partial(model.apply, method=evidence))(variables, x, jax.random.key(1))
+    found = jax.jit(functools.partial(model.apply, method=evidence))(
+        variables, x, jax.random.key(1)
+    )
     line = np.linspace(-8, 8, 20_001)
-    joint = stats.norm.pdf(line) * stats.norm.pdf(np.asarray(x), np.tanh(2 * line)[None], np.sqrt(0.1))  # [3, 20001]
+    joint = stats.norm.pdf(line) * stats.norm.pdf(
+        np.asarray(x), np.tanh(2 * line)[None], np.sqrt(0.1)
+    )  # [3, 20001]
     np.testing.assert_allclose(found, np.log(integrate.simpson(joint, x=line)), atol=0.1)
 
 
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"steps": 5, "leapfrogs": 0}])
 def test_nothing_to_do_is_refused(settings):
     with pytest.raises(UserError, match="at least 1"):
-        ais.annealed(likelihood(jnp.zeros((1, 6))), jnp.zeros((1, 1, 3)), jax.random.key(0), **settings)
+        ais.annealed(
+            likelihood(jnp.zeros((1, 6))), jnp.zeros((1, 1, 3)), jax.random.key(0), **settings
+        )

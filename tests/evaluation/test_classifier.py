@@ -18,7 +18,9 @@ TEST = IMAGES[HELD_OUT], LABELS[HELD_OUT]
 
 def trained(seed=0, epochs=20, n=1347):
     images, labels = IMAGES[~HELD_OUT][:n], LABELS[~HELD_OUT][:n]
-    return classifier.classifier(images, labels, test=TEST, name="digits", seed=seed, epochs=epochs, batch=50, shift=1)
+    return classifier.classifier(
+        images, labels, test=TEST, name="digits", seed=seed, epochs=epochs, batch=50, shift=1
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,24 +42,34 @@ def test_accuracy(digits):
 
 
 def test_logits_are_a_linear_function_of_the_features(digits):
-    features, logits = digits.features(IMAGES), digits.logits(IMAGES)  # 1797 images: not a whole number of chunks
+    features, logits = (
+        digits.features(IMAGES),
+        digits.logits(IMAGES),
+    )  # 1797 images: not a whole number of chunks
     assert features.shape == (1797, 128) and logits.shape == (1797, 10)
     assert features.min() == 0 and (features.std(axis=0) > 0).mean() > 0.5
     last = digits.params["Dense_1"]
     np.testing.assert_allclose(
-        logits, features @ np.asarray(last["kernel"]) + np.asarray(last["bias"]), rtol=1e-4, atol=1e-4
+        logits,
+        features @ np.asarray(last["kernel"]) + np.asarray(last["bias"]),
+        rtol=1e-4,
+        atol=1e-4,
     )
 
 
 def test_each_image_is_judged_alone(digits):
     every = digits.logits(IMAGES)
     for i in (0, 499, 500, 1796):
-        np.testing.assert_allclose(digits.logits(IMAGES[i : i + 1])[0], every[i], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            digits.logits(IMAGES[i : i + 1])[0], every[i], rtol=1e-5, atol=1e-5
+        )
     assert len(np.unique(every, axis=0)) > 1700
 
 
 def test_bytes_and_floats_mean_the_same(digits):
-    np.testing.assert_allclose(digits.logits(IMAGES[:9] / 255), digits.logits(IMAGES[:9]), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        digits.logits(IMAGES[:9] / 255), digits.logits(IMAGES[:9]), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_moved_images():
@@ -67,7 +79,9 @@ def test_moved_images():
     moved = np.asarray(classifier._moved(images, jax.random.key(0), 1))
     assert moved.shape == images.shape and moved.dtype == np.uint8
     assert (moved.sum(axis=(1, 2, 3)) == 7).all()
-    assert {tuple(place) for place in np.argwhere(moved)[:, 1:3]} == {(i, j) for i in (1, 2, 3) for j in (1, 2, 3)}
+    assert {tuple(place) for place in np.argwhere(moved)[:, 1:3]} == {
+        (i, j) for i in (1, 2, 3) for j in (1, 2, 3)
+    }
     assert (classifier._moved(images, jax.random.key(0), 0) == images).all()
 
 

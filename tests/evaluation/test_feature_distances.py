@@ -28,7 +28,9 @@ def test_moments_are_numpys():
     x = 1e3 + points(0, 50)
     mean, covariance, n = frechet.moments(x.astype(np.float32))  # summed in float64 all the same
     np.testing.assert_allclose(mean, x.mean(axis=0), atol=1e-4)
-    np.testing.assert_allclose(covariance, np.cov(x.astype(np.float32).astype(np.float64).T), rtol=1e-10)
+    np.testing.assert_allclose(
+        covariance, np.cov(x.astype(np.float32).astype(np.float64).T), rtol=1e-10
+    )
     assert n == 50
 
 
@@ -50,17 +52,25 @@ def test_distance_of_commuting_gaussians():
     axes = np.linalg.qr(points(2, 5, 5))[0]
     a, b = np.array([4.0, 1.0, 9.0, 0.0, 2.0]), np.array([1.0, 1.0, 16.0, 4.0, 3.0])
     shift = np.array([1.0, -2.0, 0.0, 0.0, 0.5])
-    found = frechet.distance(Moments(shift, axes * a @ axes.T, 9), Moments(0 * shift, axes * b @ axes.T, 9))
-    np.testing.assert_allclose(found, shift @ shift + np.sum((np.sqrt(a) - np.sqrt(b)) ** 2), rtol=1e-13)
+    found = frechet.distance(
+        Moments(shift, axes * a @ axes.T, 9), Moments(0 * shift, axes * b @ axes.T, 9)
+    )
+    np.testing.assert_allclose(
+        found, shift @ shift + np.sum((np.sqrt(a) - np.sqrt(b)) ** 2), rtol=1e-13
+    )
 
 
-@pytest.mark.parametrize(("n", "d", "expected"), [(300, 16, 7.7233441808570955), (40, 64, 598.6572274028784)])
+@pytest.mark.parametrize(
+    ("n", "d", "expected"), [(300, 16, 7.7233441808570955), (40, 64, 598.6572274028784)]
+)
 def test_distance_of_sets_is_that_of_another_implementation(n, d, expected):
     """pytorch-fid 0.3.0 on SciPy 1.17.1; of 40 points in 64 dimensions the covariance is singular."""
     a = np.random.default_rng(n).random((n, d))
     mixing = np.eye(d) + 0.3 * np.random.default_rng(1).random((d, d))
     b = np.random.default_rng(d).random((n + 50, d)) ** 2 @ mixing
-    np.testing.assert_allclose(frechet.distance(frechet.moments(a), frechet.moments(b)), expected, rtol=1e-8)
+    np.testing.assert_allclose(
+        frechet.distance(frechet.moments(a), frechet.moments(b)), expected, rtol=1e-8
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -130,14 +140,19 @@ def test_discrepancy_by_brute_force():
 def test_discrepancy_has_no_bias(shift, expected):
     """In one dimension it is 3 dm1^2 + 3 dm2^2 + dm3^2, with the differences of the raw moments: N(0, 1) has 0, 1, 0
     and N(1, 1) has 1, 2, 4. Ten points suffice; the biased estimate would be off by more than 3."""
-    found = [frechet.squared_discrepancy(points(i, 10, 1), points(9000 + i, 10, 1, shift)) for i in range(2000)]
+    found = [
+        frechet.squared_discrepancy(points(i, 10, 1), points(9000 + i, 10, 1, shift))
+        for i in range(2000)
+    ]
     assert abs(np.mean(found) - expected) < 4 * np.std(found) / np.sqrt(len(found))
     assert np.std(found) / np.sqrt(len(found)) < 0.75
 
 
 def test_kernel_distance_is_over_subsets():
     a, b = points(7, 30), points(8, 40, shift=0.5)
-    whole = frechet.kernel_distance(a, b[:30], subsets=3, size=30)  # every subset is the whole, in another order
+    whole = frechet.kernel_distance(
+        a, b[:30], subsets=3, size=30
+    )  # every subset is the whole, in another order
     np.testing.assert_allclose(whole.mean, frechet.squared_discrepancy(a, b[:30]), rtol=1e-10)
     assert whole.deviation < 1e-10
     some = frechet.kernel_distance(a, b, subsets=50, size=10)
@@ -171,7 +186,10 @@ def brute_force(real, fake, k):
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_balls_by_brute_force(k):
     real, fake = points(9, 25, 2), points(10, 18, 2, shift=0.8)
-    found = *frechet.precision_recall(real, fake, neighbours=k), *frechet.density_coverage(real, fake, neighbours=k)
+    found = (
+        *frechet.precision_recall(real, fake, neighbours=k),
+        *frechet.density_coverage(real, fake, neighbours=k),
+    )
     np.testing.assert_allclose(found, brute_force(real, fake, k), rtol=1e-12)
     assert min(found) > 0 and found[0] != found[1] and found[1] != found[3]
 
@@ -181,7 +199,9 @@ def test_equal_and_distant_sets():
     assert frechet.precision_recall(real, real) == (1, 1)
     assert frechet.precision_recall(real, real + 100) == (0, 0)
     assert frechet.density_coverage(real, real + 100) == (0, 0)
-    assert frechet.precision_recall(real, np.tile(real[:1], (40, 1)))[0] == 1  # one mode, well drawn,
+    assert (
+        frechet.precision_recall(real, np.tile(real[:1], (40, 1)))[0] == 1
+    )  # one mode, well drawn,
     assert frechet.density_coverage(real, np.tile(real[:1], (40, 1)))[1] < 0.5  # covers little
     with pytest.raises(DataError, match="1 to 39"):
         frechet.precision_recall(real, real, neighbours=40)
@@ -190,7 +210,12 @@ def test_equal_and_distant_sets():
 def test_density_and_coverage_of_one_distribution():
     """Naeem et al. 2020, section 3: their expectations depend on n and k alone."""
     n, k = 12, 3
-    found = np.array([frechet.density_coverage(points(i, n), points(9000 + i, n), neighbours=k) for i in range(400)])
+    found = np.array(
+        [
+            frechet.density_coverage(points(i, n), points(9000 + i, n), neighbours=k)
+            for i in range(400)
+        ]
+    )
     missed = np.prod([(n - i) / (2 * n - i) for i in range(1, k + 1)])
     error = found.std(axis=0) / np.sqrt(len(found))
     assert (np.abs(found.mean(axis=0) - [1, 1 - missed]) < 4 * error).all()

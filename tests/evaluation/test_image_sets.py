@@ -33,21 +33,34 @@ def test_each_number_is_that_of_its_measure(judge):
     true, other = images(), images(seed=2)
     fake = images(side=8, low=128, seed=1).repeat(2, 1).repeat(2, 2)  # brighter, and coarser
     got = sets.judged(true, {"": fake, "_of_real": other}, perceived=20)
-    assert {*got} == {*sets.units(16, {"": "", "_of_real": ""})} - {"test/swd_8", "test/swd_8_of_real"}
+    assert {*got} == {*sets.units(16, {"": "", "_of_real": ""})} - {
+        "test/swd_8",
+        "test/swd_8_of_real",
+    }
     assert got["test/judged"] == 24 and got["test/perceived"] == 20
     keys = jax.random.split(jax.random.key(0))
     for end, some, key in (("", fake, keys[0]), ("_of_real", other, keys[1])):
         expected = sliced.distances(true, some, key, images=24)
-        assert got[f"test/swd{end}"] == expected["swd"] and got[f"test/swd_16{end}"] == expected["swd_16"]
+        assert (
+            got[f"test/swd{end}"] == expected["swd"]
+            and got[f"test/swd_16{end}"] == expected["swd_16"]
+        )
         assert got[f"test/ms_ssim{end}"] == similarity.diversity(some, span=255, pairs=50)
         (a, logits), (b, _) = (judge(x[:20] / np.float32(127.5) - 1) for x in (some, true))
-        assert got[f"test/frechet_means{end}"] == frechet.distance(frechet.moments(a), frechet.moments(b))
+        assert got[f"test/frechet_means{end}"] == frechet.distance(
+            frechet.moments(a), frechet.moments(b)
+        )
         assert got[f"test/class_score_means{end}"] == scores.class_score(logits).mean
     assert (
-        got["test/swd"] > got["test/swd_of_real"] and got["test/frechet_means"] > 10 * got["test/frechet_means_of_real"]
+        got["test/swd"] > got["test/swd_of_real"]
+        and got["test/frechet_means"] > 10 * got["test/frechet_means_of_real"]
     )
 
 
 def test_small_and_grey_images_have_fewer_numbers(judge):
-    got = sets.judged(images(side=8, channels=1), {"": images(side=8, channels=1, seed=1)}, perceived=20)
-    assert {*got} == {"test/swd", "test/swd_8", "test/judged", "test/perceived"} and got["test/perceived"] == 0
+    got = sets.judged(
+        images(side=8, channels=1), {"": images(side=8, channels=1, seed=1)}, perceived=20
+    )
+    assert {*got} == {"test/swd", "test/swd_8", "test/judged", "test/perceived"} and got[
+        "test/perceived"
+    ] == 0

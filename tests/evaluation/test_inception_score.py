@@ -26,7 +26,9 @@ def test_sure_and_balanced_over_k_classes_has_k(k):
 def test_sure_but_unbalanced_has_the_exponential_of_the_labels_entropy():
     labels = np.repeat([0, 1, 2], [60, 30, 10])
     expected = np.exp(stats.entropy([0.6, 0.3, 0.1]))
-    assert class_score(2000 * np.eye(5)[labels], splits=1).mean == pytest.approx(expected, rel=1e-12)
+    assert class_score(2000 * np.eye(5)[labels], splits=1).mean == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 def test_it_is_the_exponential_of_the_mutual_information():
@@ -39,7 +41,9 @@ def test_it_is_the_exponential_of_the_mutual_information():
 
     assert class_score(logits, splits=1) == pytest.approx((expected(p), 0), rel=1e-12)
     values = [expected(part) for part in (p[:35], p[35:69], p[69:])]
-    assert class_score(logits, splits=3) == pytest.approx((np.mean(values), np.std(values)), rel=1e-12)
+    assert class_score(logits, splits=3) == pytest.approx(
+        (np.mean(values), np.std(values)), rel=1e-12
+    )
     assert class_score((logits + 100 * draws.normal(size=(103, 1))), splits=3) == pytest.approx(
         (np.mean(values), np.std(values)), rel=1e-9
     )

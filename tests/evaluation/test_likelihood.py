@@ -22,14 +22,18 @@ def test_streaming_is_one_log_sum_exp(samples, chunk):
         jax.debug.callback(lambda values: drawn.append(np.asarray(values, np.float64)), log_w)
         return log_w
 
-    bound = jax.jit(lambda key: likelihood.importance_weighted(log_weights, key, samples=samples, chunk=chunk))
+    bound = jax.jit(
+        lambda key: likelihood.importance_weighted(log_weights, key, samples=samples, chunk=chunk)
+    )
     bound = bound(jax.random.key(0))
     jax.effects_barrier()
     log_w = np.concatenate(drawn)  # [k, 3]
     assert log_w.shape == (samples, 3)
     assert len(np.unique(log_w)) == log_w.size
     most = log_w.max(axis=0)
-    np.testing.assert_allclose(bound, most + np.log(np.mean(np.exp(log_w - most), axis=0)), rtol=1e-6)
+    np.testing.assert_allclose(
+        bound, most + np.log(np.mean(np.exp(log_w - most), axis=0)), rtol=1e-6
+    )
 
 
 def normal(key, m):
@@ -38,7 +42,9 @@ def normal(key, m):
 
 def test_it_works_inside_jit():
     """log E[exp(n)] = 1/2 for standard normal n; 5 standard errors of 1/k sum w, whose variance is (e^2 - e) / k."""
-    bound = jax.jit(lambda key: likelihood.importance_weighted(normal, key, samples=5000, chunk=64))(jax.random.key(3))
+    bound = jax.jit(
+        lambda key: likelihood.importance_weighted(normal, key, samples=5000, chunk=64)
+    )(jax.random.key(3))
     assert bound.shape == (100,)
     np.testing.assert_allclose(bound, 0.5, atol=5 * math.sqrt((math.e - 1) / 5000))
     assert np.std(bound) > 0.5 * math.sqrt((math.e - 1) / 5000)
@@ -48,7 +54,9 @@ def test_only_a_chunk_is_held():
     """The compiled program for 100 times as many samples needs no more memory."""
 
     def bytes_for(samples):
-        bound = jax.jit(lambda key: likelihood.importance_weighted(normal, key, samples=samples, chunk=50))
+        bound = jax.jit(
+            lambda key: likelihood.importance_weighted(normal, key, samples=samples, chunk=50)
+        )
         return bound.lower(jax.random.key(0)).compile().memory_analysis().temp_size_in_bytes
 
     assert bytes_for(50_000) < 1.5 * bytes_for(500)
@@ -57,7 +65,9 @@ def test_only_a_chunk_is_held():
 @pytest.mark.parametrize("samples, chunk", [(0, 1), (10, 0), (-5, 5)])
 def test_nothing_to_draw_is_refused(samples, chunk):
     with pytest.raises(UserError, match="at least 1"):
-        likelihood.importance_weighted(lambda key, m: None, jax.random.key(0), samples=samples, chunk=chunk)
+        likelihood.importance_weighted(
+            lambda key, m: None, jax.random.key(0), samples=samples, chunk=chunk
+        )
 
 
 def test_interval_is_students():
@@ -81,9 +91,13 @@ def test_parzen_window_against_scipy():
     generator = np.random.default_rng(0)
     samples, x = generator.uniform(size=(40, 6)), generator.uniform(size=(701, 6))
     for width in (0.1, 0.5):
-        each = [stats.multivariate_normal(s, width**2 * np.eye(6)).logpdf(x) for s in samples]  # [n][m]
+        each = [
+            stats.multivariate_normal(s, width**2 * np.eye(6)).logpdf(x) for s in samples
+        ]  # [n][m]
         expected = special.logsumexp(each, axis=0) - np.log(40)
-        np.testing.assert_allclose(likelihood.parzen(samples, x, width), expected, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(
+            likelihood.parzen(samples, x, width), expected, rtol=1e-4, atol=1e-3
+        )
 
 
 def test_the_window_s_width_is_the_likeliest():

@@ -25,11 +25,16 @@ def doubled(x):
 
 
 def test_the_distance_of_a_shifted_set_is_the_shift_along_each_direction():
-    points, shift = draws.normal(size=(300, 5)).astype(np.float32), np.array([1, -2, 0.5, 0, 3], np.float32)
+    points, shift = (
+        draws.normal(size=(300, 5)).astype(np.float32),
+        np.array([1, -2, 0.5, 0, 3], np.float32),
+    )
     directions = draws.normal(size=(40, 5)).astype(np.float32)
     unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     expected = np.abs(unit @ shift).mean()
-    assert sliced.wasserstein(points, points + shift, directions) == pytest.approx(expected, rel=1e-5)
+    assert sliced.wasserstein(points, points + shift, directions) == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_the_distance_of_gaussians_is_their_quantiles():
@@ -42,7 +47,9 @@ def test_the_distance_of_gaussians_is_their_quantiles():
     assert sliced.wasserstein(a, b, directions) == pytest.approx(2 * np.sqrt(2 / np.pi), rel=0.02)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])  # the points are sorted by NumPy on the one, by JAX on the other
+@pytest.mark.parametrize(
+    "backend", ["cpu", "gpu"]
+)  # the points are sorted by NumPy on the one, by JAX on the other
 def test_the_distance_is_scipys(backend, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     a, b = draws.normal(size=(2, 200, 6)).astype(np.float32)
@@ -76,7 +83,8 @@ def test_a_flat_image_has_no_detail():
 
 
 @pytest.mark.parametrize(
-    ("side", "sides"), [(128, [128, 64, 32, 16]), (32, [32, 16]), (28, [28]), (8, [8]), (96, [96, 48, 24])]
+    ("side", "sides"),
+    [(128, [128, 64, 32, 16]), (32, [32, 16]), (28, [28]), (8, [8]), (96, [96, 48, 24])],
 )
 def test_sides_of_the_levels(side, sides):
     assert sliced.sides(side) == sides
@@ -88,10 +96,16 @@ def test_patches_lie_in_their_image_anywhere_and_are_the_same_in_any_chunks(monk
     found = sliced.descriptors(images, KEY, level=0, patches=400)
     assert found.shape == (3, 400, 49, 2)
     for image, cut in zip(images, found, strict=True):
-        windows = np.lib.stride_tricks.sliding_window_view(image, (7, 7), (0, 1)).reshape(16, 2, 49).swapaxes(1, 2)
+        windows = (
+            np.lib.stride_tricks.sliding_window_view(image, (7, 7), (0, 1))
+            .reshape(16, 2, 49)
+            .swapaxes(1, 2)
+        )
         places = (cut[:, None] == windows[None]).all((2, 3))  # [patches, places]
         assert (places.sum(1) == 1).all() and (places.sum(0) > 5).all()
-    assert not np.array_equal(found[0] - images[0, 0, 0, 0], found[1] - images[1, 0, 0, 0])  # each image has its own
+    assert not np.array_equal(
+        found[0] - images[0, 0, 0, 0], found[1] - images[1, 0, 0, 0]
+    )  # each image has its own
     monkeypatch.setattr(sliced, "CHUNK", 2)
     np.testing.assert_array_equal(sliced.descriptors(images, KEY, level=0, patches=400), found)
 
@@ -99,7 +113,9 @@ def test_patches_lie_in_their_image_anywhere_and_are_the_same_in_any_chunks(monk
 def test_channels_are_normalised_over_the_set():
     found = draws.normal(size=(20, 5, 49, 3)) * np.array([1, 5, 0]) + np.array([0, 100, 7])
     flat = sliced.normalised(found.astype(np.float32)).reshape(100, 49, 3)
-    expected = (found - found.mean((0, 1, 2))) / np.where(found.std((0, 1, 2)) > 0, found.std((0, 1, 2)), 1)
+    expected = (found - found.mean((0, 1, 2))) / np.where(
+        found.std((0, 1, 2)) > 0, found.std((0, 1, 2)), 1
+    )
     np.testing.assert_allclose(flat, expected.reshape(100, 49, 3), atol=2e-5)
 
 
@@ -112,25 +128,37 @@ def test_the_whole_is_its_definition_by_scipy():
     for level, name in enumerate(("swd_32", "swd_16")):
         sets = []
         for i, images in enumerate((real, fake)):
-            smaller = np.stack([[halved(x[..., c]) for c in range(3)] for x in images.astype(float)])  # [n, c, h, w]
+            smaller = np.stack(
+                [[halved(x[..., c]) for c in range(3)] for x in images.astype(float)]
+            )  # [n, c, h, w]
             if level == 0:
-                x = images.astype(float).transpose(0, 3, 1, 2) - [[doubled(y) for y in each] for each in smaller]
+                x = images.astype(float).transpose(0, 3, 1, 2) - [
+                    [doubled(y) for y in each] for each in smaller
+                ]
             else:
                 x = smaller
             ours = sliced.descriptors(images, jax.random.fold_in(KEY, i), level=level, patches=8)
-            windows = np.lib.stride_tricks.sliding_window_view(x, (7, 7), (2, 3))  # [n, c, h, w, 7, 7]
+            windows = np.lib.stride_tricks.sliding_window_view(
+                x, (7, 7), (2, 3)
+            )  # [n, c, h, w, 7, 7]
             windows = windows.reshape(12, 3, -1, 49).transpose(0, 2, 3, 1)  # [n, places, 49, c]
             nearest = [
                 [np.abs(places - cut).max((1, 2)).argmin() for cut in cuts]
                 for places, cuts in zip(windows, ours, strict=True)
             ]
-            patches = np.stack([places[chosen] for places, chosen in zip(windows, nearest, strict=True)])
+            patches = np.stack(
+                [places[chosen] for places, chosen in zip(windows, nearest, strict=True)]
+            )
             assert np.abs(patches - ours).max() < 1e-3  # of 255
             patches = (patches - patches.mean((0, 1, 2))) / patches.std((0, 1, 2))
             sets.append(patches.reshape(96, 147))
-        axes = np.asarray(jax.random.normal(jax.random.fold_in(jax.random.fold_in(KEY, 2), level), (16, 147)))
+        axes = np.asarray(
+            jax.random.normal(jax.random.fold_in(jax.random.fold_in(KEY, 2), level), (16, 147))
+        )
         axes = axes / np.linalg.norm(axes, axis=1, keepdims=True)
-        expected = np.mean([stats.wasserstein_distance(sets[0] @ axis, sets[1] @ axis) for axis in axes])
+        expected = np.mean(
+            [stats.wasserstein_distance(sets[0] @ axis, sets[1] @ axis) for axis in axes]
+        )
         assert found[name] == pytest.approx(1000 * expected, rel=1e-4)
     assert found["swd"] == pytest.approx((found["swd_32"] + found["swd_16"]) / 2)
 
@@ -139,12 +167,15 @@ def test_one_distribution_is_near_and_another_far_at_the_level_that_differs():
     """Smooth images, and the same with a checkerboard, of which the filter leaves nothing: (1 - 4 + 6 - 4 + 1) = 0."""
 
     def smooth(n):
-        return ndimage.zoom(draws.normal(size=(n, 4, 4, 1)), (1, 8, 8, 1), order=1).astype(np.float32)
+        return ndimage.zoom(draws.normal(size=(n, 4, 4, 1)), (1, 8, 8, 1), order=1).astype(
+            np.float32
+        )
 
     real, same = smooth(150), smooth(150)
     checks = (-1.0) ** np.indices((32, 32)).sum(0)[None, :, :, None].astype(np.float32)
     near, far = (
-        sliced.distances(real, fake, KEY, images=150, patches=16, directions=32) for fake in (same, same + checks)
+        sliced.distances(real, fake, KEY, images=150, patches=16, directions=32)
+        for fake in (same, same + checks)
     )
     assert near["swd_32"] < 60 and near["swd_16"] < 90  # of patches with deviation 1, times 1000
     assert far["swd_32"] > 10 * near["swd_32"]
@@ -156,23 +187,33 @@ def test_grey_and_small_images_have_one_level():
     found = sliced.distances(real, fake**2, KEY, images=6, patches=4, directions=8)
     assert [*found] == ["swd_8", "swd"] and found["swd_8"] == found["swd"] > 0
     assert sliced.distances(real, fake**2, KEY, images=6, patches=4, directions=8) == found
-    assert sliced.distances(real, fake**2, jax.random.key(1), images=6, patches=4, directions=8) != found
+    assert (
+        sliced.distances(real, fake**2, jax.random.key(1), images=6, patches=4, directions=8)
+        != found
+    )
     scaled = sliced.distances(255 * real, 3 * fake**2 - 1, KEY, images=6, patches=4, directions=8)
-    assert scaled["swd"] == pytest.approx(found["swd"], rel=1e-4)  # neither brightness nor contrast counts
+    assert scaled["swd"] == pytest.approx(
+        found["swd"], rel=1e-4
+    )  # neither brightness nor contrast counts
 
 
 @pytest.mark.parametrize(
-    ("real", "fake"), [((5, 8, 8, 3), (6, 8, 8, 1)), ((6, 8, 9, 1), (6, 8, 9, 1)), ((6, 8, 8), (6, 8, 8))]
+    ("real", "fake"),
+    [((5, 8, 8, 3), (6, 8, 8, 1)), ((6, 8, 9, 1), (6, 8, 9, 1)), ((6, 8, 8), (6, 8, 8))],
 )
 def test_images_that_do_not_match_are_refused(real, fake):
     with pytest.raises(DataError, match="square and of one size"):
         sliced.distances(np.zeros(real), np.ones(fake), KEY, images=5)
 
 
-@pytest.mark.parametrize("change", [{"images": 7}, {"images": 0}, {"patches": 0}, {"directions": 0}])
+@pytest.mark.parametrize(
+    "change", [{"images": 7}, {"images": 0}, {"patches": 0}, {"directions": 0}]
+)
 def test_too_few_images_or_draws_are_refused(change):
     with pytest.raises(DataError, match="6 and 8 images of 8 pixels"):
-        sliced.distances(np.zeros((6, 8, 8, 1)), np.ones((8, 8, 8, 1)), KEY, **{"images": 6, **change})
+        sliced.distances(
+            np.zeros((6, 8, 8, 1)), np.ones((8, 8, 8, 1)), KEY, **{"images": 6, **change}
+        )
     with pytest.raises(DataError, match="at least 7 pixels"):
         sliced.distances(np.zeros((6, 6, 6, 1)), np.ones((6, 6, 6, 1)), KEY, images=6)
     with pytest.raises(NonFiniteError):

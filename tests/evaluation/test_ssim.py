@@ -47,12 +47,16 @@ def test_one_window_is_the_definition_and_colours_are_averaged():
         m, n = (window * p).sum(), (window * q).sum()
         covariance = (window * (p - m) * (q - n)).sum()
         variances = (window * (p - m) ** 2).sum() + (window * (q - n) ** 2).sum()
-        values.append((2 * m * n + C1) * (2 * covariance + C2) / ((m**2 + n**2 + C1) * (variances + C2)))
+        values.append(
+            (2 * m * n + C1) * (2 * covariance + C2) / ((m**2 + n**2 + C1) * (variances + C2))
+        )
     assert ssim.structural(a, b, span=1) == pytest.approx(np.mean(values), abs=1e-9)
 
 
 def test_the_span_is_that_of_the_values():
-    np.testing.assert_allclose(ssim.structural(255 * A, 255 * B, span=255), ssim.structural(A, B, span=1), rtol=1e-9)
+    np.testing.assert_allclose(
+        ssim.structural(255 * A, 255 * B, span=255), ssim.structural(A, B, span=1), rtol=1e-9
+    )
 
 
 def waves(h, w, c):
@@ -72,8 +76,12 @@ def test_multiscale_is_that_of_other_libraries():
         found = ssim.multiscale(a[..., colour, None], b[..., colour, None], span=1)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
     np.testing.assert_allclose(ssim.multiscale(a, b, span=1), 0.8691120734839727, rtol=1e-4)
-    np.testing.assert_allclose(ssim.multiscale(255 * b, 255 * a, span=255), 0.8691181558879904, rtol=1e-6)
-    np.testing.assert_allclose(ssim.multiscale(*waves(176, 192, 1), span=1), 0.8243518838350309, rtol=1e-6)
+    np.testing.assert_allclose(
+        ssim.multiscale(255 * b, 255 * a, span=255), 0.8691181558879904, rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        ssim.multiscale(*waves(176, 192, 1), span=1), 0.8243518838350309, rtol=1e-6
+    )
 
 
 def by_hand(a, b, window):
@@ -91,7 +99,9 @@ def by_hand(a, b, window):
 def halved(x):
     """[h, w], a last odd row or column counted twice."""
     h, w = ((side + 1) // 2 for side in x.shape)
-    rows, columns = (np.minimum(np.arange(2 * n), side - 1) for n, side in ((h, x.shape[0]), (w, x.shape[1])))
+    rows, columns = (
+        np.minimum(np.arange(2 * n), side - 1) for n, side in ((h, x.shape[0]), (w, x.shape[1]))
+    )
     return x[np.ix_(rows, columns)].reshape(h, 2, w, 2).mean((1, 3))
 
 
@@ -114,7 +124,9 @@ def test_on_small_images_the_window_shrinks_with_the_image():
 def test_multiscale_is_1_where_equal_symmetric_and_0_where_opposite():
     a, b = np.concatenate([A] * 2, 2), np.concatenate([B] * 2, 2)  # 20 x 32
     np.testing.assert_allclose(ssim.multiscale(a, a, span=1), 1, atol=1e-12)
-    np.testing.assert_allclose(ssim.multiscale(a, b, span=1), ssim.multiscale(b, a, span=1), rtol=1e-12)
+    np.testing.assert_allclose(
+        ssim.multiscale(a, b, span=1), ssim.multiscale(b, a, span=1), rtol=1e-12
+    )
     np.testing.assert_array_equal(ssim.multiscale(a, 1 - a, span=1), 0)  # its contrast is negative
 
 

@@ -30,13 +30,15 @@ def data():
 
 @functools.cache
 def batch():
-    return data().prepare({name: jnp.asarray(a[:32]) for name, a in data().train.items()}, jax.random.key(0))
+    return data().prepare(
+        {name: jnp.asarray(a[:32]) for name, a in data().train.items()}, jax.random.key(0)
+    )
 
 
 @functools.cache
 def played(config):
     """The first state from seed 0, the state after a step, and its metrics; op by op, to compile little."""
-    one = aae.game(config)
+    one = game.of(aae, config)
     first = one.init(jax.random.key(0), batch())
     return first, *one.step(first, batch())
 
@@ -44,7 +46,10 @@ def played(config):
 def test_parameter_counts():
     """Encoder and decoder 3 588 792, discriminator 1 011 001 (8 latents, 2 x 1000 rectifiers)."""
     table = json.loads(golden.path("aae").read_text())["paper"]
-    of = lambda name: sum(int(np.prod(shape)) for path, shape in table.items() if path.startswith(name))  # noqa: E731
+
+    def of(name):
+        return sum(int(np.prod(shape)) for path, shape in table.items() if path.startswith(name))
+
     assert of("encoder/") + of("decoder/") == 3_588_792 and of("discriminator/") == 1_011_001
     assert table["total"] == 3_588_792 + 1_011_001
 
@@ -54,8 +59,12 @@ def test_the_petals_have_the_stated_means_and_widths_and_turn_with_the_label():
         z = np.asarray(aae.mixture(jax.random.key(i), jnp.full(20_000, i), 2))
         out = np.array([np.cos(np.pi * i / 5), np.sin(np.pi * i / 5)])
         along, across = z @ out, z @ np.array([-out[1], out[0]])
-        assert along.mean() == pytest.approx(1.4, abs=0.02) and across.mean() == pytest.approx(0, abs=0.004)
-        assert along.std() == pytest.approx(0.5, rel=0.03) and across.std() == pytest.approx(0.1, rel=0.03)
+        assert along.mean() == pytest.approx(1.4, abs=0.02) and across.mean() == pytest.approx(
+            0, abs=0.004
+        )
+        assert along.std() == pytest.approx(0.5, rel=0.03) and across.std() == pytest.approx(
+            0.1, rel=0.03
+        )
 
 
 def test_the_roll_lies_on_its_spiral_each_class_on_its_tenth():
@@ -63,7 +72,9 @@ def test_the_roll_lies_on_its_spiral_each_class_on_its_tenth():
     z = np.asarray(aae.swiss_roll(jax.random.key(0), labels, 2))
     radius = np.linalg.norm(z, axis=1)
     np.testing.assert_allclose(
-        z, radius[:, None] * np.stack([np.cos(4 * np.pi * radius), np.sin(4 * np.pi * radius)], 1), atol=1e-5
+        z,
+        radius[:, None] * np.stack([np.cos(4 * np.pi * radius), np.sin(4 * np.pi * radius)], 1),
+        atol=1e-5,
     )
     assert np.abs(10 * radius**2 - labels - 0.5).max() < 0.5 + 1e-4
     assert stats.kstest(radius**2, "uniform").pvalue > 0.01
@@ -72,9 +83,13 @@ def test_the_roll_lies_on_its_spiral_each_class_on_its_tenth():
 def test_the_prior_is_scaled_and_any_sampler_can_be_added(monkeypatch):
     z = aae.draw_prior(aae.PAPER, jnp.full(10_000, 10), jax.random.key(0))
     assert z.shape == (10_000, 8) and float(z.std()) == pytest.approx(5, rel=0.02)
-    monkeypatch.setitem(aae.PRIORS, "labels", lambda key, labels, latents: jnp.stack([labels, labels], 1) + 0.0)
+    monkeypatch.setitem(
+        aae.PRIORS, "labels", lambda key, labels, latents: jnp.stack([labels, labels], 1) + 0.0
+    )
     config = altered(prior="labels", prior_scale=2.0)
-    np.testing.assert_array_equal(aae.draw_prior(config, jnp.arange(10), jax.random.key(0))[:, 0], 2.0 * np.arange(10))
+    np.testing.assert_array_equal(
+        aae.draw_prior(config, jnp.arange(10), jax.random.key(0))[:, 0], 2.0 * np.arange(10)
+    )
     anything = aae.draw_prior(config, jnp.full(2000, 10), jax.random.key(0))[:, 1]
     assert set(np.asarray(anything)) == set(2.0 * np.arange(10))  # the full mixture
     with pytest.raises(UserError, match="set as many"):
@@ -132,7 +147,11 @@ def test_at_the_best_discriminator_the_loss_is_log_4_less_twice_the_divergence()
 @pytest.mark.long
 def test_a_gaussian_encoder_draws_and_a_universal_one_sees_noise():
     x, keys = batch()["x"], jax.random.split(jax.random.key(5))
-    for kind, outputs, inputs in (("deterministic", 2, 64), ("gaussian", 4, 64), ("universal", 2, 66)):
+    for kind, outputs, inputs in (
+        ("deterministic", 2, 64),
+        ("gaussian", 4, 64),
+        ("universal", 2, 66),
+    ):
         config = altered(encoder=kind)
         _, state, _ = played(config)
         shapes = {leaf.shape for leaf in jax.tree.leaves(state.params["encoder"])}
@@ -166,10 +185,14 @@ def test_each_switch_changes_the_update_and_moves_every_weight(values):
 def test_what_the_labels_reach():
     """Other labels change the discriminator's loss only where it is told, and the decoder's only where it is."""
     wrong = {**batch(), "label": (batch()["label"] + 1) % 10}
-    for label_to, changed in (("nobody", ()), ("discriminator", ("discriminator",)), ("decoder", ("reconstruction",))):
+    for label_to, changed in (
+        ("nobody", ()),
+        ("discriminator", ("discriminator",)),
+        ("decoder", ("reconstruction",)),
+    ):
         config = altered(label_to=label_to, known=1, prior="mixture")
         first, _, right = played(config)
-        _, other = aae.game(config).step(first, wrong)
+        _, other = game.of(aae, config).step(first, wrong)
         for player in ("reconstruction", "discriminator"):
             differs = float(right[f"{player}/loss"]) != float(other[f"{player}/loss"])
             assert differs == (player in changed or (label_to == "decoder")), (label_to, player)
@@ -180,8 +203,12 @@ def test_a_labelled_prior_is_measured_by_the_labels_of_its_draws():
     model = game.trained(aae.model(config), played(config)[1])
     numbers = aae.evaluate(config, model, data(), jax.random.key(0))
     assert 0 <= numbers["test/label_accuracy"] <= 1 and "test/parzen" not in numbers
-    assert numbers["test/two_sample_accuracy"] > 0.7 and numbers["test/mmd"] > 0.05  # not trained: far from the prior
-    codes = aae.sample(config, model, data(), jax.random.key(0))["codes"]  # beside the prior's draws
+    assert (
+        numbers["test/two_sample_accuracy"] > 0.7 and numbers["test/mmd"] > 0.05
+    )  # not trained: far from the prior
+    codes = aae.sample(config, model, data(), jax.random.key(0))[
+        "codes"
+    ]  # beside the prior's draws
     spread = [(half != 255).any(-1).mean() for half in np.split(codes, 2, 1)]
     assert 10 * spread[0] < spread[1]
 
@@ -190,7 +217,11 @@ def test_the_supervised_grid_has_one_style_to_each_row():
     config = altered(label_to="decoder")
     model = game.trained(aae.model(config), played(config)[1])
     drawn = aae.sample(config, model, data(), jax.random.key(0))
-    z = aae.draw_prior(config, jnp.tile(jnp.arange(10), 10), jax.random.split(jax.random.key(0))[0])[:1]
+    z = aae.draw_prior(
+        config, jnp.tile(jnp.arange(10), 10), jax.random.split(jax.random.key(0))[0]
+    )[:1]
     row = np.asarray(model(aae.decode, jnp.repeat(z, 10, 0), jnp.arange(10))).reshape(10, 8, 8)
-    cells = drawn["samples"][2:10, 2:, 0].reshape(8, 10, 10)[:, :, :8].swapaxes(0, 1)  # the first row of the grid
+    cells = (
+        drawn["samples"][2:10, 2:, 0].reshape(8, 10, 10)[:, :, :8].swapaxes(0, 1)
+    )  # the first row of the grid
     np.testing.assert_array_equal(cells, np.rint(row * 255))

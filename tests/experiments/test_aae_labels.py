@@ -30,14 +30,16 @@ def data(config=TINY):
 
 @functools.cache
 def batch():
-    return data().prepare({name: jnp.asarray(a[:32]) for name, a in data().train.items()}, jax.random.key(0))
+    return data().prepare(
+        {name: jnp.asarray(a[:32]) for name, a in data().train.items()}, jax.random.key(0)
+    )
 
 
 @functools.cache
 def played(config):
     """The first state from seed 0, the state after a step, and its metrics; op by op, to compile little."""
-    one = aae_labels.game(config)
-    first = one.init(jax.random.key(0), {**batch(), **data(config).birth(data(config).train)})
+    one = game.of(aae_labels, config)
+    first = one.init(jax.random.key(0), {**batch(), **data(config).init_extras(data(config).train)})
     return first, *one.step(first, batch())
 
 
@@ -46,10 +48,16 @@ def test_parameter_counts():
     table = json.loads(golden.path("aae_labels").read_text())
     encoder = 784 * 1000 + 1000 + 1000 * 1000 + 1000 + 2 * (1000 * 10 + 10)
     decoder = 20 * 1000 + 1000 + 1000 * 1000 + 1000 + 1000 * 784 + 784
-    assert table["paper"]["total"] == encoder + decoder + 2 * (10 * 1000 + 1000 + 1000 * 1000 + 1000 + 1000 + 1)
+    assert table["paper"]["total"] == encoder + decoder + 2 * (
+        10 * 1000 + 1000 + 1000 * 1000 + 1000 + 1000 + 1
+    )
     norms = [name for name in table["clustering"] if "BatchNorm" in name]
-    assert len(norms) == 8 and all(name.startswith(("encoder", "category", "style")) for name in norms)
-    assert not any(name.startswith("encoder") and name.endswith("Dense_0/bias") for name in table["clustering"])
+    assert len(norms) == 8 and all(
+        name.startswith(("encoder", "category", "style")) for name in norms
+    )
+    assert not any(
+        name.startswith("encoder") and name.endswith("Dense_0/bias") for name in table["clustering"]
+    )
 
 
 def test_a_run_s_first_state_holds_the_same_few_labelled_images_of_each_class(tmp_path):
@@ -57,7 +65,9 @@ def test_a_run_s_first_state_holds_the_same_few_labelled_images_of_each_class(tm
     config = dataclasses.replace(TINY, run=dataclasses.replace(TINY.run, dir=tmp_path, devices=1))
     with contextlib.ExitStack() as stack:
         interrupts = stack.enter_context(train.Interrupts())
-        state = train.Loop(aae_labels, "tiny", config, stack, interrupts, train.load(aae_labels, config)).first()
+        state = train.Loop(
+            aae_labels, "tiny", config, stack, interrupts, train.load(aae_labels, config)
+        ).first()
     held = jax.device_get(state.variables["labelled"]["labelled"])
     np.testing.assert_array_equal(np.bincount(held["label"]), np.full(10, 4))
     image, label = data().train["image"], np.asarray(data().train["label"])
@@ -65,13 +75,22 @@ def test_a_run_s_first_state_holds_the_same_few_labelled_images_of_each_class(tm
     assert all(kind in label[places] for kind, places in zip(held["label"], where, strict=True))
     other = few_labels.balanced(data().train, count=40, classes=10, seed=1)["labelled_image"]
     assert (np.asarray(other) != held["image"]).any()
-    np.testing.assert_array_equal(played(TINY)[1].variables["labelled"]["labelled"]["image"], held["image"])
+    np.testing.assert_array_equal(
+        played(TINY)[1].variables["labelled"]["labelled"]["image"], held["image"]
+    )
 
 
 def test_labelled_images_are_drawn_with_their_labels_each_once_where_there_are_enough():
     image = jnp.arange(40, dtype=jnp.uint8).reshape(40, 1, 1, 1)
-    given = {"image": image[:32], "label": image[:32].ravel(), "labelled_image": image, "labelled_label": image.ravel()}
-    drawn, variables = few_labels.Labelled().init_with_output(jax.random.key(0), given, jax.random.key(1))
+    given = {
+        "image": image[:32],
+        "label": image[:32].ravel(),
+        "labelled_image": image,
+        "labelled_label": image.ravel(),
+    }
+    drawn, variables = few_labels.Labelled().init_with_output(
+        jax.random.key(0), given, jax.random.key(1)
+    )
     np.testing.assert_array_equal(drawn[0].ravel(), drawn[1])
     assert len(set(np.asarray(drawn[1]))) == 32
     image, label = few_labels.Labelled().apply(
@@ -94,7 +113,9 @@ class Known:
     config = dataclasses.replace(TINY, noise=0)
     labelled = staticmethod(lambda batch, key: (jnp.zeros((4, 1, 1, 1), jnp.uint8), jnp.arange(4)))
     encoder = staticmethod(lambda x: x)
-    category = staticmethod(lambda h: jnp.broadcast_to(jnp.log(jnp.arange(1.0, 11.0)), (len(h), 10)))
+    category = staticmethod(
+        lambda h: jnp.broadcast_to(jnp.log(jnp.arange(1.0, 11.0)), (len(h), 10))
+    )
     style = staticmethod(lambda h: 2 * h)
     decoder = staticmethod(lambda yz: yz[:, 10:] / 2 + yz[:, :1])  # x + y_0
     category_discriminator = staticmethod(lambda y: y[:, :1])
@@ -105,13 +126,21 @@ def test_losses_in_closed_form():
     """y_i = (i + 1) / 55: the reconstruction is off by 1/55 in each pixel; labels 0..3 cost -log of theirs."""
     given = {"x": jnp.full((4, 3), 0.5)}
     key, softplus = jax.random.key(0), lambda a: np.log1p(np.exp(a))
-    assert float(aae_labels.reconstruction(Known(), given, key)[0]) == pytest.approx(0.5 * 3 / 55**2, rel=1e-4)
+    assert float(aae_labels.reconstruction(Known(), given, key)[0]) == pytest.approx(
+        0.5 * 3 / 55**2, rel=1e-4
+    )
     expected = np.mean([np.log(55 / (i + 1)) for i in range(4)])
-    assert float(aae_labels.classification(Known(), given, key)[0]) == pytest.approx(expected, rel=1e-5)
+    assert float(aae_labels.classification(Known(), given, key)[0]) == pytest.approx(
+        expected, rel=1e-5
+    )
     generator = softplus(-1 / 55) + softplus(-1)
-    assert float(aae_labels.generation(Known(), given, key)[0]) == pytest.approx(generator, rel=1e-5)
+    assert float(aae_labels.generation(Known(), given, key)[0]) == pytest.approx(
+        generator, rel=1e-5
+    )
     many = {"x": jnp.full((20_000, 3), 0.5)}
-    real = 0.1 * softplus(-1) + 0.9 * softplus(0) + softplus(-1)  # a tenth of the prior's y is of category 0
+    real = (
+        0.1 * softplus(-1) + 0.9 * softplus(0) + softplus(-1)
+    )  # a tenth of the prior's y is of category 0
     loss, _ = aae_labels.discrimination(Known(), many, key)
     assert float(loss) == pytest.approx(real + softplus(1 / 55) + softplus(1), abs=0.005)
 
@@ -125,7 +154,9 @@ def test_the_rate_falls_tenfold_after_the_given_epochs():
         jumps[at] = -float(rule.update(jnp.float32(1), counted, w)[0])
     np.testing.assert_allclose(list(jumps.values()), [0.1, 0.1, 0.01, 0.001], rtol=1e-5)
     _, once = rule.update(jnp.float32(1), state, w)
-    assert -float(rule.update(jnp.float32(1), once, w)[0]) == pytest.approx(0.1 * 1.1, rel=1e-5)  # momentum 0.1
+    assert -float(rule.update(jnp.float32(1), once, w)[0]) == pytest.approx(
+        0.1 * 1.1, rel=1e-5
+    )  # momentum 0.1
 
 
 @pytest.mark.parametrize("config", [TINY, CLUSTERS, PLANE], ids=["labels", "clusters", "plane"])
@@ -141,7 +172,8 @@ def test_every_weight_moves_and_only_labels_bring_a_classifier(config):
 
 
 @pytest.mark.parametrize(
-    "values", [{"noise": 0}, {"dropout": 0.2}, {"batch_norm": True}, {"labels": 20}, {"separation": 3}]
+    "values",
+    [{"noise": 0}, {"dropout": 0.2}, {"batch_norm": True}, {"labels": 20}, {"separation": 3}],
 )
 def test_each_switch_changes_the_update(values):
     ours, other = (played(config)[2] for config in (TINY, dataclasses.replace(TINY, **values)))
@@ -159,7 +191,9 @@ def test_clusters_are_judged_and_drawn():
     assert 0 < numbers["test/error_12_clusters"] < 100
     assert 0 < numbers["test/mean_entropy"] <= numbers["test/category_entropy"] + 1e-5  # concave
     assert numbers["test/category_entropy"] <= np.log(12) + 1e-5
-    assert aae_labels.sample(CLUSTERS, model, data(CLUSTERS), jax.random.key(0))["samples"].shape == (102, 122, 3)
+    assert aae_labels.sample(CLUSTERS, model, data(CLUSTERS), jax.random.key(0))[
+        "samples"
+    ].shape == (102, 122, 3)
 
 
 def test_heads_that_are_too_near_are_pushed_apart_and_others_left_alone():
@@ -188,5 +222,15 @@ def test_the_code_of_a_reduction_is_the_head_and_the_style_and_is_judged_by_neig
     assert heads.shape == (10, 2)
     np.testing.assert_allclose(code, y @ heads + z, atol=1e-5)
     np.testing.assert_allclose(model(aae_labels.decode, y, z), again, atol=1e-6)
-    assert 0 < aae_labels.evaluate(PLANE, model, data(PLANE), jax.random.key(0))["test/nearest_neighbour_error"] < 100
-    assert aae_labels.sample(PLANE, model, data(PLANE), jax.random.key(0))["codes"].shape == (600, 600, 3)
+    assert (
+        0
+        < aae_labels.evaluate(PLANE, model, data(PLANE), jax.random.key(0))[
+            "test/nearest_neighbour_error"
+        ]
+        < 100
+    )
+    assert aae_labels.sample(PLANE, model, data(PLANE), jax.random.key(0))["codes"].shape == (
+        600,
+        600,
+        3,
+    )

@@ -28,7 +28,11 @@ DISCS = dataclasses.replace(cyclegan.PRESETS["discs"][1], width=4, pool=12, batc
 
 @pytest.mark.parametrize(
     ("preset", "generator", "discriminator"),
-    [("paper", 7_845_123, 2_766_529), ("official", 7_845_123, 2_766_529), ("pytorch", 11_378_179, 2_764_737)],
+    [
+        ("paper", 7_845_123, 2_766_529),
+        ("official", 7_845_123, 2_766_529),
+        ("pytorch", 11_378_179, 2_764_737),
+    ],
 )
 def test_the_networks_have_as_many_weights_as_the_codes(preset, generator, discriminator):
     table = json.loads(golden.path("cyclegan").read_text())[preset]
@@ -36,7 +40,12 @@ def test_the_networks_have_as_many_weights_as_the_codes(preset, generator, discr
     for name, shape in table.items():
         if name != "total":
             count[name.partition("/")[0]] += int(np.prod(shape))
-    assert count == {"to_x": generator, "to_y": generator, "d_x": discriminator, "d_y": discriminator}
+    assert count == {
+        "to_x": generator,
+        "to_y": generator,
+        "d_x": discriminator,
+        "d_y": discriminator,
+    }
 
 
 # Objectives by hand ---------------------------------------------------------------------------------------------------
@@ -79,7 +88,11 @@ def value(objective, **options):
         return module.apply({"params": params}, BATCH, jax.random.key(0), method=method)
 
     (total, metrics), gradients = jax.value_and_grad(loss, has_aux=True)(params)
-    return float(total), {n: float(v) for n, v in metrics.items()}, {n: float(g["w"]) for n, g in gradients.items()}
+    return (
+        float(total),
+        {n: float(v) for n, v in metrics.items()},
+        {n: float(g["w"]) for n, g in gradients.items()},
+    )
 
 
 # G(x) = 2, -4; F(y) = 12, 6; F(G(x)) = 6, -12; G(F(y)) = 24, 12; D_Y(G(x)) = .5, -1; D_X(F(y)) = 6, 3
@@ -109,7 +122,10 @@ def test_equation_3_is_the_weighted_sum_and_its_gradient_is_that_by_hand():
 
 
 def test_the_presets_weigh_as_the_paper_and_the_codes_do():
-    weights = {preset: dataclasses.astuple(config.weights) for preset, (_, config) in cyclegan.PRESETS.items()}
+    weights = {
+        preset: dataclasses.astuple(config.weights)
+        for preset, (_, config) in cyclegan.PRESETS.items()
+    }
     assert (weights["paper"], weights["official"], weights["pytorch"]) == (
         (1, 10, 10, 0),
         (1, 10, 10, 5),
@@ -123,8 +139,14 @@ def test_the_discriminators_see_the_pool_s_images_and_learn_alone(domains, facto
     real = {"x": (0.25 + 4) / 2, "y": 0.25 / 2}
     fake = {"x": (36 + 9) / 2, "y": (0.25 + 1) / 2}
     total, metrics, gradients = value(cyclegan.telling, domains=domains, factor=factor)
-    expected = {f"{kind}_{d}": values[d] for kind, values in (("real", real), ("fake", fake)) for d in domains}
-    assert metrics == pytest.approx(expected) and total == pytest.approx(factor * sum(expected.values()))
+    expected = {
+        f"{kind}_{d}": values[d]
+        for kind, values in (("real", real), ("fake", fake))
+        for d in domains
+    }
+    assert metrics == pytest.approx(expected) and total == pytest.approx(
+        factor * sum(expected.values())
+    )
     assert {d for d in "xy" if gradients[f"d_{d}"]} == {*domains}
 
 
@@ -138,14 +160,26 @@ def scaled(pool):
 @functools.cache
 def played(config, steps=1, optimizer=None):
     """The weights of the networks above after some steps on one batch, the pools, and the metrics."""
-    players = {n: p._replace(optimizer=optimizer or p.optimizer) for n, p in cyclegan.players(config).items()}
+    players = {
+        n: p._replace(optimizer=optimizer or p.optimizer)
+        for n, p in cyclegan.players(config).items()
+    }
     one = games.make(scaled(config.pool), players)
     state = one.init(jax.random.key(0), BATCH)
-    state, metrics = jax.jit(lambda state: games.steps(one, state, lambda step: BATCH, steps))(state)
-    return {name: float(leaf["w"]) for name, leaf in state.params.items()}, state.variables.get("pool"), metrics
+    state, metrics = jax.jit(lambda state: games.steps(one, state, lambda step: BATCH, steps))(
+        state
+    )
+    return (
+        {name: float(leaf["w"]) for name, leaf in state.params.items()},
+        state.variables.get("pool"),
+        metrics,
+    )
 
 
-PLAIN, SGD = dataclasses.replace(DISCS, pool=0, weights=cyclegan.Weights(identity=5)), optax.sgd(1e-3)
+PLAIN, SGD = (
+    dataclasses.replace(DISCS, pool=0, weights=cyclegan.Weights(identity=5)),
+    optax.sgd(1e-3),
+)
 
 
 def test_both_orders_are_turns_and_the_codes_differ_in_what_the_second_generator_sees():
@@ -153,15 +187,21 @@ def test_both_orders_are_turns_and_the_codes_differ_in_what_the_second_generator
     assert [*cyclegan.players(each)] == ["to_y", "d_y", "to_x", "d_x"]
     assert [*cyclegan.players(PLAIN)] == ["generators", "discriminators"]
     (both, _, _), (turns, _, _) = (played(config, optimizer=SGD) for config in (PLAIN, each))
-    assert both["to_y"] == pytest.approx(turns["to_y"], rel=1e-6)  # G moves before all others in either
+    assert both["to_y"] == pytest.approx(
+        turns["to_y"], rel=1e-6
+    )  # G moves before all others in either
     # by F's weight f, where G's is g: (.5 f y - 1)^2, |f g x - x|, |f g y - y| and |f x - x|
     adversarial = np.mean([2 * (6 - 1) * 2, 2 * (3 - 1) * 1])
     for found, g in ((both, 2.0), (turns, turns["to_y"])):
-        assert found["to_x"] == pytest.approx(3 - 1e-3 * (adversarial + 10 * g * 1.5 + 10 * g * 3 + 5 * 1.5), rel=1e-5)
+        assert found["to_x"] == pytest.approx(
+            3 - 1e-3 * (adversarial + 10 * g * 1.5 + 10 * g * 3 + 5 * 1.5), rel=1e-5
+        )
     # D_X sees the F that moved: (.5 -> d): (d x - 1)^2 + (d f y)^2, halved
     for found in (both, turns):
         fakes = found["to_x"] * np.array([4, 2])
-        gradient = 0.5 * np.mean([2 * (0.5 - 1), 2 * (-1 - 1) * -2]) + 0.5 * np.mean(2 * 0.5 * fakes**2)
+        gradient = 0.5 * np.mean([2 * (0.5 - 1), 2 * (-1 - 1) * -2]) + 0.5 * np.mean(
+            2 * 0.5 * fakes**2
+        )
         assert found["d_x"] == pytest.approx(0.5 - 1e-3 * gradient, rel=1e-5)
     assert both["to_x"] != pytest.approx(turns["to_x"], rel=1e-6)
 
@@ -170,7 +210,9 @@ def test_halved_losses_are_half():
     (half, _, of_half), (full, _, of_full) = (
         played(dataclasses.replace(PLAIN, halved=halved), optimizer=SGD) for halved in (True, False)
     )
-    np.testing.assert_allclose(2 * of_half["discriminators/loss"], of_full["discriminators/loss"], rtol=1e-6)
+    np.testing.assert_allclose(
+        2 * of_half["discriminators/loss"], of_full["discriminators/loss"], rtol=1e-6
+    )
     for name, start in (("d_x", 0.5), ("d_y", 0.25)):
         assert 2 * (half[name] - start) == pytest.approx(full[name] - start, rel=1e-4)
 
@@ -178,7 +220,9 @@ def test_halved_losses_are_half():
 def test_pools_remember_what_generators_made_before():
     """A pool of 2 is filled by the first batch; from the second on D sees older fakes."""
     kept = dataclasses.replace(PLAIN, pool=2)
-    (start, pool, _), (fresh, nothing, _) = (played(config, optimizer=SGD) for config in (kept, PLAIN))
+    (start, pool, _), (fresh, nothing, _) = (
+        played(config, optimizer=SGD) for config in (kept, PLAIN)
+    )
     assert start == pytest.approx(fresh) and nothing is None
     for name, other in (("x", [4, 2]), ("y", [1, -2])):
         fakes = start[f"to_{name}"] * np.array(other)  # by the generators that have moved
@@ -189,7 +233,8 @@ def test_pools_remember_what_generators_made_before():
 
 def test_momentum_and_rate_are_those_of_the_protocol():
     usual, other = (
-        played(dataclasses.replace(PLAIN, **change), 3)[0] for change in ({}, {"b1": 0.9, "learning_rate": 0.1})
+        played(dataclasses.replace(PLAIN, **change), 3)[0]
+        for change in ({}, {"b1": 0.9, "learning_rate": 0.1})
     )
     first = played(PLAIN)[0]
     assert first["to_y"] == pytest.approx(2 - 2e-4, abs=2e-6)  # Adam's first step is the rate
@@ -198,7 +243,12 @@ def test_momentum_and_rate_are_those_of_the_protocol():
 
 def test_the_ablations_differ_in_their_weights_alone():
     """Section 5.1.3."""
-    weights = {"cycle": (0, 10, 10, 0), "gan": (1, 0, 0, 0), "forward": (1, 10, 0, 0), "backward": (1, 0, 10, 0)}
+    weights = {
+        "cycle": (0, 10, 10, 0),
+        "gan": (1, 0, 0, 0),
+        "forward": (1, 10, 0, 0),
+        "backward": (1, 0, 10, 0),
+    }
     weights |= {"full": (1, 10, 10, 0), "small": (1, 10, 10, 5)}  # and identity, as in the codes
     for name, expected in weights.items():
         config, whole = (cyclegan.PRESETS[each][1] for each in (name, "small"))
@@ -216,11 +266,20 @@ def test_the_papers_domains_have_no_pairs_and_may_differ_in_length(monkeypatch):
 
     monkeypatch.setattr(pipeline.sources, "load", load)
     monkeypatch.setattr(pipeline.sources, "hashes", lambda name, splits, directory: {})
-    config = dataclasses.replace(cyclegan.PRESETS["small"][1], data="horse2zebra", width=2, batch_size=3, perceived=0)
+    config = dataclasses.replace(
+        cyclegan.PRESETS["small"][1], data="horse2zebra", width=2, batch_size=3, perceived=0
+    )
     data = pipeline.load(cyclegan.source(config))
-    assert asked == [("tfds:cycle_gan:horse2zebra", split) for split in ("train", "test")] and data.apart == ("x", "y")
+    assert asked == [
+        ("tfds:cycle_gan:horse2zebra", split) for split in ("train", "test")
+    ] and data.unpaired == (
+        "x",
+        "y",
+    )
     identity = SimpleNamespace(to_x=lambda y: y, to_y=lambda x: x)
-    found = cyclegan.evaluate(config, lambda function, *args: function(identity, *args), data, jax.random.key(0))
+    found = cyclegan.evaluate(
+        config, lambda function, *args: function(identity, *args), data, jax.random.key(0)
+    )
     assert found == {"test/places": 3, "test/perceived": 0, "test/cycle_x": 0, "test/cycle_y": 0}
     assert set(found) <= set(cyclegan.UNITS)
 
@@ -246,8 +305,13 @@ def test_the_torch_code_holds_the_biases_of_convolutions_alone():
     optimizer = cyclegan.players(config)["to_y"].optimizer
     names = ("Conv_0", "ConvTranspose_1", "InstanceNorm_0")
     params = {"to_y": {name: {"kernel": jnp.ones(2), "bias": jnp.zeros(2)} for name in names}}
-    update, _ = optimizer.update(jax.tree.map(jnp.ones_like, params), optimizer.init(params), params)
-    moved = {name: {part: bool(leaf.any()) for part, leaf in parts.items()} for name, parts in update["to_y"].items()}
+    update, _ = optimizer.update(
+        jax.tree.map(jnp.ones_like, params), optimizer.init(params), params
+    )
+    moved = {
+        name: {part: bool(leaf.any()) for part, leaf in parts.items()}
+        for name, parts in update["to_y"].items()
+    }
     assert moved == {
         "Conv_0": {"kernel": True, "bias": False},
         "ConvTranspose_1": {"kernel": True, "bias": False},
@@ -264,12 +328,18 @@ def test_the_torch_code_holds_the_biases_of_convolutions_alone():
 def test_domains_are_cut_alike_and_drawn_apart():
     source = cyclegan.source(DISCS)
     data = pipeline.load(source)
-    batch_of = pipeline.resident(data.train, data.prepare, batch_size=64, apart=data.apart)
+    batch_of = pipeline.resident(data.train, data.prepare, batch_size=64, unpaired=data.unpaired)
     raw = {name: jnp.asarray(array) for name, array in data.train.items()}
     batch = jax.jit(batch_of)(raw, jax.random.key(0), jnp.int32(0), jnp.int32(0))
-    assert {name: array.shape for name, array in batch.items()} == {"x": (64, 16, 16, 3), "y": (64, 16, 16, 3)}
+    assert {name: array.shape for name, array in batch.items()} == {
+        "x": (64, 16, 16, 3),
+        "y": (64, 16, 16, 3),
+    }
     assert all(-1 <= array.min() < -0.5 < 0.5 < array.max() <= 1 for array in batch.values())
-    colours = np.asarray(batch["x"][:, 8, 8]), -np.asarray(batch["y"][:, 8, 8])[:, [2, 0, 1]]  # of the discs, if paired
+    colours = (
+        np.asarray(batch["x"][:, 8, 8]),
+        -np.asarray(batch["y"][:, 8, 8])[:, [2, 0, 1]],
+    )  # of the discs, if paired
     assert (np.abs(colours[0] - colours[1]).max(1) < 0.02).mean() < 0.1
     with pytest.raises(UserError, match="a side of at most 18"):
         dataclasses.replace(DISCS, side=19)
@@ -284,8 +354,13 @@ def test_emoji_are_drawn_whole_on_white_and_measured_where_they_stand():
     """The batch's x is Google's, its y Twitter's; other fields are not seen."""
     config = dataclasses.replace(cyclegan.PRESETS["emoji_quick"][1], batch_size=8)
     draws = np.random.default_rng(0)
-    drawn = {name: draws.integers(0, 200, (8, 64, 64, 3), np.uint8) for name in ("google", "twitter", "fluent")}
-    batch = cyclegan.source(config).prepare({name: jnp.asarray(a) for name, a in drawn.items()}, jax.random.key(0))
+    drawn = {
+        name: draws.integers(0, 200, (8, 64, 64, 3), np.uint8)
+        for name in ("google", "twitter", "fluent")
+    }
+    batch = cyclegan.source(config).prepare(
+        {name: jnp.asarray(a) for name, a in drawn.items()}, jax.random.key(0)
+    )
     true = cyclegan.places(config, drawn)
     assert {*batch} == {"x", "y"} and {*true} == {"google", "twitter"}
     for domain, name in (("x", "google"), ("y", "twitter")):
@@ -293,21 +368,33 @@ def test_emoji_are_drawn_whole_on_white_and_measured_where_they_stand():
         for image, part in zip(true[name], np.asarray(batch[domain]), strict=True):
             framed = np.pad(image, ((2, 2), (2, 2), (0, 0)), constant_values=1)
             parts = [framed[i : i + 32, j : j + 32] for i in range(5) for j in range(5)]
-            near = [min(np.abs(each - part).max(), np.abs(each[:, ::-1] - part).max()) for each in parts]
+            near = [
+                min(np.abs(each - part).max(), np.abs(each[:, ::-1] - part).max()) for each in parts
+            ]
             assert min(near) < 1e-6
 
 
 def test_each_weight_of_the_networks_of_images_is_moved_by_its_player_alone():
     """The six questions of every paper are asked of perceptrons."""
-    data, one = pipeline.load(cyclegan.source(DISCS)), cyclegan.game(DISCS)
-    batch = data.prepare({name: jnp.asarray(array[:2]) for name, array in data.train.items()}, jax.random.key(0))
+    data, one = pipeline.load(cyclegan.source(DISCS)), games.of(cyclegan, DISCS)
+    batch = data.prepare(
+        {name: jnp.asarray(array[:2]) for name, array in data.train.items()}, jax.random.key(0)
+    )
     draws, shapes = np.random.default_rng(0), jax.eval_shape(one.init, jax.random.key(1), batch)
-    first = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes.replace(key=jnp.zeros(())))
-    params = jax.tree.map(lambda leaf: jnp.asarray(0.1 * draws.normal(size=leaf.shape), jnp.float32), shapes.params)
-    first = first.replace(key=jax.random.key(2), params=params)  # by hand: compiling the birth takes longer
+    first = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes.replace(key=jnp.zeros(()))
+    )
+    params = jax.tree.map(
+        lambda leaf: jnp.asarray(0.1 * draws.normal(size=leaf.shape), jnp.float32), shapes.params
+    )
+    first = first.replace(
+        key=jax.random.key(2), params=params
+    )  # by hand: compiling the birth takes longer
     last, metrics = jax.jit(one.step)(first, batch)
     assert metrics[games.FINITE] == 1 and {*first.params} == {"to_x", "to_y", "d_x", "d_y"}
-    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), first.params, last.params)))
+    assert all(
+        jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), first.params, last.params))
+    )
     fakes = last.variables["pool"]["pool_x"]
     assert fakes["images"].shape == (12, 16, 16, 3) and int(fakes["count"]) == 2
     assert all(image.any() for image in fakes["images"][:2]) and not fakes["images"][2:].any()
@@ -340,11 +427,15 @@ def test_the_true_translation_has_no_error_and_finds_its_partner():
         networks = Oracle((1, 2, 0), off), Oracle((2, 0, 1)), Oracle((0, 1, 2)), Oracle((0, 1, 2))
         module = cyclegan.CycleGAN(*networks, Swap(), Swap())
         data = pipeline.load(cyclegan.source(DISCS))
-        return cyclegan.evaluate(DISCS, games.Trained(module, {}), data, jax.random.key(0)), data.test
+        return cyclegan.evaluate(
+            DISCS, games.Trained(module, {}), data, jax.random.key(0)
+        ), data.test
 
     metrics, test = measured(0.0)
     others = ("google", "twitter", "cycle_x", "cycle_y", *paired.PERCEIVED, *paired.PAIRING)
-    assert {*metrics} == {name for name in cyclegan.UNITS if not any(part in name for part in others)}
+    assert {*metrics} == {
+        name for name in cyclegan.UNITS if not any(part in name for part in others)
+    }
     assert metrics["test/places"] == 64 and metrics["test/perceived"] == 0
     assert {*worlds.atoms((1, 2), 0).judged(np.zeros((2, 2)))} == {*paired.PAIRING}
     for name in ("map", "photo"):
@@ -357,14 +448,19 @@ def test_the_true_translation_has_no_error_and_finds_its_partner():
         )
     shifted, _ = measured(0.1)
     assert (
-        shifted["test/l1_map"] == pytest.approx(12.75, rel=1e-3) == pytest.approx(shifted["test/cycle_photo"], rel=1e-3)
+        shifted["test/l1_map"]
+        == pytest.approx(12.75, rel=1e-3)
+        == pytest.approx(shifted["test/cycle_photo"], rel=1e-3)
     )
     assert shifted["test/l1_photo"] < 1e-3 and shifted["test/ssim_map"] < 1
 
 
 def test_samples_are_rows_of_image_translation_return_and_truth():
     networks = Oracle((1, 2, 0)), Oracle((2, 0, 1)), Oracle((0, 1, 2)), Oracle((0, 1, 2))
-    module, data = cyclegan.CycleGAN(*networks, Swap(), Swap()), pipeline.load(cyclegan.source(DISCS))
+    module, data = (
+        cyclegan.CycleGAN(*networks, Swap(), Swap()),
+        pipeline.load(cyclegan.source(DISCS)),
+    )
     pictures = cyclegan.sample(DISCS, games.Trained(module, {}), data, jax.random.key(0))
     assert {*pictures} == {"samples_of_photos", "samples_of_maps"}
     for name, other in (("photo", "map"), ("map", "photo")):
@@ -380,7 +476,9 @@ def test_partners_among_the_nearest():
     a = b.copy()
     a[0], a[1] = 24.0, 64.0  # rank 2, beyond 20 and 30; and rank 5, beyond 40, 50, 60, 70 and 80
     found = ssim.to_partners(a, b, span=255)
-    assert found["top_1"] == pytest.approx(100 * 10 / 12) and found["top_5"] == pytest.approx(100 * 11 / 12)
+    assert found["top_1"] == pytest.approx(100 * 10 / 12) and found["top_5"] == pytest.approx(
+        100 * 11 / 12
+    )
     assert found["l1"] == pytest.approx((24 + 54) / 12)
     assert found["ssim"] == pytest.approx(ssim.structural(a, b, span=255).mean())
 
@@ -388,11 +486,15 @@ def test_partners_among_the_nearest():
 # Which pairings cycle-consistency leaves open -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("masses", "count"), [((1, 1, 1, 1), 24), ((1, 2, 3, 4), 1), ((1, 1, 2, 2, 3, 3), 8)])
+@pytest.mark.parametrize(
+    ("masses", "count"), [((1, 1, 1, 1), 24), ((1, 2, 3, 4), 1), ((1, 1, 2, 2, 3, 3), 8)]
+)
 def test_as_many_pairings_fit_as_there_are_permutations_that_keep_the_masses(masses, count):
     """Every bijection is cycle-consistent with its inverse; it fits if it carries one distribution to the other."""
     atoms = worlds.atoms(masses, seed=0)
-    found = [atoms.judged(atoms.y[list(order)]) for order in itertools.permutations(range(len(masses)))]
+    found = [
+        atoms.judged(atoms.y[list(order)]) for order in itertools.permutations(range(len(masses)))
+    ]
     assert sum(each["fits"] for each in found) == count == atoms.symmetries()
     assert sum(each["true_pairing"] for each in found) == 1
     assert all(each["chance"] == 1 / count and each["distance"] < 1e-6 for each in found)
@@ -409,4 +511,6 @@ def test_atoms_of_equal_mass_leave_no_trace_of_their_pairing():
         assert np.std(train[name] - test[name][nearest]) == pytest.approx(0.01, rel=0.15)
     seeds = [worlds.atoms((1,) * 4, seed) for seed in range(200)]
     same = np.mean([np.array_equal(a.x, a.y) for a in seeds])
-    assert abs(same - 1 / 24) < 4 * np.sqrt(1 / 24 / 200)  # partners lie in one order as often as in any other
+    assert abs(same - 1 / 24) < 4 * np.sqrt(
+        1 / 24 / 200
+    )  # partners lie in one order as often as in any other

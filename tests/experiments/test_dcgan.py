@@ -62,26 +62,39 @@ def test_section_5_s_features_are_28672():
 def test_the_generator_of_section_5_has_the_discriminator_s_layers_in_reverse():
     """imagenet/load_pretrained.py: a dense layer, then transposed 3x3 convolutions of strides 2, 1, 2, 1, 2, 1."""
     config = dataclasses.replace(PLAIN, mirrored=True)
-    model, z, y = dcgan.model(config), jax.random.normal(jax.random.key(0), (8, 8)), jnp.zeros((8, 0))
-    params = jax.jit(model.init, static_argnames="method")(jax.random.key(1), z, y, method=dcgan.decoded)["params"]
+    model, z, y = (
+        dcgan.model(config),
+        jax.random.normal(jax.random.key(0), (8, 8)),
+        jnp.zeros((8, 0)),
+    )
+    params = jax.jit(model.init, static_argnames="method")(
+        jax.random.key(1), z, y, method=dcgan.decoded
+    )["params"]
     own = params["generator"]
 
     def normed(x, layer):
         """Batch norm by hand, gain and bias included, then a rectifier."""
         axes = tuple(range(x.ndim - 1))
-        gain, bias = (own[f"LayerNorm_{layer}"][name].reshape(*(1,) * len(axes), -1) for name in ("scale", "bias"))
+        gain, bias = (
+            own[f"LayerNorm_{layer}"][name].reshape(*(1,) * len(axes), -1)
+            for name in ("scale", "bias")
+        )
         x = (x - x.mean(axes, keepdims=True)) / jnp.sqrt(x.var(axes, keepdims=True) + 1e-8)
         return jnp.maximum(gain * x + bias, 0)
 
     def transposed(x, layer, stride):
         """Theano's deconv with border 1: the gradient of a convolution by its image."""
         kernel = own[f"ConvTranspose_{layer}"]["kernel"]  # [3, 3, i, o]
-        image = jax.ShapeDtypeStruct((len(x), x.shape[1] * stride, x.shape[2] * stride, kernel.shape[3]), x.dtype)
+        image = jax.ShapeDtypeStruct(
+            (len(x), x.shape[1] * stride, x.shape[2] * stride, kernel.shape[3]), x.dtype
+        )
 
         def convolved(image):
             layout = ("NHWC", "HWIO", "NHWC")
             turned = kernel[::-1, ::-1].swapaxes(2, 3)
-            return jax.lax.conv_general_dilated(image, turned, (stride,) * 2, ((1, 1),) * 2, dimension_numbers=layout)
+            return jax.lax.conv_general_dilated(
+                image, turned, (stride,) * 2, ((1, 1),) * 2, dimension_numbers=layout
+            )
 
         return jax.linear_transpose(convolved, image)(x)[0]
 
@@ -102,7 +115,10 @@ def test_features_are_the_largest_of_each_map_s_sixteen_parts():
 
     x = np.random.default_rng(0).normal(size=(3, 16, 16, 2)).astype(np.float32)
     seen = Fixed().apply({}, x, None, method=dcgan.features)
-    parts = [x.reshape(3, 4, 4, 4, 4, 2).max((2, 4)), 2 * x[:, ::2, ::2].reshape(3, 4, 2, 4, 2, 2).max((2, 4))]
+    parts = [
+        x.reshape(3, 4, 4, 4, 4, 2).max((2, 4)),
+        2 * x[:, ::2, ::2].reshape(3, 4, 2, 4, 2, 2).max((2, 4)),
+    ]
     np.testing.assert_array_equal(seen, np.concatenate([p.reshape(3, -1) for p in parts], -1))
 
 
@@ -111,7 +127,9 @@ def test_samples_are_images_of_the_data_s_size_in_its_range(network):
     config = dataclasses.replace(TINY, network=network, width=2)
     batch, model = batch_of(config), dcgan.model(config)
     z = 100 * dcgan.latents(config, jax.random.key(0), 32)
-    fakes, _ = jax.jit(lambda key: model.init_with_output(key, z, batch["y"], method=dcgan.decoded))(jax.random.key(1))
+    fakes, _ = jax.jit(
+        lambda key: model.init_with_output(key, z, batch["y"], method=dcgan.decoded)
+    )(jax.random.key(1))
     assert fakes.shape == batch["x"].shape == (32, *dcgan.image_shape(config))
     assert batch["y"].shape == (32, 10 if network == "conditional" else 0)
     low = 0 if network == "conditional" else -1
@@ -144,33 +162,45 @@ def test_batch_norm_learns_by_its_momentum_and_rests_on_what_it_learnt():
     _, changed = layer.apply(variables, x, mutable=["batch_stats"])
     mean, variance = 0.2 * x.mean(0), 0.8 + 0.2 * x.var(0)
     resting = layer.apply({**variables, **changed}, x)
-    np.testing.assert_allclose(resting, (x - mean[None]) / jnp.sqrt(variance + 1e-3)[None], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        resting, (x - mean[None]) / jnp.sqrt(variance + 1e-3)[None], rtol=1e-4, atol=1e-5
+    )
 
 
 @functools.cache
 def born(config):
-    return jax.jit(dcgan.game(config).init)(jax.random.key(0), batch_of(config))
+    return jax.jit(games.of(dcgan, config).init)(jax.random.key(0), batch_of(config))
 
 
 @functools.cache
 def played(config, steps=2):
     """TINY's networks at birth, the state after some steps on one batch, and the metrics."""
     state, batch = born(dataclasses.replace(TINY, running=config.running)), batch_of(config)
-    optimizers = {n: p.optimizer.init({m: state.params[m] for m in p.moves}) for n, p in dcgan.players(config).items()}
-    state, one = state.replace(optimizers=optimizers), dcgan.game(config)
+    optimizers = {
+        n: p.optimizer.init({m: state.params[m] for m in p.moves})
+        for n, p in dcgan.players(config).items()
+    }
+    state, one = state.replace(optimizers=optimizers), games.of(dcgan, config)
     return state, *jax.jit(lambda state: games.steps(one, state, lambda step: batch, steps))(state)
 
 
 def moved(before, after, network):
-    pairs = zip(jax.tree.leaves(before.params[network]), jax.tree.leaves(after.params[network]), strict=True)
+    pairs = zip(
+        jax.tree.leaves(before.params[network]), jax.tree.leaves(after.params[network]), strict=True
+    )
     return float(sum(jnp.abs(a - b).sum() for a, b in pairs))
 
 
 def test_alternate_gives_the_generator_even_batches_and_the_discriminator_odd_ones():
     config = dataclasses.replace(TINY, order="alternate")
     _, _, metrics = played(config, steps=5)
-    rests = {name: np.isnan(metrics[f"{name}/loss"]).tolist() for name in ("generator", "discriminator")}
-    assert rests == {"generator": [False, True] * 2 + [False], "discriminator": [True, False] * 2 + [True]}
+    rests = {
+        name: np.isnan(metrics[f"{name}/loss"]).tolist() for name in ("generator", "discriminator")
+    }
+    assert rests == {
+        "generator": [False, True] * 2 + [False],
+        "discriminator": [True, False] * 2 + [True],
+    }
     first, once, _ = played(config, steps=1)
     assert moved(first, once, "generator") > 0 == moved(first, once, "discriminator")
 
@@ -193,7 +223,9 @@ def test_each_switch_of_the_protocol_changes_the_update(change, network):
 
 def test_falling_rates_are_constant_for_half_of_a_player_s_updates_and_end_at_zero():
     """Adam's update under equal gradients is the rate itself."""
-    config = dataclasses.replace(TINY, steps=16, order="alternate", optimizer=dcgan.Optimizer(falls=True))
+    config = dataclasses.replace(
+        TINY, steps=16, order="alternate", optimizer=dcgan.Optimizer(falls=True)
+    )
     adam = dcgan.players(config)["generator"].optimizer
     params = {"w": jnp.zeros(())}
     state, rates = adam.init(params), []
@@ -206,7 +238,10 @@ def test_falling_rates_are_constant_for_half_of_a_player_s_updates_and_end_at_ze
 def test_running_statistics_are_those_of_the_player_that_moves():
     first, last, _ = played(dataclasses.replace(TINY, running=True), steps=1)
     changed = jax.tree.map(lambda a, b: bool((a != b).all()), first.variables, last.variables)
-    assert all(jax.tree.leaves(changed)) and set(changed["batch_stats"]) == {"generator", "discriminator"}
+    assert all(jax.tree.leaves(changed)) and set(changed["batch_stats"]) == {
+        "generator",
+        "discriminator",
+    }
 
 
 def test_the_nearest_neighbour_is_counted():
@@ -232,15 +267,25 @@ def test_the_classifier_that_learns_from_images_is_far_better_than_that_from_an_
     trained = games.trained(dcgan.model(TINY), played(TINY, steps=3)[1])
     measured = dcgan.evaluate(TINY, trained, few(TINY), jax.random.key(3))
     assert set(measured) <= set(dcgan.UNITS)
-    assert measured[f"{dcgan.NEIGHBOUR}_of_200_images"] < 25 < 60 < measured[f"{dcgan.NEIGHBOUR}_200"]
+    assert (
+        measured[f"{dcgan.NEIGHBOUR}_of_200_images"] < 25 < 60 < measured[f"{dcgan.NEIGHBOUR}_200"]
+    )
     assert measured["test/label_accuracy"] < 40
 
 
 def test_features_of_an_untrained_discriminator_already_tell_digits_better_than_chance():
     batch, module = batch_of(PLAIN), dcgan.model(PLAIN)
-    variables = jax.jit(lambda key: module.init(key, batch["x"], batch["y"], method=dcgan.features))(jax.random.key(0))
-    measured = dcgan.evaluate(PLAIN, games.Trained(module, variables), few(PLAIN), jax.random.key(3))
-    assert set(measured) == {"test/svm_accuracy_12", "test/svm_accuracy_12_untrained"} < set(dcgan.UNITS)
+    variables = jax.jit(
+        lambda key: module.init(key, batch["x"], batch["y"], method=dcgan.features)
+    )(jax.random.key(0))
+    measured = dcgan.evaluate(
+        PLAIN, games.Trained(module, variables), few(PLAIN), jax.random.key(3)
+    )
+    assert (
+        set(measured)
+        == {"test/svm_accuracy_12", "test/svm_accuracy_12_untrained"}
+        < set(dcgan.UNITS)
+    )
     assert all(30 < value <= 100 for value in measured.values())
     assert len(set(measured.values())) == 2  # not one discriminator twice
 
@@ -250,14 +295,24 @@ class Ink(nn.Module):
 
     @nn.compact
     def __call__(self, z, y):
-        grey = 0.5 + 0.2 * z[:, :1] + 0.01 * y.argmax(-1)[:, None] + self.param("none", nn.initializers.zeros, ())
+        grey = (
+            0.5
+            + 0.2 * z[:, :1]
+            + 0.01 * y.argmax(-1)[:, None]
+            + self.param("none", nn.initializers.zeros, ())
+        )
         return jnp.broadcast_to(grey[:, None, None], (len(z), 8, 8, 1))
 
 
 def test_arithmetic_carries_thickness_to_the_next_label():
     """Where ink is z_0 and the label's own, thick i - thin i + thin j is as thick as thick j."""
-    config, module = dataclasses.replace(TINY, latents=3), dcgan.DCGAN(Ink(), dcgan.model(TINY).discriminator)
-    rows = dcgan.arithmetic(config, games.Trained(module, {"params": {"generator": {"none": 0.0}}}), jax.random.key(0))
+    config, module = (
+        dataclasses.replace(TINY, latents=3),
+        dcgan.DCGAN(Ink(), dcgan.model(TINY).discriminator),
+    )
+    rows = dcgan.arithmetic(
+        config, games.Trained(module, {"params": {"generator": {"none": 0.0}}}), jax.random.key(0)
+    )
     assert rows.shape == (10, 5, 8, 8, 1)
     ink = np.asarray(rows[:, :, 0, 0, 0])
     np.testing.assert_allclose(ink[:, 3], ink[:, 4], atol=1e-6)

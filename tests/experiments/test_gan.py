@@ -13,6 +13,7 @@ import pytest
 from scipy import integrate, stats
 
 from experiments import gan
+from gen_jax import game as games
 from gen_jax import losses
 from gen_jax.errors import UserError
 from gen_jax.networks.layers import Maxout, dropout
@@ -35,16 +36,24 @@ def test_parameter_counts():
 def test_losses_are_cross_entropies():
     logits = np.array([-3.0, 0.0, 2.0, 50.0])
     d = 1 / (1 + np.exp(-logits))
-    assert float(losses.real(jnp.asarray(logits))) == pytest.approx(-np.log(d).mean(), rel=1e-5)
-    assert float(losses.fake(jnp.asarray(logits[:3]))) == pytest.approx(-np.log(1 - d[:3]).mean(), rel=1e-5)
-    assert float(losses.minimax(jnp.asarray(logits[:3]))) == pytest.approx(np.log(1 - d[:3]).mean(), rel=1e-5)
-    assert float(losses.accuracy(jnp.array([1.0, -1.0]), jnp.array([-2.0, -0.5, 3.0, 1.0]))) == pytest.approx(0.5)
+    assert float(losses.bce_real(jnp.asarray(logits))) == pytest.approx(-np.log(d).mean(), rel=1e-5)
+    assert float(losses.bce_fake(jnp.asarray(logits[:3]))) == pytest.approx(
+        -np.log(1 - d[:3]).mean(), rel=1e-5
+    )
+    assert float(losses.minimax(jnp.asarray(logits[:3]))) == pytest.approx(
+        np.log(1 - d[:3]).mean(), rel=1e-5
+    )
+    assert float(
+        losses.accuracy(jnp.array([1.0, -1.0]), jnp.array([-2.0, -0.5, 3.0, 1.0]))
+    ) == pytest.approx(0.5)
 
 
 def test_maxout_is_the_largest_piece():
     layer = Maxout(2, 3)
     params = {"Dense_0": {"kernel": jnp.arange(6.0)[None] - 2, "bias": jnp.zeros(6)}}
-    np.testing.assert_array_equal(layer.apply({"params": params}, jnp.array([[1.0], [-1.0]])), [[0, 3], [2, -1]])
+    np.testing.assert_array_equal(
+        layer.apply({"params": params}, jnp.array([[1.0], [-1.0]])), [[0, 3], [2, -1]]
+    )
 
 
 def test_dropout_keeps_the_mean(key_reuse):
@@ -54,7 +63,7 @@ def test_dropout_keeps_the_mean(key_reuse):
 
 
 def played(config, steps=1):
-    one = gan.game(config)
+    one = games.of(gan, config)
     state = one.init(jax.random.key(1), BATCH)
     for _ in range(steps):
         state, metrics = one.step(state, BATCH)
@@ -62,19 +71,28 @@ def played(config, steps=1):
 
 
 def difference(a, b, network):
-    return max(float(jnp.abs(x - y).max()) for x, y in zip(*(jax.tree.leaves(t[network]) for t in (a, b)), strict=True))
+    return max(
+        float(jnp.abs(x - y).max())
+        for x, y in zip(*(jax.tree.leaves(t[network]) for t in (a, b)), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "discriminator", "generator"),
     [
-        ({"together": True}, True, True),  # the noise of the two turns is shared, and G does not see D's move
+        (
+            {"together": True},
+            True,
+            True,
+        ),  # the noise of the two turns is shared, and G does not see D's move
         ({"discriminator_factor": 0.5}, True, True),
         ({"generator_loss": "minimax"}, False, True),
     ],
 )
 def test_each_switch_changes_the_update(change, discriminator, generator):
-    tiny = dataclasses.replace(gan.TINY, optimizer=gan.Optimizer(learning_rate=100.0))  # initial slopes are tiny
+    tiny = dataclasses.replace(
+        gan.TINY, optimizer=gan.Optimizer(learning_rate=100.0)
+    )  # initial slopes are tiny
     before, after = (played(dataclasses.replace(tiny, **each))[0] for each in ({}, change))
     changed = {network: difference(before, after, network) > 0 for network in before}
     expected = {"discriminator": discriminator and "together" not in change, "generator": generator}
@@ -83,8 +101,11 @@ def test_each_switch_changes_the_update(change, discriminator, generator):
 
 def test_half_the_loss_is_half_the_step_of_plain_descent():
     born, whole, half = (
-        gan.game(gan.TINY).init(jax.random.key(1), BATCH).params["discriminator"],
-        *(played(dataclasses.replace(gan.TINY, discriminator_factor=f))[0]["discriminator"] for f in (1.0, 0.5)),
+        games.of(gan, gan.TINY).init(jax.random.key(1), BATCH).params["discriminator"],
+        *(
+            played(dataclasses.replace(gan.TINY, discriminator_factor=f))[0]["discriminator"]
+            for f in (1.0, 0.5)
+        ),
     )
     moves = [jax.tree.map(jnp.subtract, params, born) for params in (whole, half)]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, 2 * b, atol=1e-6), *moves)
@@ -100,7 +121,9 @@ def test_rate_and_momentum_follow_their_schedules():
     for step in range(2200):
         updates, state = move(jnp.float32(math.sin(step)), state)
         w = optax.apply_updates(w, updates)
-        momentum = 0.5 + 0.2 * min((step // 500) / 2, 1)  # pylearn2 counts epochs from 1, and raises it before each
+        momentum = 0.5 + 0.2 * min(
+            (step // 500) / 2, 1
+        )  # pylearn2 counts epochs from 1, and raises it before each
         velocity = momentum * velocity - 0.1 / 1.000004**step * math.sin(step)
         expected += velocity
     assert float(w) == pytest.approx(expected, abs=1e-4)
@@ -109,17 +132,27 @@ def test_rate_and_momentum_follow_their_schedules():
 def test_the_last_bias_starts_from_the_mean_image():
     """Pixels that are always black start at -16.1, as in pylearn2, and so stay black."""
     mean = BATCH["x"].mean(0).at[0].set(0)
-    bias = gan.game(gan.TINY).init(jax.random.key(0), {**BATCH, "mean": mean}).params["generator"]["out"]["bias"]
+    bias = (
+        games.of(gan, gan.TINY)
+        .init(jax.random.key(0), {**BATCH, "mean": mean})
+        .params["generator"]["out"]["bias"]
+    )
     np.testing.assert_allclose(jax.nn.sigmoid(bias)[1:], mean[1:], rtol=1e-5)
     assert float(bias[0]) == pytest.approx(np.log(1e-7), rel=1e-6)
     of_one = np.array([[[[0]]], [[[102]]]], np.uint8)
-    assert float(gan.source(gan.TINY).birth({"image": of_one})["mean"][0]) == pytest.approx(0.2)
+    assert float(gan.source(gan.TINY).init_extras({"image": of_one})["mean"][0]) == pytest.approx(
+        0.2
+    )
 
 
 @pytest.mark.parametrize(
     ("kind", "change", "words"),
     [
-        (gan.Config, {"mean_clip": 0.5}, "mean-clip is 0.5; it must be a number above 0 and below 0.5"),
+        (
+            gan.Config,
+            {"mean_clip": 0.5},
+            "mean-clip is 0.5; it must be a number above 0 and below 0.5",
+        ),
         (gan.Config, {"mean_clip": 0.0}, "mean-clip is 0.0; it must be"),
         (gan.Optimizer, {"start": 250}, "saturate is 250; it must be above start, 250"),
     ],
@@ -131,11 +164,16 @@ def test_what_has_no_logit_or_no_slope_is_refused(kind, change, words):
 
 def test_birth_leaves_the_state_that_it_is_given_as_it_was(monkeypatch):
     """Like every function of a game, init is pure: it gives a state of its own."""
-    inner = gan.game(gan.TINY)
+    inner = games.of(gan, gan.TINY)
     state = inner.init(jax.random.key(0), BATCH)
-    monkeypatch.setattr(gan.games, "make", lambda *_, **__: gan.Game(lambda key, batch: state, inner.step))
-    born = gan.game(gan.TINY).init(jax.random.key(0), {**BATCH, "mean": BATCH["x"].mean(0)})
-    assert not state.params["generator"]["out"]["bias"].any() and born.params["generator"]["out"]["bias"].any()
+    monkeypatch.setattr(
+        gan.games, "make", lambda *_, **__: gan.Game(lambda key, batch: state, inner.step)
+    )
+    born = games.of(gan, gan.TINY).init(jax.random.key(0), {**BATCH, "mean": BATCH["x"].mean(0)})
+    assert (
+        not state.params["generator"]["out"]["bias"].any()
+        and born.params["generator"]["out"]["bias"].any()
+    )
     assert born.params["generator"]["out"]["kernel"] is state.params["generator"]["out"]["kernel"]
 
 
@@ -172,9 +210,9 @@ def test_a_discriminator_trained_to_convergence_is_p_over_p_plus_q():
 
 
 @pytest.mark.parametrize("apart", [0.0, 0.5, 2.0, 6.0])
-def test_the_value_at_the_optimum_is_twice_the_jensen_shannon_divergence_minus_log_4(apart):
+def test_the_value_at_the_optimum_is_twice_the_jensen_shannon_divergence_minus_log_4(unpaired):
     """Theorem 1, by quadrature; -log 4 exactly where p = q."""
-    p, q = stats.norm(0, 1), stats.norm(apart, 1)
+    p, q = stats.norm(0, 1), stats.norm(unpaired, 1)
     integral = functools.partial(lambda f: integrate.quad(f, -12, 18, epsabs=1e-12, limit=200)[0])
 
     def mixed(x):
@@ -185,9 +223,11 @@ def test_the_value_at_the_optimum_is_twice_the_jensen_shannon_divergence_minus_l
         return p.logpdf(x) - joint, q.logpdf(x) - joint
 
     value = integral(lambda x: p.pdf(x) * log_d(x)[0] + q.pdf(x) * log_d(x)[1])
-    divergence = 0.5 * sum(integral(lambda x, r=r: r.pdf(x) * (r.logpdf(x) - np.log(mixed(x)))) for r in (p, q))
+    divergence = 0.5 * sum(
+        integral(lambda x, r=r: r.pdf(x) * (r.logpdf(x) - np.log(mixed(x)))) for r in (p, q)
+    )
     assert value == pytest.approx(2 * divergence - math.log(4), abs=1e-9)
-    if apart == 0:
+    if unpaired == 0:
         assert value == pytest.approx(-math.log(4), abs=1e-9)
     else:
         assert value > -math.log(4) + 1e-3

@@ -11,6 +11,7 @@ from flax import linen as nn
 from scipy import special, stats
 
 from experiments import gan_vs_vae
+from gen_jax import game as games
 from gen_jax.data import pipeline
 from gen_jax.data.synthetic import worlds
 from gen_jax.evaluation import decoder_likelihood, likelihood, mixtures
@@ -23,22 +24,35 @@ RING = worlds.ring(8, radius=2.0, std=0.1)
 def test_the_mixture_is_the_density_that_it_says():
     world = worlds.grid(3, spacing=1.0, std=0.3)
     x = np.asarray(world.sample(jax.random.key(0), 100_000))
-    each = [stats.multivariate_normal(mean, 0.09 * np.eye(2)).logpdf(x[:50]) for mean in np.asarray(world.means)]
-    np.testing.assert_allclose(world.log_density(x[:50]), special.logsumexp(each, axis=0) - np.log(9), rtol=1e-4)
+    each = [
+        stats.multivariate_normal(mean, 0.09 * np.eye(2)).logpdf(x[:50])
+        for mean in np.asarray(world.means)
+    ]
+    np.testing.assert_allclose(
+        world.log_density(x[:50]), special.logsumexp(each, axis=0) - np.log(9), rtol=1e-4
+    )
     variance = 2 / 3 + 0.09  # of -1, 0, 1 and of the noise
-    np.testing.assert_allclose(np.cov(x.T), variance * np.eye(2), atol=5 * variance * np.sqrt(2 / 100_000))
+    np.testing.assert_allclose(
+        np.cov(x.T), variance * np.eye(2), atol=5 * variance * np.sqrt(2 / 100_000)
+    )
     np.testing.assert_allclose(np.sort(world.means.sum(1)), [-2, -1, -1, 0, 0, 0, 1, 1, 2])
     np.testing.assert_allclose(np.linalg.norm(RING.means, axis=1), 2, rtol=1e-6)
-    assert np.linalg.norm(RING.means[0] - RING.means[1]) == pytest.approx(4 * np.sin(np.pi / 8), rel=1e-6)
+    assert np.linalg.norm(RING.means[0] - RING.means[1]) == pytest.approx(
+        4 * np.sin(np.pi / 8), rel=1e-6
+    )
 
 
 def test_modes_are_counted_where_draws_are():
     truth = RING.sample(jax.random.key(0), 20_000)
     found, share = mixtures.modes(RING, truth)
     assert found == 8 and share == pytest.approx(1 - np.exp(-4.5), abs=0.004)
-    few = jnp.concatenate([RING.means[:3] + 0.2, RING.means[3:4] + 0.3, jnp.zeros((1, 2))])  # 0.28 and 0.42 away
+    few = jnp.concatenate(
+        [RING.means[:3] + 0.2, RING.means[3:4] + 0.3, jnp.zeros((1, 2))]
+    )  # 0.28 and 0.42 away
     assert mixtures.modes(RING, few) == (3, 0.6)
-    stray = jnp.concatenate([jnp.repeat(RING.means[:1], 999, axis=0), RING.means[1:2]])  # 125 are a mode's share
+    stray = jnp.concatenate(
+        [jnp.repeat(RING.means[:1], 999, axis=0), RING.means[1:2]]
+    )  # 125 are a mode's share
     assert mixtures.modes(RING, stray) == (1, 1.0)
 
 
@@ -62,7 +76,7 @@ def test_divergences_are_those_of_two_gaussians():
 def played():
     """The tiny preset, faster, after a few hundred steps."""
     config = dataclasses.replace(gan_vs_vae.TINY, learning_rate=1e-2)
-    data, one = pipeline.load(gan_vs_vae.source(config)), gan_vs_vae.game(config)
+    data, one = pipeline.load(gan_vs_vae.source(config)), games.of(gan_vs_vae, config)
     batch = {"x": jnp.asarray(data.train["x"][:500])}
     state = jax.jit(lambda key: one.init(key, batch))(jax.random.key(0))
     state, _ = jax.jit(lambda state: steps(one, state, lambda step: batch, 300))(state)
@@ -84,7 +98,11 @@ def test_importance_weights_agree_with_draws_from_the_prior(played):
 
 def test_points_are_measured(played):
     found = gan_vs_vae.evaluate(*played, jax.random.key(3))
-    asked = {name for name in gan_vs_vae.UNITS if name.startswith("test/") and ("kl" in name or "mode" in name)}
+    asked = {
+        name
+        for name in gan_vs_vae.UNITS
+        if name.startswith("test/") and ("kl" in name or "mode" in name)
+    }
     assert set(found) == asked
     assert found["test/modes_truth"] == 8 and found["test/on_a_mode_truth"] > 0.9
     assert found["test/on_a_mode_gan"] < 0.9 and found["test/on_a_mode_vae"] < 0.9
@@ -93,9 +111,11 @@ def test_points_are_measured(played):
 
 def test_images_are_measured():
     config = dataclasses.replace(
-        gan_vs_vae.TINY, data="digits", evaluation=gan_vs_vae.Evaluation(draws=100, images=4, chains=2, steps=8)
+        gan_vs_vae.TINY,
+        data="digits",
+        evaluation=gan_vs_vae.Evaluation(draws=100, images=4, chains=2, steps=8),
     )
-    data, one = pipeline.load(gan_vs_vae.source(config)), gan_vs_vae.game(config)
+    data, one = pipeline.load(gan_vs_vae.source(config)), games.of(gan_vs_vae, config)
     batch = data.prepare({"image": jnp.asarray(data.train["image"][:32])}, jax.random.key(0))
     model = trained(gan_vs_vae.model(config), jax.jit(one.init)(jax.random.key(0), batch))
     found = gan_vs_vae.evaluate(config, model, data, jax.random.key(1))
@@ -108,13 +128,23 @@ def test_images_are_measured():
 
 def test_the_likelihood_of_an_affine_decoder_is_its_gaussian_s():
     """N(b, W W^T + sigma^2 I); and the sigma that made the images is the one that is chosen."""
-    params = {"kernel": 0.3 * jax.random.normal(jax.random.key(0), (2, 5)), "bias": jnp.arange(5) / 5}
+    params = {
+        "kernel": 0.3 * jax.random.normal(jax.random.key(0), (2, 5)),
+        "bias": jnp.arange(5) / 5,
+    }
     w, mean = (np.asarray(part, np.float64) for part in params.values())
     density = stats.multivariate_normal(mean, w.T @ w + 0.1**2 * np.eye(5))
     x = density.rvs(40, random_state=0).astype(np.float32)
     decoder = Trained(nn.Dense(5), {"params": params})
     found = decoder_likelihood.likelihood(
-        decoder, x[:20], x[20:], jax.random.key(1), latents=2, chains=64, steps=200, sigmas=(0.02, 0.1, 0.5)
+        decoder,
+        x[:20],
+        x[20:],
+        jax.random.key(1),
+        latents=2,
+        chains=64,
+        steps=200,
+        sigmas=(0.02, 0.1, 0.5),
     )
     assert found.sigma == 0.1
     assert found.log_p == pytest.approx(density.logpdf(x[20:]).mean(), abs=0.1)
@@ -133,25 +163,39 @@ def test_generator_and_decoder_are_alike():
     tables = json.loads(golden.path("gan_vs_vae").read_text())
     for table in tables.values():
         parts = [
-            {path.partition("/")[2]: shape for path, shape in table.items() if path.startswith(f"{network}/")}
+            {
+                path.partition("/")[2]: shape
+                for path, shape in table.items()
+                if path.startswith(f"{network}/")
+            }
             for network in ("generator", "decoder")
         ]
         assert parts[0] == parts[1] and len(parts[0]) >= 4
-    assert sum(int(np.prod(shape)) for path, shape in tables["mnist"].items() if path.startswith("generator/")) == (
-        50 * 500 + 500 + 500 * 500 + 500 + 500 * 784 + 784
-    )
+    assert sum(
+        int(np.prod(shape))
+        for path, shape in tables["mnist"].items()
+        if path.startswith("generator/")
+    ) == (50 * 500 + 500 + 500 * 500 + 500 + 500 * 784 + 784)
 
 
 def test_points_become_a_picture():
     """A point at the upper right is there; one more in the same place makes it brighter."""
     image = mixtures.picture(np.array([[0.9, 0.9], [-0.9, -0.9], [-0.9, -0.9]]), 1.0)
-    assert image.shape == (200, 200, 1) and image[:20, 180:].max() == 0.5 and image[180:, :20].max() == 0.75
+    assert (
+        image.shape == (200, 200, 1)
+        and image[:20, 180:].max() == 0.5
+        and image[180:, :20].max() == 0.75
+    )
     assert image.sum() == 1.25
 
 
 def test_a_source_of_points_is_always_the_same_and_split():
     train, test = worlds.points("grid")
-    assert train["x"].shape == (50_000, 2) and test["x"].shape == (10_000, 2) and train["x"].dtype == np.float32
+    assert (
+        train["x"].shape == (50_000, 2)
+        and test["x"].shape == (10_000, 2)
+        and train["x"].dtype == np.float32
+    )
     np.testing.assert_array_equal(train["x"], worlds.points("grid")[0]["x"])
     assert not np.isin(test["x"][:, 0], train["x"][:, 0]).all()
 

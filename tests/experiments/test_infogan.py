@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from experiments import infogan
+from gen_jax import game as games
 from gen_jax.distributions import Gaussian
 from tests import golden
 
@@ -27,7 +28,12 @@ def test_parameter_counts(preset):
     for name, shape in json.loads(golden.path("infogan").read_text())[preset].items():
         if name != "total":
             sizes[name.partition("/")[0]] += math.prod(shape)
-    assert sizes == {"generator": 6_652_481, "trunk": 6_558_144, "discriminator_head": 1025, "q_head": 133_262}
+    assert sizes == {
+        "generator": 6_652_481,
+        "trunk": 6_558_144,
+        "discriminator_head": 1025,
+        "q_head": 133_262,
+    }
 
 
 def test_codes_are_drawn_from_the_prior(key_reuse):
@@ -47,7 +53,9 @@ def test_the_bound_is_tight_for_a_perfect_q_and_zero_for_one_that_says_the_prior
     log_sigma = -3.0
     sharp = Gaussian(code.continuous, jnp.full((1000, 2), 2 * log_sigma))
     nats = infogan.information((1000 * code.category, sharp), code)
-    narrow = math.log(2) - log_sigma - 0.5 * math.log(2 * math.pi)  # H(U) - log sigma - log(2 pi) / 2, at the mean
+    narrow = (
+        math.log(2) - log_sigma - 0.5 * math.log(2 * math.pi)
+    )  # H(U) - log sigma - log(2 pi) / 2, at the mean
     np.testing.assert_allclose(nats, [math.log(10), narrow, narrow], rtol=1e-5)
     blind = infogan.information((jnp.zeros((1000, 10)), sharp), code)
     assert float(blind[0]) == pytest.approx(0, abs=1e-6)
@@ -56,8 +64,12 @@ def test_the_bound_is_tight_for_a_perfect_q_and_zero_for_one_that_says_the_prior
 def test_the_bound_is_the_mutual_information_at_the_exact_posterior():
     """Of a category seen through a channel that tells it with probability 0.8: I = log 10 + sum p log p."""
     right, wrong = 0.8, 0.2 / 9
-    seen = np.repeat(np.arange(10), 100)  # each category 80 times as itself, then as the nine others
-    others = np.concatenate([np.r_[np.full(80, i), np.resize(np.delete(np.arange(10), i), 20)] for i in range(10)])
+    seen = np.repeat(
+        np.arange(10), 100
+    )  # each category 80 times as itself, then as the nine others
+    others = np.concatenate(
+        [np.r_[np.full(80, i), np.resize(np.delete(np.arange(10), i), 20)] for i in range(10)]
+    )
     logits = jnp.asarray(np.log(np.where(others[:, None] == np.arange(10), right, wrong)))
     code = infogan.Code(jnp.zeros((1000, 62)), jax.nn.one_hot(seen, 10), jnp.zeros((1000, 2)))
     nats = infogan.information((logits, Gaussian(jnp.zeros((1000, 2)), jnp.zeros((1000, 2)))), code)
@@ -74,7 +86,9 @@ def test_ceilings():
     nats = infogan.information((code.category, perfect), code)
     np.testing.assert_allclose(nats[1:], infogan.CEILING, atol=1e-5)
     assert pytest.approx(-0.2258, abs=1e-4) == infogan.CEILING
-    prior = Gaussian(jnp.zeros((1, 2)), jnp.zeros((1, 2))).log_prob(code.continuous) / 2  # of one code
+    prior = (
+        Gaussian(jnp.zeros((1, 2)), jnp.zeros((1, 2))).log_prob(code.continuous) / 2
+    )  # of one code
     counted = float(perfect.log_prob(code.continuous).mean() / 2 - prior.mean())
     assert counted == pytest.approx(infogan.CEILING + infogan.EXCESS, abs=2e-3)
     assert pytest.approx(1 / 6, abs=1e-12) == infogan.CEILING + infogan.EXCESS
@@ -83,7 +97,7 @@ def test_ceilings():
 
 @functools.cache
 def first(config=infogan.TINY):
-    return jax.jit(infogan.game(config).init)(jax.random.key(1), BATCH)
+    return jax.jit(games.of(infogan, config).init)(jax.random.key(1), BATCH)
 
 
 def size(tree):
@@ -93,23 +107,40 @@ def size(tree):
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "reaches"),
-    [({}, True), ({"passive": True}, False), ({"lambda_category": 0, "lambda_continuous": 0}, False)],
+    [
+        ({}, True),
+        ({"passive": True}, False),
+        ({"lambda_category": 0, "lambda_continuous": 0}, False),
+    ],
 )
-def test_the_bound_reaches_generator_and_trunk_only_where_lambda_is_above_0_and_q_is_not_passive(changes, reaches):
+def test_the_bound_reaches_generator_and_trunk_only_where_lambda_is_above_0_and_q_is_not_passive(
+    changes, reaches
+):
     """Another Q changes their gradients exactly there."""
     config = dataclasses.replace(infogan.TINY, **changes)
     for player, network in (("generator", "generator"), ("discriminator", "trunk")):
-        objective, state, module = infogan.players(config)[player].objective, first(), infogan.model(config)
+        objective, state, module = (
+            infogan.players(config)[player].objective,
+            first(),
+            infogan.model(config),
+        )
 
         def slope(own, q, state=state, objective=objective, module=module, network=network):
             def loss(own):
-                variables = {"params": {**state.params, network: own, "q_head": q}, **state.variables}
-                return module.apply(variables, BATCH, KEY, method=objective, mutable=["batch_stats"])[0][0]
+                variables = {
+                    "params": {**state.params, network: own, "q_head": q},
+                    **state.variables,
+                }
+                return module.apply(
+                    variables, BATCH, KEY, method=objective, mutable=["batch_stats"]
+                )[0][0]
 
             return jax.grad(loss)(own)
 
         own, q = state.params[network], state.params["q_head"]
-        difference = jax.tree.map(jnp.subtract, slope(own, q), slope(own, jax.tree.map(lambda w: 3 * w + 0.1, q)))
+        difference = jax.tree.map(
+            jnp.subtract, slope(own, q), slope(own, jax.tree.map(lambda w: 3 * w + 0.1, q))
+        )
         assert size(slope(own, q)) > 1e-4
         assert (size(difference) > 1e-4) == reaches
         assert reaches or size(difference) == 0
@@ -117,9 +148,10 @@ def test_the_bound_reaches_generator_and_trunk_only_where_lambda_is_above_0_and_
 
 def stepped(config):
     """The weights after one step from the same birth; a passive Q has an optimizer of its own."""
-    one, state = infogan.game(config), first()
+    one, state = games.of(infogan, config), first()
     optimizers = {
-        n: p.optimizer.init({m: state.params[m] for m in p.moves}) for n, p in infogan.players(config).items()
+        n: p.optimizer.init({m: state.params[m] for m in p.moves})
+        for n, p in infogan.players(config).items()
     }
     return jax.device_get(one.step(state.replace(optimizers=optimizers), BATCH)[0].params)
 
@@ -127,13 +159,24 @@ def stepped(config):
 @pytest.mark.long
 def test_a_passive_q_is_a_plain_gan_beside_which_q_learns():
     plain = dataclasses.replace(infogan.TINY, lambda_category=0, lambda_continuous=0)
-    passive, without, born = stepped(dataclasses.replace(plain, passive=True)), stepped(plain), first().params
+    passive, without, born = (
+        stepped(dataclasses.replace(plain, passive=True)),
+        stepped(plain),
+        first().params,
+    )
     for name in ("generator", "trunk", "discriminator_head"):
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), passive[name], without[name])
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), passive[name], without[name]
+        )
         assert size(jax.tree.map(jnp.subtract, without[name], born[name])) > 1e-5
-    jax.tree.map(np.testing.assert_array_equal, without["q_head"], born["q_head"])  # nothing moves it at lambda = 0
+    jax.tree.map(
+        np.testing.assert_array_equal, without["q_head"], born["q_head"]
+    )  # nothing moves it at lambda = 0
     assert size(jax.tree.map(jnp.subtract, passive["q_head"], born["q_head"])) > 1e-5
-    moves = {name: player.moves for name, player in infogan.players(infogan.PRESETS["passive"][1]).items()}
+    moves = {
+        name: player.moves
+        for name, player in infogan.players(infogan.PRESETS["passive"][1]).items()
+    }
     assert moves == {
         "discriminator": ("trunk", "discriminator_head"),
         "generator": ("generator",),
@@ -156,7 +199,9 @@ def test_each_switch_changes_the_update():
     base = stepped(infogan.TINY)
     for name, value in CHANGES.items():
         other = stepped(dataclasses.replace(infogan.TINY, **{name: value}))
-        changed = {net for net in base if size(jax.tree.map(jnp.subtract, base[net], other[net])) > 1e-5}
+        changed = {
+            net for net in base if size(jax.tree.map(jnp.subtract, base[net], other[net])) > 1e-5
+        }
         if name == "generator_rate":
             assert changed == {"generator"}
         else:
@@ -166,9 +211,19 @@ def test_each_switch_changes_the_update():
 def test_presets_are_the_two_protocols():
     paper, official = infogan.PRESETS["paper"][1], infogan.PRESETS["official"][1]
     assert (paper.leak, paper.sigma, paper.lambda_category) == (0.1, "learned", 1)
-    assert (official.leak, official.sigma, official.lambda_category, official.lambda_continuous) == (0.01, "one", 1, 1)
+    assert (
+        official.leak,
+        official.sigma,
+        official.lambda_category,
+        official.lambda_continuous,
+    ) == (0.01, "one", 1, 1)
     for config in (paper, official):
-        assert (config.batch_size, config.steps, config.discriminator_rate, config.generator_rate) == (
+        assert (
+            config.batch_size,
+            config.steps,
+            config.discriminator_rate,
+            config.generator_rate,
+        ) == (
             128,
             5000,
             2e-4,
@@ -197,11 +252,15 @@ def test_real_and_fake_images_are_normalised_apart():
     objective = infogan.players(infogan.TINY)["discriminator"].objective
     ends, read = [], []
     for x in (BATCH["x"], BATCH["x"] ** 3):
-        ends.append(module.apply(variables, {"x": x}, KEY, method=objective, mutable=["batch_stats"])[0])
+        ends.append(
+            module.apply(variables, {"x": x}, KEY, method=objective, mutable=["batch_stats"])[0]
+        )
         read.append(infogan.read(module, variables, x, KEY)[1])
     (loss, metrics), (other_loss, other) = ends
     assert abs(float(loss - other_loss)) > 5e-6
-    np.testing.assert_allclose(metrics["information_category"], other["information_category"], atol=1e-6)
+    np.testing.assert_allclose(
+        metrics["information_category"], other["information_category"], atol=1e-6
+    )
     np.testing.assert_allclose(read[0], [metrics[name] for name in infogan.NAMES], atol=1e-4)
     np.testing.assert_allclose(*read, atol=1e-6)
     rested = module.apply(variables, method=lambda model: infogan.fake(model, 16, KEY)[1])
@@ -213,14 +272,20 @@ def test_initial_weights():
     config = dataclasses.replace(infogan.TINY, width=16)
     params = first(config).params
     dense, conv = params["generator"]["Dense_1"]["kernel"], params["trunk"]["Conv_1"]["kernel"]
-    assert float(dense.std()) == pytest.approx(0.02, rel=0.05) and float(jnp.abs(dense).max()) > 0.05
+    assert (
+        float(dense.std()) == pytest.approx(0.02, rel=0.05) and float(jnp.abs(dense).max()) > 0.05
+    )
     assert 0.015 < float(conv.std()) < 0.019 and float(jnp.abs(conv).max()) <= 0.04
     gains = params["trunk"]["BatchNorm_1"]["scale"]
-    assert float(gains.mean()) == pytest.approx(1, abs=0.01) and float(gains.std()) == pytest.approx(0.02, rel=0.3)
+    assert float(gains.mean()) == pytest.approx(1, abs=0.01) and float(
+        gains.std()
+    ) == pytest.approx(0.02, rel=0.3)
 
 
 def test_matching_one_to_one_and_best_map():
-    counts = np.array([[50, 0, 0], [40, 10, 0], [0, 0, 30]])  # the second category is better off with a taken class
+    counts = np.array(
+        [[50, 0, 0], [40, 10, 0], [0, 0, 30]]
+    )  # the second category is better off with a taken class
     found = infogan.errors(counts)
     assert found["test/error_best_map"] == pytest.approx(100 * 10 / 130)
     assert found["test/error_hungarian"] == pytest.approx(100 * 40 / 130)
@@ -238,13 +303,22 @@ def test_the_hungarian_matching_is_the_best_of_all():
 
 def test_figures_move_one_code_at_a_time(key_reuse):
     codes = infogan.figures(jax.random.key(8))
-    square = {name: jax.tree.map(lambda x: np.asarray(x).reshape(10, 10, -1), code) for name, code in codes.items()}
+    square = {
+        name: jax.tree.map(lambda x: np.asarray(x).reshape(10, 10, -1), code)
+        for name, code in codes.items()
+    }
     category = square["traversal_category"]
     np.testing.assert_array_equal(category.category, np.tile(np.eye(10), (10, 1, 1)))
-    assert (category.noise == category.noise[:, :1]).all() and (category.noise[0, 0] != category.noise[1, 0]).all()
+    assert (category.noise == category.noise[:, :1]).all() and (
+        category.noise[0, 0] != category.noise[1, 0]
+    ).all()
     for i in range(2):
         moved = square[f"traversal_continuous_{i + 1}"]
-        np.testing.assert_allclose(moved.continuous[..., i], np.tile(np.linspace(-2, 2, 10), (10, 1)), atol=1e-6)
-        assert (moved.continuous[..., 1 - i] == 0).all() and (moved.noise == moved.noise[0, 0]).all()
+        np.testing.assert_allclose(
+            moved.continuous[..., i], np.tile(np.linspace(-2, 2, 10), (10, 1)), atol=1e-6
+        )
+        assert (moved.continuous[..., 1 - i] == 0).all() and (
+            moved.noise == moved.noise[0, 0]
+        ).all()
         np.testing.assert_array_equal(moved.category, np.repeat(np.eye(10)[:, None], 10, axis=1))
     assert len(np.unique(codes["samples"].noise, axis=0)) == 100

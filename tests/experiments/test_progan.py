@@ -102,13 +102,21 @@ def theano_score(params, x, lod):
             old = layer(pooled(x, last // side), f"reading_{side}", "Conv_0")
             h = (1 - (lod - whole)) * h + (lod - whole) * old
     spread = jnp.sqrt(((h - h.mean(0, keepdims=True)) ** 2).mean(0) + 1e-8).mean()
-    h = layer(jnp.concatenate([h, jnp.broadcast_to(spread, (*h.shape[:3], 1))], -1), "critic_4", "Conv_0")
+    h = layer(
+        jnp.concatenate([h, jnp.broadcast_to(spread, (*h.shape[:3], 1))], -1), "critic_4", "Conv_0"
+    )
     h = layer(h.reshape(len(h), -1), "critic_4", "Dense_0")
     return layer(h, "critic_4", "Dense_1", lambda y: y[:, 0], 1)
 
 
 GROWN = dataclasses.replace(TINY, side=32, base=32, slope=4, images=10_000)
-LODS = {0: (32, None), 0.4: (32, 0.6), 1: (16, None), 1.4: (16, 0.6), 3: (4, None)}  # the side that is played, its fade
+LODS = {
+    0: (32, None),
+    0.4: (32, 0.6),
+    1: (16, None),
+    1.4: (16, 0.6),
+    3: (4, None),
+}  # the side that is played, its fade
 
 
 @pytest.mark.parametrize("lod", LODS)
@@ -139,7 +147,10 @@ def test_the_penalty_is_by_the_image_at_the_last_side_as_in_the_official_code(lo
 
         scores = jnp.stack([score(real), official(large(real))])
         by_large = gradient_penalty(official, large(real), large(fake), key, target=4)
-        ours, own = (gradient_penalty(score, real, fake, key, target=4, shrink=shrink) for shrink in (times, 1))
+        ours, own = (
+            gradient_penalty(score, real, fake, key, target=4, shrink=shrink)
+            for shrink in (times, 1)
+        )
         return scores, by_large, ours, own
 
     with jax.enable_x64(True):
@@ -148,10 +159,16 @@ def test_the_penalty_is_by_the_image_at_the_last_side_as_in_the_official_code(lo
     np.testing.assert_allclose(*scores, atol=1e-6)  # the deviation is taken in float32
     np.testing.assert_allclose(ours, official, rtol=1e-6)
     assert (abs(own - official) > 1e-2 * official) == (times > 1)
-    level = next(at for at in progan.levels(GROWN) if (at.side, at.fading) == (side, fade is not None))
+    level = next(
+        at for at in progan.levels(GROWN) if (at.side, at.fading) == (side, fade is not None)
+    )
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(progan, "gradient_penalty", lambda *_, **given: seen.append(given["shrink"]) or jnp.ones(()))
+        patch.setattr(
+            progan,
+            "gradient_penalty",
+            lambda *_, **given: seen.append(given["shrink"]) or jnp.ones(()),
+        )
         for penalty_side in ("last", "own"):
             config = dataclasses.replace(GROWN, penalty_side=penalty_side)
             progan.judging(Linear(0.7, 0.3), batch(side=32), key, config=config, level=level)
@@ -174,10 +191,12 @@ def test_both_players_see_the_same_latents_where_they_move_together():
 
 
 def test_minibatch_discrimination_starts_from_images_of_the_first_side():
-    config = dataclasses.replace(TINY, style=dataclasses.replace(TINY.style, variation="discrimination"))
+    config = dataclasses.replace(
+        TINY, style=dataclasses.replace(TINY.style, variation="discrimination")
+    )
     source = progan.source(config)
     data, one = pipeline.load(source), progan.game(config, progan.levels(config)[0])
-    raw, first = {name: a[:16] for name, a in data.train.items()}, source.birth(data.train)
+    raw, first = {name: a[:16] for name, a in data.train.items()}, source.init_extras(data.train)
     assert first["first"].shape == (500, 4, 4, 1) and first["first"].min() >= -1
 
     @jax.jit
@@ -188,16 +207,24 @@ def test_minibatch_discrimination_starts_from_images_of_the_first_side():
     before, after = (state.params["critic_4"]["discrimination"] for state in (plain, started))
     assert (before["bias"] == -1).all() and not before["log_scale"].any()
     model = progan.model(config)
-    found = model.apply({"params": plain.params}, first["first"], 4, method="score", mutable="intermediates")[1]
-    expected = growing.calibrated(before, *found["intermediates"]["critic_4"]["discrimination"]["distances"])
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), after, expected)
+    found = model.apply(
+        {"params": plain.params}, first["first"], 4, method="score", mutable="intermediates"
+    )[1]
+    expected = growing.calibrated(
+        before, *found["intermediates"]["critic_4"]["discrimination"]["distances"]
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), after, expected
+    )
     assert leaves(started.optimizers) == leaves(plain.optimizers)
-    assert progan.source(TINY).birth(data.train) == {}
+    assert progan.source(TINY).init_extras(data.train) == {}
 
 
 def test_the_new_side_fades_in_linearly_and_the_code_holds_it_for_four_steps():
     steps = jnp.arange(10, 20)
-    np.testing.assert_allclose([FADING.fade(step, 1) for step in steps], np.arange(10) / 10, atol=1e-7)
+    np.testing.assert_allclose(
+        [FADING.fade(step, 1) for step in steps], np.arange(10) / 10, atol=1e-7
+    )
     held = [0, 0, 0, 0, 0.4, 0.4, 0.4, 0.4, 0.8, 0.8]
     np.testing.assert_allclose([FADING.fade(step, 4) for step in steps], held, atol=1e-7)
     assert FADING._replace(fading=False).fade(jnp.int32(3), 1) is None
@@ -215,15 +242,38 @@ def test_real_images_fade_too():
 
 def test_the_plans_of_the_paper_and_of_the_code():
     paper = progan.levels(progan.PRESETS["celeb_a_hq"][1])
-    assert [level.side for level in paper if not level.fading] == [4, 8, 16, 32, 64, 128, 256, 512, 1024]
+    assert [level.side for level in paper if not level.fading] == [
+        4,
+        8,
+        16,
+        32,
+        64,
+        128,
+        256,
+        512,
+        1024,
+    ]
     sizes = {level.side: level.batch_size for level in paper}
     assert sizes == {**dict.fromkeys((4, 8, 16, 32, 64, 128), 16), 256: 14, 512: 6, 1024: 3}
     images = [(level.end - level.first) * level.batch_size for level in paper]
     wanted = [800_000] * 16 + [19_000_000 - 16 * 800_000]
-    assert all(0 <= have - want < level.batch_size for have, want, level in zip(images, wanted, paper, strict=True))
-    assert [level.first for level in paper[1:]] == [level.end for level in paper[:-1]] and paper[0].first == 0
-    two = {level.side: (level.batch_size, level.rate) for level in progan.levels(progan.PRESETS["celeb_a_hq_v2"][1])}
-    assert (two[4], two[32], two[512], two[1024]) == ((128, 1e-3), (64, 1e-3), (4, 1e-3), (4, 1.5e-3))
+    assert all(
+        0 <= have - want < level.batch_size
+        for have, want, level in zip(images, wanted, paper, strict=True)
+    )
+    assert [level.first for level in paper[1:]] == [level.end for level in paper[:-1]] and paper[
+        0
+    ].first == 0
+    two = {
+        level.side: (level.batch_size, level.rate)
+        for level in progan.levels(progan.PRESETS["celeb_a_hq_v2"][1])
+    }
+    assert (two[4], two[32], two[512], two[1024]) == (
+        (128, 1e-3),
+        (64, 1e-3),
+        (4, 1e-3),
+        (4, 1.5e-3),
+    )
     (alone,) = progan.levels(progan.PRESETS["a"][1])
     assert (alone.side, alone.fading, alone.end * alone.batch_size) == (32, False, 10_000_000)
 
@@ -236,9 +286,13 @@ def test_what_a_row_of_the_table_adds():
         return {name.removeprefix("style."): b[name] for name in a if a[name] != b[name]}
 
     assert change("a", "b") == {"start": 4}
-    assert rows["a"].hold == rows["c"].hold == 5 and rows["d"].hold == 1  # one step of the generator
+    assert (
+        rows["a"].hold == rows["c"].hold == 5 and rows["d"].hold == 1
+    )  # one step of the generator
     assert change("b", "c") == {"batches": [16], "smoothing": 0.999}
-    assert {"batch_norm", "layer_norm", "tanh", "critics", "b2", "drift", "latents"} < {*change("c", "d")}
+    assert {"batch_norm", "layer_norm", "tanh", "critics", "b2", "drift", "latents"} < {
+        *change("c", "d")
+    }
     assert change("d", "e_discrimination") == {"variation": "discrimination"}
     assert change("d", "e") == {"variation": "deviation"}
     assert change("e", "f") == {"equalized": True, "rates": [1e-3]}
@@ -248,7 +302,9 @@ def test_what_a_row_of_the_table_adds():
 
 def equal(a, b):
     """Of each leaf."""
-    return [bool((x == y).all()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
+    return [
+        bool((x == y).all()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -274,11 +330,18 @@ def test_a_stage_moves_and_averages_what_is_in_use(first_stage):
 
 def test_a_stage_begins_with_fresh_optimizers_of_what_it_uses(first_stage):
     _, after = first_stage
-    begun = progan.stages(TINY)[1].begin(after)
+    begun = progan.stages(TINY)[1].on_enter(after)
     assert not any(leaf.any() for leaf in jax.tree.leaves(begun.optimizers))
     assert any(leaf.any() for leaf in jax.tree.leaves(after.optimizers))
-    assert {*begun.optimizers["generator"][0].mu} == {"generator_4", "generator_8", "image_4", "image_8"}
-    assert leaves(begun.params) == leaves(after.params) and leaves(begun.average) == leaves(after.average)
+    assert {*begun.optimizers["generator"][0].mu} == {
+        "generator_4",
+        "generator_8",
+        "image_4",
+        "image_8",
+    }
+    assert leaves(begun.params) == leaves(after.params) and leaves(begun.average) == leaves(
+        after.average
+    )
 
 
 def test_pictures_are_of_the_side_that_was_played_last():
@@ -291,16 +354,22 @@ def test_pictures_are_of_the_side_that_was_played_last():
         assert images.shape == (5, 8, 8, 1) and images.dtype == np.uint8
         blocks[step] = (images[:, ::2] == images[:, 1::2]).all()
     assert blocks == {20: True, 30: False, 40: False, 60: False}
-    faded = progan.made(TINY, Trained(model, variables, 40), z)  # the end of fading in is the new side itself
+    faded = progan.made(
+        TINY, Trained(model, variables, 40), z
+    )  # the end of fading in is the new side itself
     np.testing.assert_array_equal(faded, progan.made(TINY, Trained(model, variables, 60), z))
 
 
 def test_emoji_are_of_all_vendors_and_faces_are_cut_as_in_the_code():
     config = dataclasses.replace(TINY, data="emoji", side=32, images=10_000)
-    grey = {vendor: np.full((40, 64, 64, 3), 50 * i, np.uint8) for i, vendor in enumerate(emoji.VENDORS)}
+    grey = {
+        vendor: np.full((40, 64, 64, 3), 50 * i, np.uint8) for i, vendor in enumerate(emoji.VENDORS)
+    }
     x = progan.pictures(config, grey, jax.random.key(0))
     assert x.shape == (40, 32, 32, 3)
-    np.testing.assert_allclose(np.unique(x), [50 * i / 127.5 - 1 for i in range(len(emoji.VENDORS))], rtol=1e-5)
+    np.testing.assert_allclose(
+        np.unique(x), [50 * i / 127.5 - 1 for i in range(len(emoji.VENDORS))], rtol=1e-5
+    )
     face = np.zeros((1, 218, 178, 3), np.uint8)
     face[:, 57:185, 25:153] = 255
     config = dataclasses.replace(TINY, data="celeb_a", side=64, images=10_000)
@@ -322,7 +391,9 @@ def test_what_cannot_be_played_is_refused(change, words):
         dataclasses.replace(TINY, **change)
 
 
-def test_weights_of_inception_that_cannot_be_read_end_with_65_and_a_sentence(tmp_path, monkeypatch, capsys):
+def test_weights_of_inception_that_cannot_be_read_end_with_65_and_a_sentence(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("GEN_JAX_INCEPTION", str(tmp_path / "nowhere"))
     monkeypatch.setattr("sys.argv", ["progan", "tiny", "--run.dir", str(tmp_path / "run")])
     assert train.main("experiments.progan") == 65
@@ -330,6 +401,9 @@ def test_weights_of_inception_that_cannot_be_read_end_with_65_and_a_sentence(tmp
     assert "nowhere cannot be read" in said and "give weights of Inception as safetensors" in said
     assert "Traceback" not in said
     done = subprocess.run(
-        [sys.executable, "-m", "experiments.progan", "tiny", "--help"], capture_output=True, timeout=120, check=False
+        [sys.executable, "-m", "experiments.progan", "tiny", "--help"],
+        capture_output=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0  # nothing is read for that

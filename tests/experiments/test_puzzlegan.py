@@ -26,7 +26,9 @@ def data():
 
 @functools.cache
 def batch(key=0):
-    return jax.jit(data().prepare)({n: jnp.asarray(a[:16]) for n, a in data().train.items()}, jax.random.key(key))
+    return jax.jit(data().prepare)(
+        {n: jnp.asarray(a[:16]) for n, a in data().train.items()}, jax.random.key(key)
+    )
 
 
 def test_the_networks_have_as_many_weights_as_the_code_s():
@@ -43,11 +45,19 @@ def test_a_patch_is_its_box_enlarged():
     side = 40
     rows, columns = jnp.meshgrid(jnp.arange(side) + 0.5, jnp.arange(side) + 0.5, indexing="ij")
     image = jnp.stack([rows, columns], -1)
-    patch = puzzlegan.patch(image, jnp.array([0.375, 0.225, 0.35, 0.25]))  # 14 x 10 pixels from row 9, column 15
+    patch = puzzlegan.patch(
+        image, jnp.array([0.375, 0.225, 0.35, 0.25])
+    )  # 14 x 10 pixels from row 9, column 15
     along = (jnp.arange(side) + 0.5) / side
-    np.testing.assert_allclose(patch[..., 0], jnp.broadcast_to((9 + 10 * along)[:, None], (side, side)), atol=0.02)
-    np.testing.assert_allclose(patch[..., 1], jnp.broadcast_to((15 + 14 * along)[None], (side, side)), atol=0.02)
-    np.testing.assert_allclose(puzzlegan.patch(image, jnp.array([0.0, 0.0, 1.0, 1.0])), image, atol=1e-4)
+    np.testing.assert_allclose(
+        patch[..., 0], jnp.broadcast_to((9 + 10 * along)[:, None], (side, side)), atol=0.02
+    )
+    np.testing.assert_allclose(
+        patch[..., 1], jnp.broadcast_to((15 + 14 * along)[None], (side, side)), atol=0.02
+    )
+    np.testing.assert_allclose(
+        puzzlegan.patch(image, jnp.array([0.0, 0.0, 1.0, 1.0])), image, atol=1e-4
+    )
 
 
 from_images = jax.jit(functools.partial(puzzlegan.prepare, dataclasses.replace(TINY, data="zoo")))
@@ -60,7 +70,10 @@ def real(key=0):
     corner = rng.integers(0, 8, (16, 3, 2)) / 16
     box = np.concatenate([corner, rng.integers(2, 8, (16, 3, 2)) / 16], -1).astype(np.float32)
     box[:, 0] = 0, 0, 1, 1
-    raw = {"image": jnp.asarray(rng.integers(0, 256, (16, 16, 16, 3), np.uint8)), "box": jnp.asarray(box)}
+    raw = {
+        "image": jnp.asarray(rng.integers(0, 256, (16, 16, 16, 3), np.uint8)),
+        "box": jnp.asarray(box),
+    }
     return raw, from_images(raw, jax.random.key(key))
 
 
@@ -72,7 +85,9 @@ def test_real_images_are_cut_by_their_boxes_and_all_is_mirrored_together():
         mirrored = np.abs(batch["x"] - x).max() > 1e-5
         seen[bool(mirrored)] = batch
         np.testing.assert_allclose(batch["x"], x[:, :, ::-1] if mirrored else x, atol=1e-5)
-        np.testing.assert_allclose(batch["patch"][:, 0], batch["x"], atol=1e-4)  # the box of the whole image
+        np.testing.assert_allclose(
+            batch["patch"][:, 0], batch["x"], atol=1e-4
+        )  # the box of the whole image
     assert set(seen) == {False, True}
     np.testing.assert_allclose(seen[True]["patch"], seen[False]["patch"][:, :, :, ::-1], atol=1e-4)
     assert np.abs(seen[True]["patch"] - seen[False]["patch"]).max() > 0.5
@@ -82,7 +97,9 @@ def test_real_images_are_cut_by_their_boxes_and_all_is_mirrored_together():
         large = jax.image.resize(part, (1, 16, 16, 3), "cubic")[0]
         inner = slice(7, -7)  # beyond the box the image goes on, which resize does not see
         if min(w, h) > 4:
-            np.testing.assert_allclose(seen[False]["patch"][i, 1][inner, inner], large[inner, inner], atol=1e-4)
+            np.testing.assert_allclose(
+                seen[False]["patch"][i, 1][inner, inner], large[inner, inner], atol=1e-4
+            )
 
 
 def test_of_real_images_no_shape_is_measured():
@@ -94,7 +111,10 @@ def test_of_real_images_no_shape_is_measured():
 
 
 def test_the_mask_is_where_the_patches_are_and_mirrors_with_the_image():
-    seen, known = {}, shapes.Scene(*(jnp.asarray(data().train[name][:16]) for name in shapes.Scene._fields))
+    seen, known = (
+        {},
+        shapes.Scene(*(jnp.asarray(data().train[name][:16]) for name in shapes.Scene._fields)),
+    )
     original = 2 * shapes.render(known, 16) - 1
     for key in range(8):
         prepared = batch(key)
@@ -103,7 +123,9 @@ def test_the_mask_is_where_the_patches_are_and_mirrors_with_the_image():
         seen[mirrored] = prepared
     assert set(seen) == {False, True}
     np.testing.assert_array_equal(seen[True]["mask"], seen[False]["mask"][:, :, ::-1])
-    pixels = np.asarray(seen[False]["mask"]).sum((1, 2, 3))  # of three boxes of 5 or 6 pixels a side, apart or not
+    pixels = np.asarray(seen[False]["mask"]).sum(
+        (1, 2, 3)
+    )  # of three boxes of 5 or 6 pixels a side, apart or not
     assert (pixels <= 3 * 36).all() and (pixels >= 2 * 25).all()
 
 
@@ -137,9 +159,13 @@ def test_losses_in_closed_form():
     assert float(metrics["accuracy"]) == 0.25  # one of two images, and no fake
     loss, _ = puzzlegan.telling(Known, given, jax.random.key(0), negatives="all")
     assert float(loss) == pytest.approx(released + softplus(0.75) + softplus(-0.25), rel=1e-6)
-    loss, metrics = puzzlegan.drawing(Known, given, jax.random.key(0), weight=lambda step: 0.1 * step)
+    loss, metrics = puzzlegan.drawing(
+        Known, given, jax.random.key(0), weight=lambda step: 0.1 * step
+    )
     assert float(metrics["spatial"]) == pytest.approx(2 * 16 * 0.5)
-    appearance = 8 * 3 * (0.75 + 1.25) + 2 * 8 * 3 * 0.25  # in the mask |0.25 - +-1|, beside it |0.25 - 0|
+    appearance = (
+        8 * 3 * (0.75 + 1.25) + 2 * 8 * 3 * 0.25
+    )  # in the mask |0.25 - +-1|, beside it |0.25 - 0|
     assert float(metrics["appearance"]) == pytest.approx(appearance)
     assert float(loss) == pytest.approx(softplus(-0.5) + 0.3 * (16 + appearance), rel=1e-5)
 
@@ -156,7 +182,7 @@ def test_weights_fall_log_linearly_by_epochs():
 @functools.cache
 def played(config=TINY):
     """Two steps from seed 0: the state before, after, and the metrics."""
-    one = puzzlegan.game(config)
+    one = games.of(puzzlegan, config)
     state = jax.jit(one.init)(jax.random.key(0), batch())
     return state, *jax.jit(lambda state: games.steps(one, state, lambda step: batch(), 2))(state)
 
@@ -166,7 +192,9 @@ def test_the_generator_plays_every_second_step_and_more_negatives_change_the_upd
     assert np.isnan(metrics["generator/loss"]).tolist() == [False, True]
     assert np.isfinite(metrics["discriminator/loss"]).all()
     _, other, _ = played(dataclasses.replace(TINY, negatives="all"))
-    pairs = zip(*(jax.tree.leaves(state.params["discriminator"]) for state in (last, other)), strict=True)
+    pairs = zip(
+        *(jax.tree.leaves(state.params["discriminator"]) for state in (last, other)), strict=True
+    )
     assert max(float(jnp.abs(a - b).max()) for a, b in pairs) > 1e-4  # Adam's steps are 2e-4
 
 
@@ -190,7 +218,10 @@ def test_a_perfect_drawing_is_measured_as_such_and_a_mirrored_one_is_not():
         and right["shape_accuracy"].mean() > 90
         and right["colour_accuracy"].mean() == 100
     )
-    assert all(right[name].max() < 1e-5 for name in ("centre_error", "patch_error", "image_error", "order_difference"))
+    assert all(
+        right[name].max() < 1e-5
+        for name in ("centre_error", "patch_error", "image_error", "order_difference")
+    )
     moved = jnp.roll(mask, 2, 1)
     wrong = jax.device_get(puzzlegan.measures(batch(), x[::-1], 10 * moved - 5, x))
     assert 0.4 < wrong["mask_iou"].mean() < 0.9 and wrong["image_error"].mean() > 0.1

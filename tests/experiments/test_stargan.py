@@ -17,13 +17,13 @@ from experiments import stargan
 from gen_jax import game as games
 from gen_jax.data import multidomain as domains
 from gen_jax.data import pipeline
-from gen_jax.data.multidomain import Part
+from gen_jax.data.multidomain import LabelGroup
 from gen_jax.errors import UserError
 from gen_jax.game import Trained
 from gen_jax.networks import stargan as conditional
-from gen_jax.networks.dcgan import joined
+from gen_jax.networks.dcgan import concat_label
 from gen_jax.networks.layers import InstanceNorm
-from gen_jax.optimizers import ending
+from gen_jax.optimizers import linear_tail
 from tests import golden
 
 TINY = dataclasses.replace(stargan.PRESETS["tiny"][1], steps=2)
@@ -36,7 +36,8 @@ def size(tree):
 
 
 @pytest.mark.parametrize(
-    ("labels", "generator", "discriminator"), [(5, 8_430_528, 44_762_048), (8, 8_439_936, 44_786_624)]
+    ("labels", "generator", "discriminator"),
+    [(5, 8_430_528, 44_762_048), (8, 8_439_936, 44_786_624)],
 )
 def test_the_networks_have_as_many_weights_as_the_code_s(labels, generator, discriminator):
     x, c, key = jnp.zeros((1, 128, 128, 3)), jnp.zeros((1, labels)), jax.random.key(0)
@@ -54,7 +55,10 @@ def test_the_golden_tables_are_of_the_same_networks_with_four_labels(preset):
 
 
 def test_instance_norm_is_of_each_map_of_each_image():
-    x = jax.random.normal(jax.random.key(0), (3, 6, 5, 4)) * jnp.arange(1.0, 5)[None, None, None] + 7
+    x = (
+        jax.random.normal(jax.random.key(0), (3, 6, 5, 4)) * jnp.arange(1.0, 5)[None, None, None]
+        + 7
+    )
     plain = InstanceNorm(affine=False, eps=0.5)
     assert not plain.init(jax.random.key(1), x)
     by_hand = (x - x.mean((1, 2), keepdims=True)) / jnp.sqrt(x.var((1, 2), keepdims=True) + 0.5)
@@ -86,7 +90,10 @@ def raw(config=TINY, count=32):
 
 @functools.cache
 def batch_of(config, key=0, step=0):
-    return {**jax.jit(stargan.source(config).prepare)(raw(config), jax.random.key(key)), "step": jnp.int32(step)}
+    return {
+        **jax.jit(stargan.source(config).prepare)(raw(config), jax.random.key(key)),
+        "step": jnp.int32(step),
+    }
 
 
 @pytest.mark.parametrize("config", [TINY, SEVERAL])
@@ -132,7 +139,9 @@ def test_sets_play_in_turn_and_one_set_always():
 def test_half_of_the_images_are_mirrored():
     batches = [batch_of(dataclasses.replace(TINY, flip=flip))["x"][:, 0] for flip in (True, False)]
     mirrored = (batches[0] == batches[1][:, :, ::-1]).all((1, 2, 3))
-    assert ((batches[0] == batches[1]).all((1, 2, 3)) ^ mirrored).all() and 0.2 < mirrored.mean() < 0.8
+    assert (
+        (batches[0] == batches[1]).all((1, 2, 3)) ^ mirrored
+    ).all() and 0.2 < mirrored.mean() < 0.8
 
 
 def test_emoji_are_stacked_by_vendor_and_resized():
@@ -159,14 +168,22 @@ def test_one_label_is_classified_by_a_softmax_and_several_by_a_sigmoid_each():
 
 def test_what_the_mask_hides_is_not_classified_and_has_no_gradient():
     """CelebA's attributes and RaFD's expressions: each loss is that of the known part alone."""
-    parts = (Part(5, False), Part(8, True))
+    parts = (LabelGroup(5, False), LabelGroup(8, True))
     logits = 2 * jax.random.normal(jax.random.key(0), (4, 13))
-    attributes, expressions = jnp.array([[1.0, 0, 0, 1, 1]] * 4), jnp.eye(8)[jnp.array([7, 0, 3, 3])]
-    for own, part, label, other in ((0, slice(0, 5), attributes, 8), (1, slice(5, 13), expressions, 5)):
+    attributes, expressions = (
+        jnp.array([[1.0, 0, 0, 1, 1]] * 4),
+        jnp.eye(8)[jnp.array([7, 0, 3, 3])],
+    )
+    for own, part, label, other in (
+        (0, slice(0, 5), attributes, 8),
+        (1, slice(5, 13), expressions, 5),
+    ):
         mask = jnp.eye(2)[jnp.full(4, own)]
         sides = (label, jnp.zeros((4, other))) if own == 0 else (jnp.zeros((4, other)), label)
         c = jnp.concatenate([*sides, mask], 1)
-        loss, gradient = jax.value_and_grad(lambda logits, c=c: stargan.classification(parts, logits, c))(logits)
+        loss, gradient = jax.value_and_grad(
+            lambda logits, c=c: stargan.classification(parts, logits, c)
+        )(logits)
         alone = stargan.classification((parts[own],), logits[:, part], label)
         assert float(loss) == pytest.approx(float(alone), rel=1e-6) and float(loss) > 1
         p = jax.nn.softmax(logits[:, part]) if own else jax.nn.sigmoid(logits[:, part])
@@ -198,7 +215,9 @@ class Fixed:
         return x + c[:, None, None]
 
     def discriminator(self, x):
-        return (x * self.weights[None, None, None]).sum(-1, keepdims=True)[:, ::4, ::4], x.mean((1, 2))
+        return (x * self.weights[None, None, None]).sum(-1, keepdims=True)[:, ::4, ::4], x.mean(
+            (1, 2)
+        )
 
 
 def test_the_discriminator_s_objective_is_equation_5():
@@ -209,7 +228,9 @@ def test_the_discriminator_s_objective_is_equation_5():
     (target,) = model.asked
     assert not (target == c).all()
     np.testing.assert_array_equal(target.sum(0), c.sum(0))  # a permutation of the batch's own
-    assert float(metrics["distance"]) == pytest.approx(-float((target @ Fixed.weights).mean()), rel=1e-4)
+    assert float(metrics["distance"]) == pytest.approx(
+        -float((target @ Fixed.weights).mean()), rel=1e-4
+    )
     norm = np.sqrt(4 * (Fixed.weights**2).sum())  # four patches of a pixel each
     assert float(metrics["penalty"]) == pytest.approx((norm - 1) ** 2, rel=1e-5)
     cls = -(c * jax.nn.log_softmax(x.mean((1, 2)))).sum(-1).mean()
@@ -225,7 +246,9 @@ def test_the_generator_s_objective_is_equation_6():
     target, back = model.asked
     np.testing.assert_array_equal(back, c)
     np.testing.assert_array_equal(target.sum(0), c.sum(0))
-    assert float(metrics["reconstruction"]) == pytest.approx(float((target + back).mean()), rel=1e-5)
+    assert float(metrics["reconstruction"]) == pytest.approx(
+        float((target + back).mean()), rel=1e-5
+    )
     fake = x + target[:, None, None]
     score = (fake[:, ::4, ::4] * Fixed.weights[None, None, None]).sum(-1).mean()
     p = jax.nn.sigmoid(fake.mean((1, 2)))
@@ -240,20 +263,25 @@ def test_the_generator_s_objective_is_equation_6():
 class Maker(nn.Module):
     @nn.compact
     def __call__(self, x, c):
-        return nn.tanh(nn.Dense(3)(joined(x, c)))
+        return nn.tanh(nn.Dense(3)(concat_label(x, c)))
 
 
 class Judge(nn.Module):
     @nn.compact
     def __call__(self, x):
-        x = nn.leaky_relu(nn.Dense(8)(x.reshape(len(x), 8, 24)))  # by rows: a mirror image is another
+        x = nn.leaky_relu(
+            nn.Dense(8)(x.reshape(len(x), 8, 24))
+        )  # by rows: a mirror image is another
         return nn.Dense(1)(x), nn.Dense(3)(x.mean(1))
 
 
 @functools.cache
 def small(config):
     """The players on small networks, their birth, and a batch."""
-    one, batch = games.make(stargan.StarGAN(Maker(), Judge()), stargan.players(config)), batch_of(config)
+    one, batch = (
+        games.make(stargan.StarGAN(Maker(), Judge()), stargan.players(config)),
+        batch_of(config),
+    )
     return one, one.init(jax.random.key(0), batch_of(TINY)), batch
 
 
@@ -266,21 +294,25 @@ def played(config):
 
 
 def moved(before, after, network):
-    pairs = zip(jax.tree.leaves(before.params[network]), jax.tree.leaves(after.params[network]), strict=True)
+    pairs = zip(
+        jax.tree.leaves(before.params[network]), jax.tree.leaves(after.params[network]), strict=True
+    )
     return float(sum(jnp.abs(a - b).sum() for a, b in pairs))
 
 
 def test_the_discriminator_plays_at_every_step_and_the_generator_at_every_fifth():
     one, born, batch = small(TINY)
     _, metrics = jax.jit(lambda state: games.steps(one, state, lambda step: batch, 10))(born)
-    rests = {name: np.isnan(metrics[f"{name}/loss"]).tolist() for name in ("discriminator", "generator")}
+    rests = {
+        name: np.isnan(metrics[f"{name}/loss"]).tolist() for name in ("discriminator", "generator")
+    }
     assert rests == {"discriminator": [False] * 10, "generator": ([True] * 4 + [False]) * 2}
     assert (metrics[games.FINITE] == 1).all()
 
 
 def test_an_average_is_of_the_generator_and_only_where_it_is_asked_for():
     for decay, networks in ((0, set()), (0.5, {"generator"})):
-        one = stargan.game(dataclasses.replace(TINY, average=decay))
+        one = games.of(stargan, dataclasses.replace(TINY, average=decay))
         assert set(jax.eval_shape(one.init, jax.random.key(0), batch_of(TINY)).average) == networks
 
 
@@ -312,15 +344,21 @@ def test_the_rate_falls_to_0_in_the_paper_and_by_a_thousandth_in_the_code():
 
     def rates(config, steps, every=1):
         counts = [(step + 1) // every - 1 for step in steps]
-        rate = ending(1e-4, config.steps, share=config.decay, period=config.period, every=every)
+        rate = linear_tail(
+            1e-4, config.steps, share=config.decay, period=config.period, every=every
+        )
         return [float(rate(jnp.int32(count))) / 1e-4 for count in counts]
 
     at = [0, 74_400, 111_600, 148_799]
     np.testing.assert_allclose(rates(paper, at), [1, 1, 0.5, 1 / 74_400], atol=1e-6)
     generator = [4, 74_399, 111_604, 148_799]  # its own steps
-    np.testing.assert_allclose(rates(paper, generator, 5), [1, 1, 1 - 37_204 / 74_400, 1 / 74_400], atol=1e-6)
+    np.testing.assert_allclose(
+        rates(paper, generator, 5), [1, 1, 1 - 37_204 / 74_400, 1 / 74_400], atol=1e-6
+    )
     slip = [100_999, 101_000, 151_000, 199_999]
-    np.testing.assert_allclose(rates(official, slip), [1, 1 - 1e-5, 1 - 51e-5, 1 - 99e-5], atol=3e-7)
+    np.testing.assert_allclose(
+        rates(official, slip), [1, 1 - 1e-5, 1 - 51e-5, 1 - 99e-5], atol=3e-7
+    )
     assert rates(dataclasses.replace(official, period=1), [199_999])[0] < 1e-4
 
 
@@ -331,13 +369,18 @@ def test_labels_that_the_data_have_not_and_sides_that_cannot_be_halved_are_refus
         dataclasses.replace(stargan.PRESETS["celeba"][1], labels="joint")
     with pytest.raises(UserError, match="critics is 4; give an odd number"):
         dataclasses.replace(JOINT, critics=4)
-    with pytest.raises(UserError, match=r"side is 40; it must be a multiple of 4 and of 2\^layers, 64"):
+    with pytest.raises(
+        UserError, match=r"side is 40; it must be a multiple of 4 and of 2\^layers, 64"
+    ):
         stargan.Config(side=40)
 
 
 def few():
     data = pipeline.load(stargan.source(TINY))
-    train, test = ({n: a[:count] for n, a in arrays.items()} for arrays, count in ((data.train, 300), (data.test, 50)))
+    train, test = (
+        {n: a[:count] for n, a in arrays.items()}
+        for arrays, count in ((data.train, 300), (data.test, 50))
+    )
     return data._replace(train=train, test=test)
 
 
@@ -372,12 +415,20 @@ def test_a_generator_that_does_nothing_errs_everywhere():
         def __call__(self, function, x, c):
             return x
 
-    params = jax.eval_shape(stargan.game(TINY).init, jax.random.key(0), batch_of(TINY)).params
+    params = jax.eval_shape(games.of(stargan, TINY).init, jax.random.key(0), batch_of(TINY)).params
     params = jax.tree.map(lambda leaf: np.zeros(leaf.shape), params)
     measured = stargan.evaluate(TINY, Idle(None, {"params": params}), few(), jax.random.key(0))
-    assert measured["parameters"] == json.loads(golden.path("stargan").read_text())["tiny"]["total"] / 1e6
+    assert (
+        measured["parameters"]
+        == json.loads(golden.path("stargan").read_text())["tiny"]["total"] / 1e6
+    )
     assert measured["test/domain_error"] == 100
-    assert measured["test/l1_reconstruction"] == measured["test/l1_own"] == measured["test/class_lost"] == 0
+    assert (
+        measured["test/l1_reconstruction"]
+        == measured["test/l1_own"]
+        == measured["test/class_lost"]
+        == 0
+    )
     assert measured["test/l1"] == measured["test/l1_of_nothing"] > 10
 
 
@@ -403,7 +454,11 @@ def test_the_picture_has_a_row_of_input_domains_and_truth(config, monkeypatch):
 
 def test_the_picture_of_two_sets_has_what_each_can_change(monkeypatch):
     seen = []
-    monkeypatch.setattr(stargan.images, "grid", lambda rows, columns: seen.append(rows.reshape(10, columns, 8, 8, 3)))
+    monkeypatch.setattr(
+        stargan.images,
+        "grid",
+        lambda rows, columns: seen.append(rows.reshape(10, columns, 8, 8, 3)),
+    )
 
     class Idle(Trained):
         def __call__(self, function, x, c):
@@ -414,7 +469,9 @@ def test_the_picture_of_two_sets_has_what_each_can_change(monkeypatch):
     assert rows.shape[1] == 1 + 2 * (3 + 2)
     paper = rows[:, :, 0, 0]  # of the first pixel, which no digit covers
     np.testing.assert_array_equal(paper[:, 0, 0], np.tile([0, 255], 5))  # domains are ink by ink
-    np.testing.assert_array_equal(paper[:, 6:9, 0], np.tile([0, 255], 5)[:, None].repeat(3, 1))  # as it is
+    np.testing.assert_array_equal(
+        paper[:, 6:9, 0], np.tile([0, 255], 5)[:, None].repeat(3, 1)
+    )  # as it is
     np.testing.assert_array_equal(paper[:, 9:, 0], [[0, 255]] * 10)  # as asked
     inks = np.arange(10) // 2 % 3
     on_black = rows[::2, 9].reshape(5, -1, 3).max(1)  # asked for black paper, in its own ink
@@ -428,10 +485,14 @@ def faces(tmp_path_factory):
     stock = tfds.builder("celeb_a", data_dir=place / "nowhere")
     rng = np.random.default_rng(0)
     hair, male, young = rng.integers(0, 4, 48), rng.integers(0, 2, 48), rng.integers(0, 2, 48)
-    said = np.concatenate([np.eye(4)[hair][:, :3], male[:, None], young[:, None]], 1).astype(bool)  # [n, 5]
+    said = np.concatenate([np.eye(4)[hair][:, :3], male[:, None], young[:, None]], 1).astype(
+        bool
+    )  # [n, 5]
 
     def example(i):
-        picture = np.full((218, 178, 3), 255, np.uint8)  # what lies outside the middle square is white
+        picture = np.full(
+            (218, 178, 3), 255, np.uint8
+        )  # what lies outside the middle square is white
         picture[20:100] = np.array([[0, 0, 0], [240, 240, 0], [120, 60, 0], [60, 60, 240]])[hair[i]]
         picture[100:198, :89], picture[100:198, 89:] = 200 * male[i], 200 * young[i]
         stream = io.BytesIO()
@@ -449,10 +510,15 @@ def faces(tmp_path_factory):
         VERSION, name = stock.version, "celeb_a"
 
         def _info(self):
-            return tfds.core.DatasetInfo(builder=self, features=stock.info.features, disable_shuffling=True)
+            return tfds.core.DatasetInfo(
+                builder=self, features=stock.info.features, disable_shuffling=True
+            )
 
         def _split_generators(self, manager):
-            return {"train": self._generate_examples(range(36)), "test": self._generate_examples(range(36, 48))}
+            return {
+                "train": self._generate_examples(range(36)),
+                "test": self._generate_examples(range(36, 48)),
+            }
 
         def _generate_examples(self, numbers):
             for i in numbers:
@@ -461,7 +527,9 @@ def faces(tmp_path_factory):
     Builder(data_dir=place, file_format="array_record").download_and_prepare()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(place))
-        config = dataclasses.replace(stargan.PRESETS["celeba"][1], side=8, width=4, blocks=1, layers=2, batch_size=8)
+        config = dataclasses.replace(
+            stargan.PRESETS["celeba"][1], side=8, width=4, blocks=1, layers=2, batch_size=8
+        )
         yield config, pipeline.load(stargan.source(config), place / "base"), said
 
 
@@ -477,13 +545,19 @@ def test_celeba_is_its_middle_square_with_five_attributes(faces):
     np.testing.assert_allclose(x[:, 13, 3, 0], 200 * said[:36, 3], atol=1e-3)
     np.testing.assert_allclose(x[:, 13, 12, 1], 200 * said[:36, 4], atol=1e-3)
     assert x[:, 0].max() < 241 and x[:, -1].max() < 201  # nothing white from outside
-    np.testing.assert_allclose(x[said[:36, 1]][:, 0, :, :2], 240, atol=1e-3)  # blond, to the upper edge
+    np.testing.assert_allclose(
+        x[said[:36, 1]][:, 0, :, :2], 240, atol=1e-3
+    )  # blond, to the upper edge
 
 
 def test_faces_are_judged_and_drawn(faces, monkeypatch):
     config, data, said = faces
     seen = []
-    monkeypatch.setattr(stargan.images, "grid", lambda rows, columns: seen.append(rows.reshape(10, columns, 8, 8, 3)))
+    monkeypatch.setattr(
+        stargan.images,
+        "grid",
+        lambda rows, columns: seen.append(rows.reshape(10, columns, 8, 8, 3)),
+    )
     params = {
         "generator": {"Conv_0": {"kernel": jnp.zeros((7, 7, 8, 4))}},
         "discriminator": {"domains": {"kernel": jnp.zeros((2, 2, 8, 5))}},
@@ -495,9 +569,21 @@ def test_faces_are_judged_and_drawn(faces, monkeypatch):
 
     idle = Idle(None, {"params": params})
     measured = stargan.evaluate(config, idle, data, jax.random.key(0))
-    assert "test/l1" not in measured and measured["test/l1_own"] == measured["test/l1_reconstruction"] == 0
-    changed = np.concatenate([1 - said[36:, :3], np.ones((12, 2))], 1).mean()  # hair that is asked for and is there
-    assert measured["test/domain_error"] >= 100 * changed - 1e-6 - measured["test/domain_error_of_real"]
+    assert (
+        "test/l1" not in measured
+        and measured["test/l1_own"] == measured["test/l1_reconstruction"] == 0
+    )
+    changed = np.concatenate(
+        [1 - said[36:, :3], np.ones((12, 2))], 1
+    ).mean()  # hair that is asked for and is there
+    assert (
+        measured["test/domain_error"]
+        >= 100 * changed - 1e-6 - measured["test/domain_error_of_real"]
+    )
     stargan.sample(config, idle, data, jax.random.key(0))
     (rows,) = seen
-    assert rows.shape[1] == 1 + 5 and (rows == rows[:, :1]).all() and len(np.unique(rows[:, 0], axis=0)) > 3
+    assert (
+        rows.shape[1] == 1 + 5
+        and (rows == rows[:, :1]).all()
+        and len(np.unique(rows[:, 0], axis=0)) > 3
+    )

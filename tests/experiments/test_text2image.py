@@ -11,6 +11,7 @@ import pytest
 
 from experiments import text2image
 from experiments.text2image import Config
+from gen_jax import game as games
 from gen_jax.data import pipeline
 from gen_jax.errors import UserError
 from gen_jax.evaluation import joint_embedding as descriptions
@@ -31,14 +32,18 @@ def test_the_networks_have_the_weights_of_the_code(bottleneck, count):
     shapes = jnp.zeros((2, 100)), jnp.zeros((2, 64, 64, 3)), jnp.zeros((2, 1024))
     model = text2image.model(Config(bottleneck=bottleneck))
     params = jax.eval_shape(lambda key: model.init(key, *shapes, method=meet), KEY)["params"]
-    counts = {name: sum(leaf.size for leaf in jax.tree.leaves(tree)) for name, tree in params.items()}
+    counts = {
+        name: sum(leaf.size for leaf in jax.tree.leaves(tree)) for name, tree in params.items()
+    }
     assert counts == {"generator": 18_909_699, "discriminator": count}
 
 
 def test_images_have_the_side_that_is_asked_for():
     for side in (16, 32, 64):
         network = textual.Generator(side, 2, 4)
-        shape = jax.eval_shape(lambda n=network: n.init_with_output(KEY, jnp.zeros((3, 5)), jnp.zeros((3, 7)))[0])
+        shape = jax.eval_shape(
+            lambda n=network: n.init_with_output(KEY, jnp.zeros((3, 5)), jnp.zeros((3, 7)))[0]
+        )
         assert shape.shape == (3, side, side, 3)
 
 
@@ -60,8 +65,16 @@ STILL = optax.constant_schedule(0)
 def test_the_discriminator_sees_wrong_images_and_fakes_by_their_weights(wrong):
     batch = {**BATCH, "text": jnp.asarray(TEXT)[:, None], "step": 0}
     loss, _ = text2image.telling(model_of_logits(), batch, KEY, wrong=wrong, noise=STILL, penalty=0)
-    right, mismatched, fake = np.asarray(batch["x"]) + TEXT, np.asarray(batch["wrong"]) + TEXT, 11 * TEXT
-    expected = softplus(-right).mean() + wrong * softplus(mismatched).mean() + (1 - wrong) * softplus(fake).mean()
+    right, mismatched, fake = (
+        np.asarray(batch["x"]) + TEXT,
+        np.asarray(batch["wrong"]) + TEXT,
+        11 * TEXT,
+    )
+    expected = (
+        softplus(-right).mean()
+        + wrong * softplus(mismatched).mean()
+        + (1 - wrong) * softplus(fake).mean()
+    )
     assert float(loss) == pytest.approx(expected, rel=1e-6)
 
 
@@ -70,7 +83,8 @@ def test_the_penalty_is_the_squared_slope_at_real_images():
     model.discriminator = lambda x, text: -2 * x + text[:, 0]
     batch = {**BATCH, "text": jnp.asarray(TEXT)[:, None], "step": 0}
     with_it, without = (
-        text2image.telling(model, batch, KEY, wrong=0.5, noise=STILL, penalty=penalty)[0] for penalty in (3.0, 0.0)
+        text2image.telling(model, batch, KEY, wrong=0.5, noise=STILL, penalty=penalty)[0]
+        for penalty in (3.0, 0.0)
     )
     assert float(with_it - without) == pytest.approx(3 * 2**2, rel=1e-6)
     assert isinstance(text2image.model(tiny(penalty=1.0)).discriminator, textual.PlainDiscriminator)
@@ -80,7 +94,9 @@ def test_the_penalty_is_the_squared_slope_at_real_images():
 @pytest.mark.parametrize("between", [0.0, 0.5, 1.0])
 def test_the_generator_is_judged_on_texts_between_too(between):
     batch = {"text": jnp.asarray(TEXT)[:, None], "step": 0}
-    loss, _ = text2image.fooling(model_of_logits(), batch, KEY, between=between, beyond=False, noise=STILL)
+    loss, _ = text2image.fooling(
+        model_of_logits(), batch, KEY, between=between, beyond=False, noise=STILL
+    )
     amid = np.array([(0.1 + 0.2) / 2, (-0.3 + 0.4) / 2])
     own, mixed = softplus(-11 * TEXT).sum(), softplus(-11 * amid).sum()
     expected = (own + between * mixed) / 6 if between else own / 4
@@ -101,19 +117,33 @@ def test_noise_is_added_to_all_that_the_discriminator_sees():
             generator=lambda z, text: jnp.ones((len(z), 100)),
             style=SimpleNamespace(latents=1),
         )
-        batch = {"x": jnp.ones((50, 100)), "wrong": jnp.ones((50, 100)), "text": jnp.zeros((50, 1)), "step": step}
-        for player in list(text2image.players(tiny(penalty=0.0, noise=0.3, fading=fading, steps=40)).values())[:2]:
+        batch = {
+            "x": jnp.ones((50, 100)),
+            "wrong": jnp.ones((50, 100)),
+            "text": jnp.zeros((50, 1)),
+            "step": step,
+        }
+        for player in list(
+            text2image.players(tiny(penalty=0.0, noise=0.3, fading=fading, steps=40)).values()
+        )[:2]:
             player.objective(model, batch, KEY)
         return seen
 
-    for fading, step, expected in ((False, 30, 0.3), (True, 0, 0.3), (True, 30, 0.075), (True, 40, 0)):
+    for fading, step, expected in (
+        (False, 30, 0.3),
+        (True, 0, 0.3),
+        (True, 30, 0.075),
+        (True, 40, 0),
+    ):
         np.testing.assert_allclose(deviations(fading, step), [expected] * 4, rtol=0.05, atol=1e-6)
 
 
 def test_texts_beyond_lie_on_the_line_of_both():
     text = jnp.arange(12.0).reshape(6, 2) ** 2
     first, second = text[:3], text[3:]
-    share = (text2image.middles(text, KEY) - first) / (second - first)  # the same in each feature, from -1/2 to 3/2
+    share = (text2image.middles(text, KEY) - first) / (
+        second - first
+    )  # the same in each feature, from -1/2 to 3/2
     np.testing.assert_allclose(share[:, 0], share[:, 1], rtol=1e-5)
     assert len(set(np.asarray(share[:, 0]).round(4))) == 3 and (jnp.abs(share - 0.5) <= 1).all()
     np.testing.assert_allclose(text2image.middles(text, None), (first + second) / 2)
@@ -157,7 +187,9 @@ def test_batches_hold_a_wrong_image_and_the_mean_of_the_texts(monkeypatch):
     for x, own in zip(made["x"], plain, strict=True):
         assert min(np.abs(x - own).max(), np.abs(x - own[:, ::-1]).max()) < 1e-6
     np.testing.assert_array_equal(made["wrong"], made["x"][text2image.others(batch["class"])])
-    share = ((made["text"] - text[:, 0]) / (text[:, 1] - text[:, 0])).mean(1)  # how many of three were the second
+    share = ((made["text"] - text[:, 0]) / (text[:, 1] - text[:, 0])).mean(
+        1
+    )  # how many of three were the second
     np.testing.assert_allclose(3 * share, np.rint(3 * share), atol=1e-4)
     assert len(set(np.rint(3 * np.asarray(share)))) > 1
 
@@ -171,14 +203,18 @@ def test_biases_are_held_where_the_code_holds_them():
     }
     for biases, expected in ((True, False), (False, True)):
         descent = text2image.players(tiny(biases=biases))["generator"].optimizer
-        updates, _ = descent.update(jax.tree.map(jnp.ones_like, params), descent.init(params), params)
+        updates, _ = descent.update(
+            jax.tree.map(jnp.ones_like, params), descent.init(params), params
+        )
         own = updates["generator"]
         assert bool((own["ConvTranspose_0"]["bias"] == 0).all()) == expected
         assert (own["ConvTranspose_0"]["kernel"] != 0).all() and (own["Dense_0"]["bias"] != 0).all()
 
 
 def test_the_rate_is_halved_in_equal_parts():
-    descent = text2image.players(tiny(steps=40, halvings=4, learning_rate=1.0, b1=0.0))["style"].optimizer
+    descent = text2image.players(tiny(steps=40, halvings=4, learning_rate=1.0, b1=0.0))[
+        "style"
+    ].optimizer
     state, sizes = descent.init(jnp.zeros(())), []
     for _ in range(40):
         update, state = descent.update(jnp.ones(()), state)
@@ -201,7 +237,9 @@ def test_a_generator_that_draws_what_is_said_is_told_so(monkeypatch):
 
     def measured(shift):
         def made(config, model, z, text):
-            return np.roll(given["test" if len(text) == 1000 else "train"].image[: len(text)], shift, 0)
+            return np.roll(
+                given["test" if len(text) == 1000 else "train"].image[: len(text)], shift, 0
+            )
 
         monkeypatch.setattr(text2image, "made", made)
         return text2image.evaluate(config, lambda function, x: x[:, 0, 0], data, KEY)
@@ -211,7 +249,9 @@ def test_a_generator_that_draws_what_is_said_is_told_so(monkeypatch):
     for name in right:
         if name.endswith("_of_real"):
             fake = name.removesuffix("_of_real")
-            assert right[fake] == right[name] and ("test/match" not in name or wrong[fake] < wrong[name])
+            assert right[fake] == right[name] and (
+                "test/match" not in name or wrong[fake] < wrong[name]
+            )
     assert right["test/match"] > 85 and wrong["test/match"] < 20 and right["test/style_kept"] == 100
 
 
@@ -230,23 +270,35 @@ def test_sentences_of_the_frozen_encoder_are_another_text(monkeypatch):
     both = text2image.arrays(tiny(encoder="both", count=50), "test")["text"]
     alone = text2image.arrays(tiny(count=50), "test")["text"]
     given = text2image.captioned_of(tiny(count=50))
-    known, lengths = (np.array([len(c) for c in given[split].captions[:, 0]]) for split in ("train", "test"))
-    assert made.shape == (1000, 1, 384) and all(len(set(sentences)) == len(sentences) for sentences in asked)
-    np.testing.assert_allclose(made[:, 0, 7], (lengths - known.mean()) / known.std(), rtol=1e-4, atol=1e-5)
+    known, lengths = (
+        np.array([len(c) for c in given[split].captions[:, 0]]) for split in ("train", "test")
+    )
+    assert made.shape == (1000, 1, 384) and all(
+        len(set(sentences)) == len(sentences) for sentences in asked
+    )
+    np.testing.assert_allclose(
+        made[:, 0, 7], (lengths - known.mean()) / known.std(), rtol=1e-4, atol=1e-5
+    )
     np.testing.assert_allclose(both, np.concatenate([alone, made], -1), rtol=1e-5)
 
 
 def test_a_running_average_of_the_generator_makes_the_images():
-    assert set(jax.eval_shape(text2image.game(tiny(average=0.9)).init, KEY, BORN).average) == {"generator"}
-    assert not jax.eval_shape(text2image.game(tiny(average=0.0)).init, KEY, BORN).average
+    assert set(jax.eval_shape(games.of(text2image, tiny(average=0.9)).init, KEY, BORN).average) == {
+        "generator"
+    }
+    assert not jax.eval_shape(games.of(text2image, tiny(average=0.0)).init, KEY, BORN).average
 
 
 def test_the_arrays_are_as_the_source_says():
     source = text2image.source(tiny(count=50))
     for arrays in source.arrays():
-        assert {name: (array.shape[1:], str(array.dtype)) for name, array in arrays.items()} == source.fields
+        assert {
+            name: (array.shape[1:], str(array.dtype)) for name, array in arrays.items()
+        } == source.fields
     text = source.arrays()[0]["text"]
-    assert np.abs(text.mean((0, 1))).max() < 1e-4 and text.std((0, 1)).mean() == pytest.approx(1, rel=1e-4)
+    assert np.abs(text.mean((0, 1))).max() < 1e-4 and text.std((0, 1)).mean() == pytest.approx(
+        1, rel=1e-4
+    )
 
 
 def test_the_judge_is_trained_on_what_the_player_learns_from(monkeypatch):
@@ -257,7 +309,11 @@ def test_the_judge_is_trained_on_what_the_player_learns_from(monkeypatch):
 
     monkeypatch.setattr(descriptions, "described", described)
     text2image.judge.__wrapped__(tiny(count=60, load=16))
-    assert seen["images"] == (60, 16, 16, 3) and seen["captions"] == (60, 1) and seen["name"] == "shapes"
+    assert (
+        seen["images"] == (60, 16, 16, 3)
+        and seen["captions"] == (60, 1)
+        and seen["name"] == "shapes"
+    )
 
 
 def test_descent_is_adam_with_the_papers_moments():

@@ -383,9 +383,13 @@ def page() -> str:
         for test in tests:
             module, name = test.split("::")
             if name not in functions(module):
-                raise ValueError(f"tests/{module}.py has no {name}, which is to show what happens at {fault!r}")
+                raise ValueError(
+                    f"tests/{module}.py has no {name}, which is to show what happens at {fault!r}"
+                )
         each = (test.split("::") for test in tests)
-        shown = "<br>".join(f"[{name.removeprefix('test_').replace('_', ' ')}](tests/{of}.py)" for of, name in each)
+        shown = "<br>".join(
+            f"[{name.removeprefix('test_').replace('_', ' ')}](tests/{of}.py)" for of, name in each
+        )
         lines.append(f"| {fault} | {then} | {shown} |")
     return "\n".join(lines) + "\n"
 

@@ -46,7 +46,11 @@ def crash_before(k: int, directory: Path) -> None:
 
     def hook(event: str, args: tuple) -> None:
         nonlocal seen
-        writes = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        writes = (
+            event == "open"
+            and isinstance(args[2], int)
+            and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        )
         if (event in CHANGES or writes) and str(args[0]).startswith(str(directory)):
             seen += 1
             if seen == k:

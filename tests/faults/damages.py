@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gen_jax import game as games
 from gen_jax.errors import NonFiniteError
 from gen_jax.run import train, xla
 from gen_jax.run.checkpoint import SEAL
@@ -28,7 +29,10 @@ from gen_jax.run.signals import Interrupts
 from tests.golden import experiments
 from tests.test_experiments import leaves
 
-SAVES, POISON = 4, 11  # steps from one checkpoint to the next; the step whose batch is not finite, from 0
+SAVES, POISON = (
+    4,
+    11,
+)  # steps from one checkpoint to the next; the step whose batch is not finite, from 0
 
 
 def flip(path: Path, where: float) -> None:
@@ -50,13 +54,17 @@ def exchange(path: Path, where: float) -> None:
     """With another file of the step before, which is whole."""
     newest = next(parent for parent in path.parents if parent.name.startswith("step-"))
     older = sorted(newest.parent.glob("step-*"))[-2]
-    others = [f for f in sorted(older.rglob("*")) if f.is_file() and f.read_bytes() != path.read_bytes()]
+    others = [
+        f for f in sorted(older.rglob("*")) if f.is_file() and f.read_bytes() != path.read_bytes()
+    ]
     path.write_bytes(others[int(where * len(others))].read_bytes())
 
 
 DAMAGE: dict[str, Callable[[Path, float], Any]] = {
     "flip": flip,
-    "cut": lambda path, where: path.write_bytes(path.read_bytes()[: int(where * path.stat().st_size)]),
+    "cut": lambda path, where: path.write_bytes(
+        path.read_bytes()[: int(where * path.stat().st_size)]
+    ),
     "empty": lambda path, where: path.write_bytes(b""),
     "zero": zero,
     "remove": lambda path, where: path.unlink(),
@@ -79,16 +87,22 @@ def poisoned(module: Any) -> Any:
         def step(state: Any, batch: Any, *axis: str) -> Any:
             def bad(value: Any) -> Any:
                 real = jnp.issubdtype(value.dtype, jnp.floating)
-                return jnp.where(state.step == POISON, jnp.nan, value).astype(value.dtype) if real else value
+                return (
+                    jnp.where(state.step == POISON, jnp.nan, value).astype(value.dtype)
+                    if real
+                    else value
+                )
 
             return game.step(state, jax.tree.map(bad, batch), *axis)
 
         return game._replace(step=step)
 
     other = types.ModuleType(module.__name__)
-    vars(other).update(vars(module), game=lambda config: of(module.game(config)))
+    vars(other).update(vars(module), game=lambda config: of(games.of(module, config)))
     if hasattr(module, "stages"):
-        vars(other)["stages"] = lambda config: tuple(s._replace(game=of(s.game)) for s in module.stages(config))
+        vars(other)["stages"] = lambda config: tuple(
+            s._replace(game=of(s.game)) for s in module.stages(config)
+        )
     return other
 
 
@@ -96,7 +110,13 @@ def configured(name: str, directory: Path) -> tuple[Any, Any]:
     """(experiment, config)"""
     module = importlib.import_module(f"experiments.{name}")
     config = module.PRESETS["tiny"][1]
-    often = {"dir": directory, "devices": 1, "log_every": SAVES, "checkpoint_every": SAVES, "sample_every": 0}
+    often = {
+        "dir": directory,
+        "devices": 1,
+        "log_every": SAVES,
+        "checkpoint_every": SAVES,
+        "sample_every": 0,
+    }
     return module, dataclasses.replace(config, run=dataclasses.replace(config.run, **often))
 
 
@@ -115,18 +135,29 @@ def damage(name: str, directory: Path, seed: int) -> Damaged:
     draw, done = random.Random(seed), Damaged(0, 0, 0)
     module, config = configured(name, directory)
     with contextlib.ExitStack() as stack:
-        loop = train.Loop(module, "tiny", config, stack, stack.enter_context(Interrupts()), train.load(module, config))
+        loop = train.Loop(
+            module,
+            "tiny",
+            config,
+            stack,
+            stack.enter_context(Interrupts()),
+            train.load(module, config),
+        )
         newest, older = loop.checkpoints.steps()
         away = newest.with_name("away")
         newest.replace(away)
         expected = restored(loop)[0]
-        names = sorted(str(f.relative_to(away)) for f in away.rglob("*") if f.is_file() and f.stat().st_size)
+        names = sorted(
+            str(f.relative_to(away)) for f in away.rglob("*") if f.is_file() and f.stat().st_size
+        )
         for change in DAMAGE.values():
             for file in names:
                 shutil.copytree(away, newest)
                 change(newest / file, draw.random())
                 state, said = restored(loop)
-                told = len(said) == 1 and newest.name in said[0] and (file in said[0] or file == SEAL)
+                told = (
+                    len(said) == 1 and newest.name in said[0] and (file in said[0] or file == SEAL)
+                )
                 same = state == expected and loop.checkpoints.steps() == [older]
                 done = Damaged(done.made + 1, done.told + told, done.recovered + same)
                 shutil.rmtree(next(newest.parent.glob(f"bad-{newest.name}-*")))
@@ -153,7 +184,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(io.StringIO()):
             said = stopped(name, Path(place))
             found = damage(name, Path(place), given.seed)
-        print(f"{name}: {found.made} damages, {found.told} told, {found.recovered} recovered from. {said}", flush=True)
+        print(
+            f"{name}: {found.made} damages, {found.told} told, {found.recovered} recovered from. {said}",
+            flush=True,
+        )
         total = Damaged(*(a + b for a, b in zip(total, found, strict=True)))
     print(f"all: {total.made} damages, {total.told} told, {total.recovered} recovered from")
     sys.exit(not total.made == total.told == total.recovered)

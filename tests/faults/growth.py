@@ -38,7 +38,9 @@ def listening(pid: int) -> int:
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed since it was listed
             own.add(link.readlink().name)
-    tables = [Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()[1:] for kind in ("tcp", "tcp6")]
+    tables = [
+        Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()[1:] for kind in ("tcp", "tcp6")
+    ]
     rows = [line.split() for table in tables for line in table]
     return sum(row[3] == "0A" and f"socket:[{row[9]}]" in own for row in rows)
 
@@ -55,7 +57,9 @@ def sizes(place: Path) -> list[int]:
 
 
 def look(pid: int, place: Path, step: int, seconds: float) -> Look:
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    status = dict(
+        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+    )
     below = sizes(place)
     return Look(
         step,
@@ -78,7 +82,16 @@ def newest(metrics: Path) -> int:
 
 def watch(name: str, steps: int, place: Path, options: list[str]) -> list[Look]:
     """Looks at a run of so many steps."""
-    command = [sys.executable, "-m", f"experiments.{name}", "tiny", "--steps", str(steps), "--run.dir", str(place)]
+    command = [
+        sys.executable,
+        "-m",
+        f"experiments.{name}",
+        "tiny",
+        "--steps",
+        str(steps),
+        "--run.dir",
+        str(place),
+    ]
     begun, found = time.monotonic(), []
     with (
         open(place.with_suffix(".out"), "wb") as out,
@@ -101,7 +114,9 @@ def grown(looks: list[Look], written: float) -> list[str]:
     """What is more in the second half than in the first, in words; the run holds the MB of its lines that it wrote."""
     half, found = len(looks) // 2, []
     for name, slack in (("memory", SLACK + 2 * written), ("files", 3), ("threads", 3)):
-        before, after = (max(getattr(one, name) for one in part) for part in (looks[:half], looks[half:]))
+        before, after = (
+            max(getattr(one, name) for one in part) for part in (looks[:half], looks[half:])
+        )
         if after > before + slack:
             found.append(f"{name}: {before:.0f}, then {after:.0f}")
     if ports := max(one.ports for one in looks):
@@ -125,7 +140,10 @@ def main() -> None:
             )
         written = (place / "metrics.jsonl").stat().st_size / 1e6
     bad = grown(looks, written)
-    print("\n".join(bad) or f"Nothing grows but metrics.jsonl, to {written:.1f} MB, and what is made of it.")
+    print(
+        "\n".join(bad)
+        or f"Nothing grows but metrics.jsonl, to {written:.1f} MB, and what is made of it."
+    )
     sys.exit(bool(bad))
 
 

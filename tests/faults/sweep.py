@@ -44,7 +44,13 @@ def play(name: str, directory: Path) -> None:
     xla.prepare()
     module = importlib.import_module(f"experiments.{name}")
     config = module.PRESETS["tiny"][1]
-    often = {"dir": directory, "devices": 1, "log_every": SAVES, "checkpoint_every": SAVES, "sample_every": 0}
+    often = {
+        "dir": directory,
+        "devices": 1,
+        "log_every": SAVES,
+        "checkpoint_every": SAVES,
+        "sample_every": 0,
+    }
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
         run = dataclasses.replace(config.run, **often)
         state = train.run(module, "tiny", dataclasses.replace(config, run=run))
@@ -122,7 +128,9 @@ def main() -> None:
             flush=True,
         )
         total = Swept(*(a + b for a, b in zip(total, found, strict=True)))
-    print(f"all: {total.kills} kills, {total.in_saves} in a save; {total.identical}/{total.runs} runs identical")
+    print(
+        f"all: {total.kills} kills, {total.in_saves} in a save; {total.identical}/{total.runs} runs identical"
+    )
     sys.exit(total.identical != total.runs)
 
 

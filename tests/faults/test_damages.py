@@ -70,7 +70,11 @@ class Machine(RuleBasedStateMachine):
             del self.steps[last]
 
     @precondition(lambda self: self.steps)
-    @rule(draw=st.data(), kind=st.sampled_from(sorted(damages.DAMAGE)), where=st.floats(0, 1, exclude_max=True))
+    @rule(
+        draw=st.data(),
+        kind=st.sampled_from(sorted(damages.DAMAGE)),
+        where=st.floats(0, 1, exclude_max=True),
+    )
     def damage(self, draw, kind, where):
         self.opened.wait()
         step = draw.draw(st.sampled_from(sorted(self.steps)))
@@ -94,7 +98,10 @@ class Machine(RuleBasedStateMachine):
             return
         state, seal = found
         assert seal["step"] == max(good) and seal["record"] == {"loss": 0.5 * max(good)}
-        assert all((a == b).all() for a, b in zip(*map(jax.tree.leaves, (state, state_of(max(good)))), strict=True))
+        assert all(
+            (a == b).all()
+            for a, b in zip(*map(jax.tree.leaves, (state, state_of(max(good)))), strict=True)
+        )
         passed = [step for step in self.steps if step > max(good)]
         assert [line.partition(":")[0] for line in said] == [
             f"Passing over checkpoint step-{step:09d}" for step in sorted(passed, reverse=True)
@@ -107,15 +114,21 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_whatever_happened_the_newest_whole_step_comes_back():
-    many = settings(max_examples=20, stateful_step_count=15, deadline=None, derandomize=True, database=None)
+    many = settings(
+        max_examples=20, stateful_step_count=15, deadline=None, derandomize=True, database=None
+    )
     run_state_machine_as_test(Machine, settings=many)
 
 
-@pytest.mark.parametrize("name", [n if n == "vae" else pytest.param(n, marks=pytest.mark.long) for n in experiments()])
+@pytest.mark.parametrize(
+    "name", [n if n == "vae" else pytest.param(n, marks=pytest.mark.long) for n in experiments()]
+)
 def test_each_experiment_names_what_is_not_finite_and_recovers_from_any_damage(name, tmp_path):
     said = damages.stopped(name, tmp_path)
     assert "is not finite in step 12 (" in said and "; the last checkpoint is kept" in said
-    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    steps = [
+        json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
+    ]
     assert steps == [4, 8]
     done = damages.damage(name, tmp_path, seed=0)
     assert done.made == done.told == done.recovered >= 50

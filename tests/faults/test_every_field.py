@@ -66,7 +66,12 @@ def test_each_bad_value_of_each_field_is_refused_by_name(experiment):
         for value in bad(hint):
             with pytest.raises(UserError) as caught:
                 dataclasses.replace(config, **{name: value})
-            assert str(caught.value).startswith(f"{name.replace('_', '-')} is "), (prefix, name, value, caught.value)
+            assert str(caught.value).startswith(f"{name.replace('_', '-')} is "), (
+                prefix,
+                name,
+                value,
+                caught.value,
+            )
             assert "must be" in str(caught.value) or "give" in str(caught.value)
             tried += 1
     assert tried > 100

@@ -43,4 +43,7 @@ def test_what_a_save_takes_away_meanwhile_is_passed_over(tmp_path, monkeypatch):
 def test_nothing_grows(tmp_path):
     often = ["--run.log-every", "10", "--run.checkpoint-every", "100", "--run.sample-every", "500"]
     found = growth.watch("vae", 20_000, tmp_path / "run", often)
-    assert len(found) >= 5 and growth.grown(found, (tmp_path / "run" / "metrics.jsonl").stat().st_size / 1e6) == []
+    assert (
+        len(found) >= 5
+        and growth.grown(found, (tmp_path / "run" / "metrics.jsonl").stat().st_size / 1e6) == []
+    )

@@ -38,15 +38,21 @@ def test_no_experiment_uses_a_key_twice(name):
     """In its first state, its preparation of a batch and its step, of each stage, as traced."""
     module = importlib.import_module(f"experiments.{name}")
     config = module.PRESETS["tiny"][1]
-    data, one, key = pipeline.load(module.source(config)), module.game(config), jax.random.key(0)
+    data, one, key = (
+        pipeline.load(module.source(config)),
+        games.of(module, config),
+        jax.random.key(0),
+    )
     raw = {field: jnp.asarray(array[: config.batch_size]) for field, array in data.train.items()}
     check_key_reuse(data.prepare, raw, key)
     batch = data.prepare(raw, key)
-    check_key_reuse(one.init, key, {**batch, **data.birth(data.train)})
+    check_key_reuse(one.init, key, {**batch, **data.init_extras(data.train)})
     state = jax.eval_shape(one.init, key, batch)
     stages = module.stages(config) if hasattr(module, "stages") else ()
     for stage in (one, *(stage.game for stage in stages)):
-        check_key_reuse(stage.step, jax.eval_shape(stage.init, key, batch) if stages else state, batch)
+        check_key_reuse(
+            stage.step, jax.eval_shape(stage.init, key, batch) if stages else state, batch
+        )
 
 
 SHORTEST = gan_vs_vae.Evaluation(draws=100, images=4, chains=2, steps=8)
@@ -76,7 +82,11 @@ def configured(name, changes):
 def test_no_run_uses_a_key_twice(name, changes, tmp_path):
     """With all that it evaluates and draws, as it goes."""
     module, config = configured(name, changes)
-    train.run(module, "tiny", dataclasses.replace(config, run=dataclasses.replace(config.run, dir=tmp_path, devices=1)))
+    train.run(
+        module,
+        "tiny",
+        dataclasses.replace(config, run=dataclasses.replace(config.run, dir=tmp_path, devices=1)),
+    )
 
 
 @pytest.mark.parametrize(("name", "changes"), CASES)
@@ -86,10 +96,20 @@ def test_no_evaluation_folds_a_number_into_a_key_twice(name, changes, monkeypatc
     Of the evaluation's own key: our classifiers learn from a fixed one, and of a set always the same views are taken.
     """
     module, config = configured(name, changes)
-    data, one, key = pipeline.load(module.source(config)), module.game(config), jax.random.key(0)
-    batch = data.prepare({n: jnp.asarray(array[: config.batch_size]) for n, array in data.train.items()}, key)
-    state = jax.jit(one.init)(key, {**batch, **data.birth(data.train)})
-    model, folded, fold_in = games.trained(module.model(config), state), collections.Counter(), jax.random.fold_in
+    data, one, key = (
+        pipeline.load(module.source(config)),
+        games.of(module, config),
+        jax.random.key(0),
+    )
+    batch = data.prepare(
+        {n: jnp.asarray(array[: config.batch_size]) for n, array in data.train.items()}, key
+    )
+    state = jax.jit(one.init)(key, {**batch, **data.init_extras(data.train)})
+    model, folded, fold_in = (
+        games.trained(module.model(config), state),
+        collections.Counter(),
+        jax.random.fold_in,
+    )
 
     def recorded(key, number):
         if not any(isinstance(part, jax.core.Tracer) for part in (key, number)):
@@ -111,9 +131,15 @@ def test_no_evaluation_folds_a_number_into_a_key_twice(name, changes, monkeypatc
 
 def test_keys_are_typed():
     """Of the other kind nothing would tell that one is used twice."""
-    sources = [path for where in ("gen_jax", "experiments", "benchmarks") for path in (ROOT / where).rglob("*.py")]
+    sources = [
+        path
+        for where in ("gen_jax", "experiments", "benchmarks")
+        for path in (ROOT / where).rglob("*.py")
+    ]
     assert len(sources) > 50
-    assert not [path for path in sources if re.search(r"\bPRNGKey\(", path.read_text(encoding="utf-8"))]
+    assert not [
+        path for path in sources if re.search(r"\bPRNGKey\(", path.read_text(encoding="utf-8"))
+    ]
 
 
 def test_which_random_numbers_a_key_gives_is_pinned():
@@ -123,5 +149,7 @@ def test_which_random_numbers_a_key_gives_is_pinned():
     for ours, same in (("import gen_jax.game, jax; ", True), ("import jax; ", False)):
         command = [sys.executable, "-W", "ignore", "-c", ours + draw]
         environment = {**os.environ, "JAX_THREEFRY_PARTITIONABLE": "0"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=120, check=True
+        )
         assert (done.stdout.strip() == expected) is same

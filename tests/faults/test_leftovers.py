@@ -38,7 +38,9 @@ def run(finished, tmp_path):
     return module, tmp_path / "run"
 
 
-@pytest.mark.parametrize("part", ["samples", "attempts/000", "attempts", "paper.json", "env.json", "report.html"])
+@pytest.mark.parametrize(
+    "part", ["samples", "attempts/000", "attempts", "paper.json", "env.json", "report.html"]
+)
 def test_a_part_that_is_removed_is_made_again_or_left_out(run, part, capsys):
     module, place = run
     path = place / part
@@ -63,9 +65,21 @@ def test_a_picture_that_is_torn_is_left_out_with_a_note(run):
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        (lambda p: ((p / "metrics.jsonl").unlink(), (p / "metrics.jsonl").mkdir()), DataError, "is a directory"),
-        (lambda p: ((p / "metrics.jsonl").unlink(), os.mkfifo(p / "metrics.jsonl")), DataError, "not a file: remove"),
-        (lambda p: write(p, lambda old: {**old, "config": [1]}), UserError, "it is a list, not an object"),
+        (
+            lambda p: ((p / "metrics.jsonl").unlink(), (p / "metrics.jsonl").mkdir()),
+            DataError,
+            "is a directory",
+        ),
+        (
+            lambda p: ((p / "metrics.jsonl").unlink(), os.mkfifo(p / "metrics.jsonl")),
+            DataError,
+            "not a file: remove",
+        ),
+        (
+            lambda p: write(p, lambda old: {**old, "config": [1]}),
+            UserError,
+            "it is a list, not an object",
+        ),
         (lambda p: write(p, lambda old: [1]), UserError, "config.json"),
         (lambda p: write(p, lambda old: {}), UserError, "experiment: absent there"),
         (lambda p: (p / "config.json").write_bytes(b"\xff\xfe"), UserError, "config.json"),
@@ -92,4 +106,11 @@ def test_the_command_of_a_run_is_quoted_for_a_shell(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["vae", "tiny", "--run.dir", str(place)])
     play(vae, place)
     written = (place / "command.txt").read_text()
-    assert shlex.split(written) == ["python", "-m", "experiments.vae", "tiny", "--run.dir", str(place)]
+    assert shlex.split(written) == [
+        "python",
+        "-m",
+        "experiments.vae",
+        "tiny",
+        "--run.dir",
+        str(place),
+    ]

@@ -47,29 +47,57 @@ def whole(tmp_path_factory):
 
 
 SCRIPTS = {
-    "no HOME and no user": (f"env -u HOME -u XDG_CACHE_HOME {NOBODY} $RUN run", 2, "No home directory is known"),
+    "no HOME and no user": (
+        f"env -u HOME -u XDG_CACHE_HOME {NOBODY} $RUN run",
+        2,
+        "No home directory is known",
+    ),
     "a remote directory": ("$RUN gs://bucket/run", 2, "gs:/bucket/run, a remote address"),
     "no directory": ("$RUN ''", 2, "--run.dir is empty"),
     "a directory without a name": ("$RUN . --run.seeds 2", 2, "to whose name no seed can be added"),
     "the root": ("$RUN / --run.seeds 2", 2, "to whose name no seed can be added"),
     "a name that is no UTF-8": ("$RUN $'\\xffrun'", 2, "which is no UTF-8 in this locale"),
     "endless steps": ("$RUN run --steps 1000000000000", 2, "a whole number from 1 to 2^31 - 1"),
-    "a number of latents without end": ("$RUN run --latents 1000000000000", 2, "a whole number from 1 to 2^31 - 1"),
-    "more memory than there is": ("ulimit -v 60000000; $RUN run --latents 2000000000", 71, "Out of memory"),
+    "a number of latents without end": (
+        "$RUN run --latents 1000000000000",
+        2,
+        "a whole number from 1 to 2^31 - 1",
+    ),
+    "more memory than there is": (
+        "ulimit -v 60000000; $RUN run --latents 2000000000",
+        71,
+        "Out of memory",
+    ),
     "a device that is not there": ("JAX_PLATFORMS=cuda $RUN run", 69, "JAX_PLATFORMS"),
     "a platform that is none": ("JAX_PLATFORMS=foo $RUN run", 69, "JAX_PLATFORMS"),
     "a device count that is none": ("JAX_NUM_CPU_DEVICES=0 $RUN run", 69, "JAX finds no device"),
-    "no compiling": ("JAX_DISABLE_JIT=1 $RUN run", 2, "JAX_DISABLE_JIT is True, under which no program here can be"),
+    "no compiling": (
+        "JAX_DISABLE_JIT=1 $RUN run",
+        2,
+        "JAX_DISABLE_JIT is True, under which no program here can be",
+    ),
     "no transfers": ("JAX_TRANSFER_GUARD=disallow $RUN run", 2, "JAX_TRANSFER_GUARD is disallow"),
-    "types that do not mix": ("JAX_NUMPY_DTYPE_PROMOTION=strict $RUN run", 2, "JAX_NUMPY_DTYPE_PROMOTION is strict"),
-    "a variable that JAX cannot read": ("JAX_ENABLE_X64=banana $RUN run", 2, "'JAX_ENABLE_X64'): mend that variable"),
+    "types that do not mix": (
+        "JAX_NUMPY_DTYPE_PROMOTION=strict $RUN run",
+        2,
+        "JAX_NUMPY_DTYPE_PROMOTION is strict",
+    ),
+    "a variable that JAX cannot read": (
+        "JAX_ENABLE_X64=banana $RUN run",
+        2,
+        "'JAX_ENABLE_X64'): mend that variable",
+    ),
     "24 open files": ("ulimit -n 24; $RUN run", 71, "ulimit -n"),
     "40 open files": ("ulimit -n 40; $RUN run", 71, "ulimit -n"),
     "400 seeds of 1024 files": ("ulimit -n 1024; $RUN run --run.seeds 400", 71, "seeds is 400"),
     "files of 2 kB": ("ulimit -f 2; $RUN run", 74, "File too large"),
     "files of 100 kB": ("ulimit -f 100; $RUN run", 74, "/tb"),  # the events
     "files of 20 kB": ("ulimit -f 20; $RUN run --hidden 512", 74, "File too large"),
-    "help to one that leaves": (f"{PYTHON} -m experiments.vae tiny --help | head -1; exit ${{PIPESTATUS[0]}}", 0, ""),
+    "help to one that leaves": (
+        f"{PYTHON} -m experiments.vae tiny --help | head -1; exit ${{PIPESTATUS[0]}}",
+        0,
+        "",
+    ),
 }
 
 
@@ -90,7 +118,9 @@ def test_what_a_machine_refuses_is_one_sentence(tmp_path, script, code, words):
 
 @pytest.mark.long
 @pytest.mark.parametrize("size", [40, 100, 400, 700])
-def test_a_disk_that_is_full_is_one_sentence_and_the_run_goes_on_when_there_is_room(tmp_path, whole, size):
+def test_a_disk_that_is_full_is_one_sentence_and_the_run_goes_on_when_there_is_room(
+    tmp_path, whole, size
+):
     (tmp_path / "disk").mkdir()
     if shell(f"mount -t tmpfs -o size={size}k tmpfs disk", tmp_path).returncode:
         pytest.skip("nothing can be mounted here")
@@ -98,7 +128,9 @@ def test_a_disk_that_is_full_is_one_sentence_and_the_run_goes_on_when_there_is_r
         done = shell("$RUN disk/run", tmp_path)
         assert done.returncode in (0, 74), done.stderr
         said = done.stdout + done.stderr
-        assert ("No space left on device" in done.stderr) == (done.returncode == 74) and "Traceback" not in said
+        assert ("No space left on device" in done.stderr) == (
+            done.returncode == 74
+        ) and "Traceback" not in said
         assert shell("mount -o remount,size=100m disk", tmp_path).returncode == 0
         again = shell("$RUN disk/run", tmp_path)
         assert again.returncode == 0, again.stderr
@@ -138,7 +170,13 @@ os.execv(sys.argv[2], sys.argv[2:])"""
 @contextlib.contextmanager
 def begun(arguments, where, number):
     """A run that may be sent a signal, whatever whoever started the tests ignores."""
-    command = [sys.executable, "-c", DEFAULT, str(int(number)), *shlex.split(f"{RUN} run {arguments}")]
+    command = [
+        sys.executable,
+        "-c",
+        DEFAULT,
+        str(int(number)),
+        *shlex.split(f"{RUN} run {arguments}"),
+    ]
     how = {"cwd": where, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "text": True}
     heard = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, **how, **heard) as process:
@@ -172,29 +210,45 @@ def test_each_signal_that_asks_a_run_to_end_saves_it_within_seconds(tmp_path, na
             pass
         time.sleep(1)
         process.send_signal(number)
-        said, err = process.communicate(timeout=60)  # a chunk of five seconds where the machine does what is assumed
+        said, err = process.communicate(
+            timeout=60
+        )  # a chunk of five seconds where the machine does what is assumed
     assert process.returncode == 128 + number and "Traceback" not in said + err, err
-    step = int(re.search(r"Stopped and saved at step (\d+); the same command goes on from there", err)[1])
+    step = int(
+        re.search(r"Stopped and saved at step (\d+); the same command goes on from there", err)[1]
+    )
     assert (tmp_path / "run" / "checkpoints" / f"step-{step:09d}" / "SEAL.json").exists()
 
 
 PLACES = {
-    "nothing can be made there": ("chattr +i checkpoints", "chattr -i checkpoints", "Operation not permitted"),
+    "nothing can be made there": (
+        "chattr +i checkpoints",
+        "chattr -i checkpoints",
+        "Operation not permitted",
+    ),
     "it cannot be listed": ("chmod 300 checkpoints", "chmod 700 checkpoints", "Permission denied"),
-    "it leads nowhere": ("mv checkpoints away; ln -s gone checkpoints", "rm checkpoints; mv away checkpoints", "gone"),
+    "it leads nowhere": (
+        "mv checkpoints away; ln -s gone checkpoints",
+        "rm checkpoints; mv away checkpoints",
+        "gone",
+    ),
 }
 LESS = "setpriv --bounding-set=-dac_override,-dac_read_search,-fowner"  # root that is bound by permissions
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("spoil", "mend", "words"), PLACES.values(), ids=PLACES)
-def test_checkpoints_that_cannot_be_reached_end_a_run_at_once_and_stay(tmp_path, whole, spoil, mend, words):
+def test_checkpoints_that_cannot_be_reached_end_a_run_at_once_and_stay(
+    tmp_path, whole, spoil, mend, words
+):
     assert shell("$RUN run; rm -r run/checkpoints/*40*", tmp_path).returncode == 0
     if shell(f"cd run; {spoil}; {LESS} true", tmp_path).returncode:
         pytest.skip("only root can do this")
     done = shell(f"timeout -k 1 60 {LESS} $RUN run", tmp_path)
     shell(f"cd run; {mend}", tmp_path)
-    assert done.returncode == 74 and words in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == 74 and words in done.stderr and "Traceback" not in done.stderr, (
+        done.stderr
+    )
     assert (tmp_path / "run" / "checkpoints" / "step-000000020" / "SEAL.json").exists()
     again = shell("$RUN run", tmp_path)
     assert again.returncode == 0 and "from the checkpoint of step 20" in again.stdout, again.stderr
@@ -219,9 +273,15 @@ def test_programs_that_were_exchanged_in_the_cache_are_not_used(tmp_path, whole)
         assert len(kept) > 1
         contents = [path.read_bytes() for path in kept]
         for i, path in enumerate(kept):
-            other = {"exchanged": contents[i - 1], "torn": contents[i][: len(contents[i]) // 2], "empty": b""}
+            other = {
+                "exchanged": contents[i - 1],
+                "torn": contents[i][: len(contents[i]) // 2],
+                "empty": b"",
+            }
             path.write_bytes(other[damage])
         done = shell(before + f"$RUN {damage}", tmp_path)
         assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-        assert done.stderr.count("is not the program that was kept under this name: it is compiled again") == len(kept)
+        assert done.stderr.count(
+            "is not the program that was kept under this name: it is compiled again"
+        ) == len(kept)
         assert lines(tmp_path / damage) == whole

@@ -33,4 +33,9 @@ def test_the_checkpoint_of_a_release_is_read_and_draws_the_same(tmp_path, releas
     assert hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest() == digest
     model, data = game.trained(vae.model(config), state), pipeline.load(vae.source(config))
     drawn = images.load(GOLDEN / f"run-{release}" / "samples" / "samples-step-00000040.png")
-    assert np.abs(vae.sample(config, model, data, KEY)["samples"].astype(int) - drawn.astype(int)).max() <= 1
+    assert (
+        np.abs(
+            vae.sample(config, model, data, KEY)["samples"].astype(int) - drawn.astype(int)
+        ).max()
+        <= 1
+    )

@@ -20,7 +20,9 @@ def test_a_crash_at_each_call_of_a_save_leaves_the_step_before_or_this_one(tmp_p
     command = (sys.executable, "-m", crash_in_save.__name__, str(tmp_path))
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    lines = [line.split() for line in done.stdout.splitlines() if not line.startswith("Passing over")]
+    lines = [
+        line.split() for line in done.stdout.splitlines() if not line.startswith("Passing over")
+    ]
     *crashed, whole = [(kind, int(step)) for kind, _, step in lines]
     assert len(crashed) > 10 and {kind for kind, _ in crashed} == {"crash"}
     steps = [step for _, step in crashed]
@@ -38,7 +40,11 @@ def test_no_room_for_a_checkpoint_is_told_and_the_run_goes_on_when_there_is(tmp_
     first = run("run")
     assert first.returncode == 0, first.stderr
     full = run("full", sys.executable, "-c", NARROW)
-    assert full.returncode == 74 and "could not be written" in full.stderr and "Traceback" not in full.stderr
+    assert (
+        full.returncode == 74
+        and "could not be written" in full.stderr
+        and "Traceback" not in full.stderr
+    )
     again = run("full")
     assert again.returncode == 0, again.stderr
     a, b = (read_lines(tmp_path / where / "metrics.jsonl") for where in ("run", "full"))

@@ -28,7 +28,17 @@ sys.exit(train.main("experiments.vae"))
 
 
 def start(phase, directory):
-    command = [sys.executable, "-c", SLOW, phase, "tiny", "--run.dir", str(directory), "--run.evaluate-every", "20"]
+    command = [
+        sys.executable,
+        "-c",
+        SLOW,
+        phase,
+        "tiny",
+        "--run.dir",
+        str(directory),
+        "--run.evaluate-every",
+        "20",
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -44,7 +54,11 @@ def straight(tmp_path_factory):
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("phase", "number", "code"),
-    [("evaluate", signal.SIGTERM, 143), ("sample", signal.SIGINT, 130), ("_compile", signal.SIGTERM, 143)],
+    [
+        ("evaluate", signal.SIGTERM, 143),
+        ("sample", signal.SIGINT, 130),
+        ("_compile", signal.SIGTERM, 143),
+    ],
 )
 def test_a_signal_in_any_phase_ends_the_run_saved(tmp_path, straight, phase, number, code):
     process = start(phase, tmp_path / "run")

@@ -22,7 +22,9 @@ TINY = vae.PRESETS["tiny"][1]
 
 
 def config(place, *, steps=40, **run):
-    return dataclasses.replace(TINY, steps=steps, run=dataclasses.replace(TINY.run, dir=place, devices=1, **run))
+    return dataclasses.replace(
+        TINY, steps=steps, run=dataclasses.replace(TINY.run, dir=place, devices=1, **run)
+    )
 
 
 def stopped(place, experiment=vae, **run):
@@ -48,12 +50,20 @@ def test_changed_code_is_told_by_file_and_refused_where_strict(tmp_path, monkeyp
         train.run(experiment, "tiny", config(tmp_path / "run", strict=True))
     capsys.readouterr()
     train.run(experiment, "tiny", config(tmp_path / "run"))
-    assert "From here it may not be bit-identical: the code was changed in mine/paper.py." in capsys.readouterr().out
+    assert (
+        "From here it may not be bit-identical: the code was changed in mine/paper.py."
+        in capsys.readouterr().out
+    )
 
 
 def test_the_code_of_a_run_is_this_package_and_what_lies_beside_the_experiment():
     found = provenance.code(vae)
-    assert {"experiments/vae.py", "gen_jax/distributions.py", "gen_jax/game.py", "gen_jax/data/pipeline.py"} <= {*found}
+    assert {
+        "experiments/vae.py",
+        "gen_jax/distributions.py",
+        "gen_jax/game.py",
+        "gen_jax/data/pipeline.py",
+    } <= {*found}
     assert all(name.startswith(("experiments/", "gen_jax/")) for name in found)
 
 
@@ -63,7 +73,10 @@ def test_each_setting_of_jax_that_may_change_a_number_is_told(tmp_path, capsys):
     with jax.default_matmul_precision("highest"):
         train.run(vae, "tiny", config(tmp_path / "run"))
     said = capsys.readouterr().out
-    assert "From here it may not be bit-identical: jax_default_matmul_precision was None, is highest." in said
+    assert (
+        "From here it may not be bit-identical: jax_default_matmul_precision was None, is highest."
+        in said
+    )
     known = provenance.settings()
     assert {"jax_enable_x64", "jax_default_prng_impl", "jax_numpy_dtype_promotion"} <= {*known}
     assert not [name for name in known if "cache" in name or "log" in name]
@@ -77,7 +90,9 @@ def test_a_checkpoint_of_another_seed_is_passed_over(tmp_path, whole, capsys):
     shutil.rmtree(newest)
     shutil.copytree(tmp_path / "other" / "checkpoints" / newest.name, newest)
     shutil.rmtree(newest.with_name("step-000000040"))
-    with pytest.raises(CheckpointError, match=r"it is of another run \(run\.seed: 1 there, 0 here\)"):
+    with pytest.raises(
+        CheckpointError, match=r"it is of another run \(run\.seed: 1 there, 0 here\)"
+    ):
         train.run(vae, "tiny", config(tmp_path / "run"))
     shutil.copytree(place / "checkpoints" / "step-000000040", newest.with_name("step-000000040"))
     assert leaves(train.run(vae, "tiny", config(tmp_path / "run"))) == expected
@@ -101,7 +116,9 @@ def test_another_data_set_is_refused_with_both_hashes(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("change", ["lock", "moved"])
-def test_one_writer_even_where_files_are_removed_and_none_where_the_directory_is_gone(tmp_path, change):
+def test_one_writer_even_where_files_are_removed_and_none_where_the_directory_is_gone(
+    tmp_path, change
+):
     place = tmp_path / "run"
     with directory.Lock(place) as lock:
         lock.check()
@@ -164,8 +181,14 @@ def test_a_directory_that_goes_while_a_run_learns_ends_it(tmp_path, monkeypatch,
     [
         (lambda lines: lines[:1] + lines[2:], "lacked the lines of step 20"),
         (lambda lines: [], "lacked the lines of steps 10, 20, 30"),
-        (lambda lines: [lines[0].replace(b"4", b"5", 1), *lines[1:]], "lacked the lines of step 10"),
-        (lambda lines: [b"\xff\xfe\n", b"[1,2]\n", b"{}\n"], "lacked the lines of steps 10, 20, 30"),
+        (
+            lambda lines: [lines[0].replace(b"4", b"5", 1), *lines[1:]],
+            "lacked the lines of step 10",
+        ),
+        (
+            lambda lines: [b"\xff\xfe\n", b"[1,2]\n", b"{}\n"],
+            "lacked the lines of steps 10, 20, 30",
+        ),
         (lambda lines: [lines[1], lines[0], *lines[2:]], "had its lines in another order"),
     ],
     ids=["one", "all", "changed", "no lines", "order"],
@@ -177,7 +200,10 @@ def test_lines_that_are_gone_are_told_and_restored(tmp_path, whole, capsys, dama
     file.write_bytes(b"".join(damage(expected.splitlines(keepends=True))))
     capsys.readouterr()
     train.run(vae, "tiny", config(tmp_path / "run"))
-    assert f"metrics.jsonl {words}: restored from the checkpoint of step 40." in capsys.readouterr().out
+    assert (
+        f"metrics.jsonl {words}: restored from the checkpoint of step 40."
+        in capsys.readouterr().out
+    )
     assert file.read_bytes() == expected
 
 
@@ -201,7 +227,11 @@ def test_the_last_line_is_that_of_its_checkpoint(tmp_path, whole, capsys, damage
     train.run(vae, "tiny", config(tmp_path / "run"))
     said = capsys.readouterr().out
     assert ("lacked the line of step 40: restored as it was kept." in said) == kept
-    assert kept or damage == "not finite" or "had another line of step 40 than its checkpoint: it is made again" in said
+    assert (
+        kept
+        or damage == "not finite"
+        or "had another line of step 40 than its checkpoint: it is made again" in said
+    )
     assert file.read_bytes() == expected
 
 
@@ -236,8 +266,13 @@ def test_lines_that_go_while_a_run_learns_are_written_anew(tmp_path, whole, monk
 
     monkeypatch.setattr(Journal, "line", line)
     train.run(vae, "tiny", config(tmp_path / "run"))
-    assert "metrics.jsonl was changed while the run learnt; it is written anew." in capsys.readouterr().out
-    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (whole[0] / "metrics.jsonl").read_bytes()
+    assert (
+        "metrics.jsonl was changed while the run learnt; it is written anew."
+        in capsys.readouterr().out
+    )
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (
+        whole[0] / "metrics.jsonl"
+    ).read_bytes()
 
 
 def test_lines_without_a_checkpoint_are_not_dropped_in_silence(tmp_path, whole, capsys):
@@ -245,7 +280,10 @@ def test_lines_without_a_checkpoint_are_not_dropped_in_silence(tmp_path, whole, 
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     train.run(vae, "tiny", config(tmp_path / "run"))
     said = capsys.readouterr().out
-    assert "No checkpoint is there: the run starts afresh; metrics-before-0.jsonl keeps its 4 line(s)." in said
+    assert (
+        "No checkpoint is there: the run starts afresh; metrics-before-0.jsonl keeps its 4 line(s)."
+        in said
+    )
     for kept in ("metrics.jsonl", "metrics-before-0.jsonl"):
         assert read_lines(tmp_path / "run" / kept) == read_lines(whole[0] / "metrics.jsonl")
 
@@ -257,12 +295,16 @@ def test_seeds_side_by_side_know_of_the_data_what_each_knows_alone(tmp_path):
     tiny = aae_labels.PRESETS["tiny"][1]
 
     def chosen(place, **run):
-        asked = dataclasses.replace(tiny, steps=1, run=dataclasses.replace(tiny.run, dir=place, devices=1, **run))
+        asked = dataclasses.replace(
+            tiny, steps=1, run=dataclasses.replace(tiny.run, dir=place, devices=1, **run)
+        )
         with contextlib.ExitStack() as stack:
             interrupts, loops = stack.enter_context(train.Interrupts()), []
             for one in train.seeds.configs(asked):
                 data = train.load(aae_labels, one, [loop.data for loop in loops])
-                loops.append(train.Loop(aae_labels, "tiny", one, stack, interrupts, data, beside=loops))
+                loops.append(
+                    train.Loop(aae_labels, "tiny", one, stack, interrupts, data, beside=loops)
+                )
             return [leaves(loop.first()) for loop in loops]
 
     both = chosen(tmp_path / "both", seeds=2)

@@ -28,16 +28,37 @@ def test_a_file_that_was_changed_is_not_installed(tmp_path, change, code):
     with zipfile.ZipFile(wheel, "w") as file:
         file.writestr("locked.py", "")
         file.writestr("locked-1.dist-info/METADATA", METADATA)
-        file.writestr("locked-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(
+            "locked-1.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         file.writestr("locked-1.dist-info/RECORD", "")
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if change:
         with zipfile.ZipFile(wheel, "a") as file:
             file.writestr("more.py", "")
     (tmp_path / "requirements.txt").write_text(f"locked==1 --hash=sha256:{digest}\n")
-    where = ("--no-index", "--find-links", str(tmp_path), "--target", str(tmp_path / "site"), "--no-cache-dir")
-    command = [sys.executable, "-m", "pip", "install", *where, "--require-hashes", "-r", "requirements.txt"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    where = (
+        "--no-index",
+        "--find-links",
+        str(tmp_path),
+        "--target",
+        str(tmp_path / "site"),
+        "--no-cache-dir",
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        *where,
+        "--require-hashes",
+        "-r",
+        "requirements.txt",
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == code, done.stderr
     assert (tmp_path / "site" / "locked.py").exists() is not change
     assert ("DO NOT MATCH THE HASHES" in done.stderr) is change

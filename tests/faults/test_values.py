@@ -17,7 +17,11 @@ from gen_jax.run.log import read_lines
 from tests.golden import experiments
 
 PLACE = Path(__file__).parents[2] / "experiments"
-OF_DIGITS = [name for name in experiments() if '"digits"' in (PLACE / f"{name}.py").read_text(encoding="utf-8")]
+OF_DIGITS = [
+    name
+    for name in experiments()
+    if '"digits"' in (PLACE / f"{name}.py").read_text(encoding="utf-8")
+]
 
 
 def tiny(name, place, **changes):
@@ -49,7 +53,8 @@ def test_a_rate_that_is_absurd_ends_with_a_sentence(tmp_path, name, precision):
     changed = absurd(config)
     assert changed != config
     with pytest.raises(
-        NonFiniteError, match=r"is not finite .*; there is no checkpoint yet|the last checkpoint is kept"
+        NonFiniteError,
+        match=r"is not finite .*; there is no checkpoint yet|the last checkpoint is kept",
     ):
         train.run(module, "tiny", changed)
     lines = read_lines(tmp_path / "run" / "metrics.jsonl")
@@ -64,7 +69,10 @@ def forged(place, field, change):
         path = home / split / f"{field}.npy"
         array = change(np.load(path))
         np.save(path, array)
-        entries[field] |= {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "size": path.stat().st_size}
+        entries[field] |= {
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "size": path.stat().st_size,
+        }
         entries[field] |= {"shape": [*array.shape], "dtype": str(array.dtype)}
     (home / "manifest.json").write_text(json.dumps(manifest))
     return place
@@ -73,7 +81,11 @@ def forged(place, field, change):
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("field", "change"),
-    [("image", lambda image: np.full_like(image, 7)), ("image", np.zeros_like), ("label", np.zeros_like)],
+    [
+        ("image", lambda image: np.full_like(image, 7)),
+        ("image", np.zeros_like),
+        ("label", np.zeros_like),
+    ],
     ids=["constant", "black", "one class"],
 )
 @pytest.mark.parametrize("name", OF_DIGITS)
@@ -103,7 +115,9 @@ def not_a_number(image):
     ],
     ids=["a label that is none", "NaN", "another type", "another shape"],
 )  # fmt: skip
-def test_values_that_a_set_cannot_have_are_refused_whatever_its_manifest_says(tmp_path, field, change, words):
+def test_values_that_a_set_cannot_have_are_refused_whatever_its_manifest_says(
+    tmp_path, field, change, words
+):
     place = forged(tmp_path, field, change)
     with pytest.raises(DataError, match=words):
         sets.load("digits", "train", place)

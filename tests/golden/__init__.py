@@ -6,16 +6,24 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from gen_jax import game as games
 from gen_jax.data.multidomain import ATTRIBUTES
-from gen_jax.game import weights
+from gen_jax.game import named_params
 
 HERE = Path(__file__).parent
-PUBLISHED = {"tfds:celeb_a": {"image": (218, 178, 3), **dict.fromkeys((f"attributes.{a}" for a in ATTRIBUTES), ())}}
+PUBLISHED = {
+    "tfds:celeb_a": {
+        "image": (218, 178, 3),
+        **dict.fromkeys((f"attributes.{a}" for a in ATTRIBUTES), ()),
+    }
+}
 
 
 def experiments():
     """The names of all experiment files."""
-    return sorted(p.stem for p in (HERE.parents[1] / "experiments").glob("*.py") if not p.stem.startswith("_"))
+    return sorted(
+        p.stem for p in (HERE.parents[1] / "experiments").glob("*.py") if not p.stem.startswith("_")
+    )
 
 
 def path(name):
@@ -29,11 +37,13 @@ def table(module):
     for preset, (_, config) in module.PRESETS.items():
         source = module.source(config)
         shapes = jax.eval_shape(
-            lambda key, black, config=config, source=source: module.game(config).init(key, source.prepare(black, key)),
+            lambda key, black, config=config, source=source: games.of(module, config).init(
+                key, source.prepare(black, key)
+            ),
             jax.random.key(0),
             blank(source),
         )
-        leaves = weights(shapes.params)
+        leaves = named_params(shapes.params)
         named = {where: list(leaf.shape) for where, leaf in leaves.items()}
         tables[preset] = {**named, "total": sum(leaf.size for leaf in leaves.values())}
     return tables
@@ -44,11 +54,19 @@ def blank(source):
     from gen_jax.data.catalog import sets
 
     if source.fields:
-        return {name: jnp.zeros((2, *shape), dtype) for name, (shape, dtype) in source.fields.items()}
+        return {
+            name: jnp.zeros((2, *shape), dtype) for name, (shape, dtype) in source.fields.items()
+        }
     if source.arrays:
-        return {name: jnp.zeros((2, *array.shape[1:]), array.dtype) for name, array in source.arrays()[0].items()}
+        return {
+            name: jnp.zeros((2, *array.shape[1:]), array.dtype)
+            for name, array in source.arrays()[0].items()
+        }
     if source.name in PUBLISHED:
-        return {name: jnp.zeros((2, *shape), jnp.uint8) for name, shape in PUBLISHED[source.name].items()}
+        return {
+            name: jnp.zeros((2, *shape), jnp.uint8)
+            for name, shape in PUBLISHED[source.name].items()
+        }
     shapes = sets.SOURCES[source.name].fields
     return {name: jnp.zeros((2, *field.shape), field.dtype) for name, field in shapes.items()}
 

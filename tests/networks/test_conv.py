@@ -109,7 +109,10 @@ def test_layers_equal_flax_s_to_the_second_order(name, k, strides, padding, chan
         return (jnp.sqrt((slope**2).sum((1, 2, 3)) + 1e-12) - 1).sum()
 
     np.testing.assert_allclose(ours.apply(params, x), theirs.apply(params, x), rtol=1e-4, atol=1e-5)
-    gradients = (jax.jit(jax.grad(penalty, argnums=(1, 2)), static_argnums=0)(one, params, x) for one in (ours, theirs))
+    gradients = (
+        jax.jit(jax.grad(penalty, argnums=(1, 2)), static_argnums=0)(one, params, x)
+        for one in (ours, theirs)
+    )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), *gradients)
 
 
@@ -130,17 +133,23 @@ def test_batches_of_kernels_and_scans_give_what_single_calls_give(op):
     x, kernels = arrays((3, 2, 5, 5, 3), (3, 4, 5, 3, 2))  # phases two and three wide
 
     def gradient(x, kernel):
-        return jax.grad(lambda x, kernel: jnp.sin(op(x, kernel, strides=(2, 2))).sum(), (0, 1))(x, kernel)
+        return jax.grad(lambda x, kernel: jnp.sin(op(x, kernel, strides=(2, 2))).sum(), (0, 1))(
+            x, kernel
+        )
 
     single = [gradient(*pair) for pair in zip(x, kernels, strict=True)]
     single = jax.tree.map(lambda *parts: np.stack(parts), *single)
     scanned = jax.lax.scan(lambda carry, pair: (carry, gradient(*pair)), 0, (x, kernels))[1]
     for many in (jax.vmap(gradient)(x, kernels), scanned):
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), many, single)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), many, single
+        )
 
 
 @pytest.mark.parametrize("op", [conv.conv, conv.conv_transpose])
-def test_nothing_dilates_an_image_on_the_cpu_and_each_derivative_is_one_operation_elsewhere(op, monkeypatch):
+def test_nothing_dilates_an_image_on_the_cpu_and_each_derivative_is_one_operation_elsewhere(
+    op, monkeypatch
+):
     """One that XLA writes itself for a convolution's gradients: a kernel's dilates the kernel, an image's the image."""
     x, kernel = arrays((2, 6, 6, 3), (4, 4, 3, 2))
 

@@ -26,11 +26,15 @@ def test_weights_of_the_codes(affine, six, nine, judge):
 
 def test_shapes():
     x = jnp.zeros((2, 16, 24, 3))
-    made = jax.eval_shape(lambda key: cyclegan.Translator(4, 1, True).init_with_output(key, x)[0], jax.random.key(0))
+    made = jax.eval_shape(
+        lambda key: cyclegan.Translator(4, 1, True).init_with_output(key, x)[0], jax.random.key(0)
+    )
     assert made.shape == x.shape
     for side, scores in ((256, 30), (128, 14)):
         module, x = cyclegan.PatchDiscriminator(4, 3, True), jnp.zeros((2, side, side, 3))
-        made = jax.eval_shape(lambda key, m=module, x=x: m.init_with_output(key, x)[0], jax.random.key(0))
+        made = jax.eval_shape(
+            lambda key, m=module, x=x: m.init_with_output(key, x)[0], jax.random.key(0)
+        )
         assert made.shape == (2, scores, scores, 1)
 
 

@@ -12,12 +12,16 @@ from gen_jax.networks import layers
 
 
 def test_instance_norm_is_by_image_and_map():
-    x = np.array([[[1.0, 3.0], [1.0, 3.0]], [[10.0, 10.0], [30.0, 30.0]]])[..., None]  # [2, 2, 2, 1]
+    x = np.array([[[1.0, 3.0], [1.0, 3.0]], [[10.0, 10.0], [30.0, 30.0]]])[
+        ..., None
+    ]  # [2, 2, 2, 1]
     x = np.concatenate([x, -2 * x], -1)  # and its deviations are 1 and 10, 2 and 20
     plain = layers.InstanceNorm(affine=False, eps=3.0)
     assert not plain.init(jax.random.key(0), x)
     left, top = np.array([[-1, 1], [-1, 1]]), np.array([[-1, -1], [1, 1]])
-    expected = np.stack([[left / 2, -2 * left / np.sqrt(7)], [10 * top / np.sqrt(103), -20 * top / np.sqrt(403)]])
+    expected = np.stack(
+        [[left / 2, -2 * left / np.sqrt(7)], [10 * top / np.sqrt(103), -20 * top / np.sqrt(403)]]
+    )
     np.testing.assert_allclose(plain.apply({}, x), expected.transpose(0, 2, 3, 1), rtol=1e-5)
 
 
@@ -38,7 +42,7 @@ def test_instance_norm_s_gain_and_bias():
 def test_reflected():
     x = jnp.array([[1, 2, 3], [4, 5, 6]])[None, ..., None]
     expected = [[5, 4, 5, 6, 5], [2, 1, 2, 3, 2], [5, 4, 5, 6, 5], [2, 1, 2, 3, 2]]
-    np.testing.assert_array_equal(layers.reflected(x, 1)[0, ..., 0], expected)
+    np.testing.assert_array_equal(layers.reflect_pad(x, 1)[0, ..., 0], expected)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -56,18 +60,25 @@ def offered(pool, variables, values, key):
 def test_the_pool_fills_first_then_gives_back_what_it_replaces():
     pool, one = layers.ImagePool(3), jnp.ones((1, 1, 1, 1))
     variables = pool.init(jax.random.key(0), one, jax.random.key(1))
-    assert int(variables["pool"]["count"]) == 0 and not variables["pool"]["images"].any()  # its birth stores nothing
+    assert (
+        int(variables["pool"]["count"]) == 0 and not variables["pool"]["images"].any()
+    )  # its birth stores nothing
     given, variables = offered(pool, variables, [1, 2], jax.random.key(2))
     assert given == [1, 2] and variables["pool"]["images"].ravel().tolist() == [1, 2, 0]
     given, variables = offered(pool, variables, [3], jax.random.key(3))
     assert given == [3] and variables["pool"]["images"].ravel().tolist() == [1, 2, 3]
     held, seen = [1.0, 2.0, 3.0], []
     for i, value in enumerate(range(4, 44)):
-        (given,), variables = offered(pool, variables, [value], jax.random.fold_in(jax.random.key(4), i))
+        (given,), variables = offered(
+            pool, variables, [value], jax.random.fold_in(jax.random.key(4), i)
+        )
         if given != value:
             held[held.index(given)] = value  # in its very place
         seen.append(given != value)
-        assert variables["pool"]["images"].ravel().tolist() == held and int(variables["pool"]["count"]) == 3
+        assert (
+            variables["pool"]["images"].ravel().tolist() == held
+            and int(variables["pool"]["count"]) == 3
+        )
     assert 8 < sum(seen) < 32  # of 40, with probability 1/2
 
 
@@ -76,13 +87,19 @@ def test_the_pool_takes_a_batch_as_one_image_after_another():
     empty = pool.init(jax.random.key(0), jnp.ones((1, 1, 1, 1)), jax.random.key(1))
     given, after = offered(pool, empty, [1, 2, 3, 4, 5, 6, 7, 8], jax.random.key(2))
     assert given[:2] == [1, 2]
-    assert sorted(given + after["pool"]["images"].ravel().tolist()) == [*sorted([1, 2, 3, 4, 5, 6, 7, 8] + [1, 2])]
+    assert sorted(given + after["pool"]["images"].ravel().tolist()) == [
+        *sorted([1, 2, 3, 4, 5, 6, 7, 8] + [1, 2])
+    ]
 
 
 def test_every_slot_and_both_sides_of_the_coin_are_as_likely():
     pool = layers.ImagePool(4)
     full = {"pool": {"images": jnp.arange(4.0).reshape(4, 1, 1, 1), "count": jnp.int32(4)}}
-    offer = jax.vmap(lambda key: pool.apply(full, jnp.full((1, 1, 1, 1), 9.0), key, mutable=["pool"])[0].ravel()[0])
+    offer = jax.vmap(
+        lambda key: pool.apply(full, jnp.full((1, 1, 1, 1), 9.0), key, mutable=["pool"])[0].ravel()[
+            0
+        ]
+    )
     values = np.asarray(offer(jax.random.split(jax.random.key(0), 8000)))
     shares = [(values == value).mean() for value in (9, 0, 1, 2, 3)]
     np.testing.assert_allclose(shares, [0.5, *[0.125] * 4], atol=0.02)  # 4 deviations at most
@@ -91,14 +108,20 @@ def test_every_slot_and_both_sides_of_the_coin_are_as_likely():
 def test_the_pool_rests_where_it_is_not_mutable_and_where_it_has_no_size():
     full = {"pool": {"images": jnp.zeros((2, 1, 1, 1)), "count": jnp.int32(2)}}
     images = jnp.arange(1.0, 7).reshape(6, 1, 1, 1)
-    np.testing.assert_array_equal(layers.ImagePool(2).apply(full, images, jax.random.key(0)), images)
+    np.testing.assert_array_equal(
+        layers.ImagePool(2).apply(full, images, jax.random.key(0)), images
+    )
     nothing = layers.ImagePool(0)
     assert not nothing.init(jax.random.key(0), images, jax.random.key(1))
-    np.testing.assert_array_equal(nothing.apply({}, images, jax.random.key(0), mutable=["pool"])[0], images)
+    np.testing.assert_array_equal(
+        nothing.apply({}, images, jax.random.key(0), mutable=["pool"])[0], images
+    )
 
 
 def test_least_squares_and_absolute_errors():
     scores = jnp.array([[1.0, 3.0], [0.0, -2.0]])
     assert float(losses.least_squares(scores, 1)) == pytest.approx((0 + 4 + 1 + 9) / 4)
     assert float(losses.least_squares(scores, 0)) == pytest.approx((1 + 9 + 0 + 4) / 4)
-    assert float(losses.absolute(scores, jnp.array([[0.0, 5.0], [0.0, 1.0]]))) == pytest.approx((1 + 2 + 0 + 3) / 4)
+    assert float(losses.l1(scores, jnp.array([[0.0, 5.0], [0.0, 1.0]]))) == pytest.approx(
+        (1 + 2 + 0 + 3) / 4
+    )

@@ -35,7 +35,9 @@ def network(arrays, tmp_path_factory):
 
 def waves():
     y, x, c = np.indices((37, 45, 3))
-    images = [127.5 + 127.5 * np.sin(y * x / (20 + 5 * k) + x * (c + 1) / (3 - k) + k) for k in range(2)]
+    images = [
+        127.5 + 127.5 * np.sin(y * x / (20 + 5 * k) + x * (c + 1) / (3 - k) + k) for k in range(2)
+    ]
     return np.rint(images).astype(np.uint8)
 
 
@@ -51,12 +53,17 @@ def test_the_network_is_another_implementations(network, monkeypatch):
         [2.2362447, 1.7756366, 10.063787, 3.0974169, 0.19556233],
     ]
     np.testing.assert_allclose(found[:, [0, 1, 2, 1000, 2047]], expected, rtol=1e-4)
-    expected = [[1.9953489, -13.888063, 3.1776843, -12.990035], [2.1036139, -14.142512, 3.2101436, -12.946913]]
+    expected = [
+        [1.9953489, -13.888063, 3.1776843, -12.990035],
+        [2.1036139, -14.142512, 3.2101436, -12.946913],
+    ]
     np.testing.assert_allclose(logits[:, [0, 1, 500, 1007]], expected, rtol=1e-4)
 
 
 def test_images_are_seen_as_8_bits_and_bad_ones_refused(monkeypatch):
-    monkeypatch.setattr(inception, "seen", lambda params, images: (images.sum((1, 2)), images.max((1, 2))))
+    monkeypatch.setattr(
+        inception, "seen", lambda params, images: (images.sum((1, 2)), images.max((1, 2)))
+    )
     monkeypatch.setattr(inception, "CHUNK", 3)
     network, images = inception.Inception("it", {}), np.concatenate([waves()] * 2)
     for same in (images, images / 127.5 - 1, (images + 0.4) / 127.5 - 1 - 0.4 / 127.5):
@@ -104,6 +111,10 @@ def test_what_is_not_the_network_is_refused(arrays, tmp_path, monkeypatch):
     name = "Mixed_6a.branch3x3.conv.weight"
     others = [arrays[name][1:], arrays[name].astype(np.float64), np.full_like(arrays[name], np.nan)]
     for changed in ({}, *({name: other} for other in others)):
-        stored.save_file({key: array for key, array in arrays.items() if key != name} | changed, path)
-        with pytest.raises(DataError, match=rf"{name} is .* must be finite float32\[384, 288, 3, 3\]"):
+        stored.save_file(
+            {key: array for key, array in arrays.items() if key != name} | changed, path
+        )
+        with pytest.raises(
+            DataError, match=rf"{name} is .* must be finite float32\[384, 288, 3, 3\]"
+        ):
             inception.given(path)

@@ -35,11 +35,15 @@ def random(network, channels, sizes, seed=0):
     draws, params, inputs = np.random.default_rng(seed), {}, 3
     for i, (outputs, size) in enumerate(zip(channels, sizes, strict=True)):
         shape = (size, size, inputs, outputs)
-        params[f"{network.name}/Conv_{i}/kernel"] = draws.normal(size=shape).astype(np.float32) / size
+        params[f"{network.name}/Conv_{i}/kernel"] = (
+            draws.normal(size=shape).astype(np.float32) / size
+        )
         params[f"{network.name}/Conv_{i}/bias"] = draws.normal(size=outputs).astype(np.float32)
         inputs = outputs
     for i, taken in enumerate(network.taken):
-        params[f"NetLinLayer_{i}/Conv_0/kernel"] = draws.uniform(0, 1, (1, 1, channels[taken], 1)).astype(np.float32)
+        params[f"NetLinLayer_{i}/Conv_0/kernel"] = draws.uniform(
+            0, 1, (1, 1, channels[taken], 1)
+        ).astype(np.float32)
     return params
 
 
@@ -50,13 +54,19 @@ def by_hand(params, x, network):
         if i in network.pooled:
             rows, columns = ((side - network.window) // 2 + 1 for side in x.shape[:2])
             parts = [
-                [x[2 * r : 2 * r + network.window, 2 * c : 2 * c + network.window] for c in range(columns)]
+                [
+                    x[2 * r : 2 * r + network.window, 2 * c : 2 * c + network.window]
+                    for c in range(columns)
+                ]
                 for r in range(rows)
             ]
             x = np.array([[part.max((0, 1)) for part in row] for row in parts])
         kernel, bias = (params[f"{network.name}/Conv_{i}/{part}"] for part in ("kernel", "bias"))
         x = np.pad(x, ((padding, padding), (padding, padding), (0, 0)))
-        outputs = [correlate(x, kernel[..., o], "valid")[::stride, ::stride, 0] for o in range(kernel.shape[-1])]
+        outputs = [
+            correlate(x, kernel[..., o], "valid")[::stride, ::stride, 0]
+            for o in range(kernel.shape[-1])
+        ]
         x = np.maximum(np.stack(outputs, -1) + bias, 0)
         if i in network.taken:
             found.append(x / (np.sqrt((x**2).sum(-1, keepdims=True)) + 1e-10))
@@ -64,14 +74,17 @@ def by_hand(params, x, network):
 
 
 @pytest.mark.parametrize(
-    ("net", "channels", "sizes"), [("alex", (3, 4, 5, 4, 3), (11, 5, 3, 3, 3)), ("vgg", (2,) * 13, (3,) * 13)]
+    ("net", "channels", "sizes"),
+    [("alex", (3, 4, 5, 4, 3), (11, 5, 3, 3, 3)), ("vgg", (2,) * 13, (3,) * 13)],
 )
 def test_each_layer_is_what_it_is_by_hand(net, channels, sizes):
     network = NETWORKS[net]
     params, draws = random(network, channels, sizes), np.random.default_rng(1)
     a, b = draws.uniform(-1, 1, (2, network.least, network.least, 3)).astype(np.float32)
     expected = 0.0
-    for i, (p, q) in enumerate(zip(by_hand(params, a, network), by_hand(params, b, network), strict=True)):
+    for i, (p, q) in enumerate(
+        zip(by_hand(params, a, network), by_hand(params, b, network), strict=True)
+    ):
         expected += (((p - q) ** 2) @ params[f"NetLinLayer_{i}/Conv_0/kernel"][0, 0, :, 0]).mean()
     assert i == 4  # five layers, the last of which is still there at the least side
     found = lpips.distances(params, a[None], b[None], network)
@@ -90,7 +103,9 @@ def test_chunks_are_filled_up_and_bad_images_refused(monkeypatch):
     np.testing.assert_allclose(lpips.lpips(a[2:], b[2:]), whole[2:], rtol=1e-5)
     assert lpips.lpips(a[:0], b[:0]).shape == (0,)
     for bad in (a[:2], a[:, :30], a[..., :1]):
-        with pytest.raises(DataError, match=r"must both be \[n, h, w, 3\] with sides of at least 31"):
+        with pytest.raises(
+            DataError, match=r"must both be \[n, h, w, 3\] with sides of at least 31"
+        ):
             lpips.lpips(bad, bad if bad.shape[0] == 3 else b)
     for bad in (a + 1, np.where(a > 0.9, np.nan, a)):
         with pytest.raises(DataError, match=r"not in \[-1, 1\]"):
@@ -103,7 +118,8 @@ def test_the_true_weights_order_small_and_large_changes(net):
     from sklearn.datasets import load_sample_image
 
     china, flower = (
-        load_sample_image(name)[:256:2, :256:2] / np.float32(127.5) - 1 for name in ("china.jpg", "flower.jpg")
+        load_sample_image(name)[:256:2, :256:2] / np.float32(127.5) - 1
+        for name in ("china.jpg", "flower.jpg")
     )
     noise = np.random.default_rng(0).normal(size=china.shape)
     others = [np.clip(china + level * noise, -1, 1) for level in (0, 0.02, 0.1)]

@@ -53,7 +53,11 @@ def by_hand(params, tokens, heads):
         return np.stack(rows) * p[f"{name}.weight"] + p[f"{name}.bias"]
 
     x = np.stack([p["embeddings.word_embeddings.weight"][token] for token in tokens])
-    x = x + p["embeddings.position_embeddings.weight"][: len(tokens)] + p["embeddings.token_type_embeddings.weight"][0]
+    x = (
+        x
+        + p["embeddings.position_embeddings.weight"][: len(tokens)]
+        + p["embeddings.token_type_embeddings.weight"][0]
+    )
     x = normed("embeddings.LayerNorm", x)
     for i in range(LAYERS):
         name, size, seen = f"encoder.layer.{i}", WIDTH // heads, []
@@ -85,13 +89,20 @@ def test_bert_is_its_formulas_and_padding_is_not_seen(params):
 @pytest.fixture
 def small(params, tmp_path, monkeypatch):
     """`embed` with these weights, kept in a cache of its own, and a tokenizer of ten words."""
-    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    tokenizer = Tokenizer(
+        models.WordPiece({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]")
+    )
+    tokenizer.normalizer, tokenizer.pre_tokenizer = (
+        normalizers.BertNormalizer(),
+        pre_tokenizers.BertPreTokenizer(),
+    )
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     tokenizer.enable_padding(length=12)  # as the true file does
     arrays = {**params, minilm.TOKENIZER: np.frombuffer(tokenizer.to_str().encode(), np.uint8)}
     monkeypatch.setenv("GEN_JAX_CACHE", str(tmp_path))
-    monkeypatch.setattr(minilm, "WEIGHTS", dataclasses.replace(minilm.WEIGHTS, sha256=weights.digest(arrays)))
+    monkeypatch.setattr(
+        minilm, "WEIGHTS", dataclasses.replace(minilm.WEIGHTS, sha256=weights.digest(arrays))
+    )
     monkeypatch.setattr(minilm, "WIDTH", WIDTH)
     monkeypatch.setattr(minilm, "CHUNK", 4)
     monkeypatch.setattr(minilm, "LONGEST", 6)
@@ -104,7 +115,14 @@ def small(params, tmp_path, monkeypatch):
 
 def test_sentences_are_embedded_in_their_order_each_as_if_alone(small, params):
     sentences = ["A cat sats", "red heart", "", "a a a a a a a", "Red HEART", "a dog"]
-    tokens = [[2, 4, 5, 6, 7, 3], [2, 8, 9, 3], [2, 3], [2, 4, 4, 4, 4, 3], [2, 8, 9, 3], [2, 4, 1, 3]]  # one is cut
+    tokens = [
+        [2, 4, 5, 6, 7, 3],
+        [2, 8, 9, 3],
+        [2, 3],
+        [2, 4, 4, 4, 4, 3],
+        [2, 8, 9, 3],
+        [2, 4, 1, 3],
+    ]  # one is cut
     found = minilm.embed(sentences)
     assert found.shape == (6, WIDTH) and found.dtype == np.float32
     for row, numbers in zip(found, tokens, strict=True):
@@ -129,15 +147,24 @@ def test_the_package_is_read_without_the_head_for_classes(tmp_path):
     stored.save_file(arrays, tmp_path / "model.safetensors")
     (tmp_path / "tokenizer.json").write_text(json.dumps({"é": 1}))
     read = {name: array for block in minilm.read(tmp_path, "", {}) for name, array in block.items()}
-    assert {*read} == {"kept", "tokenizer.json"} and json.loads(read["tokenizer.json"].tobytes()) == {"é": 1}
+    assert {*read} == {"kept", "tokenizer.json"} and json.loads(
+        read["tokenizer.json"].tobytes()
+    ) == {"é": 1}
 
 
 @pytest.mark.weights
 def test_the_true_weights_give_the_published_numbers():
     """The first five of its model card's example; meanings that are near are nearer than those that are not."""
     example, *others = minilm.embed(
-        ["This is an example sentence", "grinning face", "face with a broad smile", "a map of the earth"]
+        [
+            "This is an example sentence",
+            "grinning face",
+            "face with a broad smile",
+            "a map of the earth",
+        ]
     )
-    np.testing.assert_allclose(example[:5], [0.0676569, 0.0634959, 0.0487131, 0.0793049, 0.0374480], atol=1e-6)
+    np.testing.assert_allclose(
+        example[:5], [0.0676569, 0.0634959, 0.0487131, 0.0793049, 0.0374480], atol=1e-6
+    )
     smile, broad, earth = others
     assert smile @ broad > 0.5 > 0.2 > smile @ earth

@@ -11,7 +11,9 @@ from gen_jax.pretrained.weights import load
 
 SHAPES = {  # of a small one: 5 latents, 8 features up to 64 x 64, then 4
     f"{progan.GRAPH}/Conv2D{'' if i == 0 else f'_{i}'}/merged_input": shape
-    for i, shape in enumerate([(4, 4, 5, 8), *[(3, 3, 8, 8)] * 9, (3, 3, 8, 4), (3, 3, 4, 4), (1, 1, 4, 3)])
+    for i, shape in enumerate(
+        [(4, 4, 5, 8), *[(3, 3, 8, 8)] * 9, (3, 3, 8, 4), (3, 3, 4, 4), (1, 1, 4, 3)]
+    )
 } | {f"module/g_model/res_{i}/conv{j}/bias": (8 if i < 5 else 4,) for i in range(6) for j in (0, 1)}
 
 
@@ -59,12 +61,17 @@ def both(arrays, params, z, **sizes):
 
 def test_our_generator_is_the_graph_under_the_mapping():
     draws = np.random.default_rng(0)
-    arrays = {name: (draws.normal(size=shape) / shape[-1]).astype(np.float32) for name, shape in SHAPES.items()}
+    arrays = {
+        name: (draws.normal(size=shape) / shape[-1]).astype(np.float32)
+        for name, shape in SHAPES.items()
+    }
     arrays["module_apply_default/add_26"] = np.array([0.7, 0.3, 0.5], np.float32)
     params = progan.mapped(arrays)
     z = draws.normal(size=(2, 5)).astype(np.float32)
     model = growing.Growing(side=128, channels=3, base=256, most=8, latents=5)
-    born = jax.eval_shape(lambda z: model.init(jax.random.key(0), z, 128, method=model.generate), z)["params"]
+    born = jax.eval_shape(
+        lambda z: model.init(jax.random.key(0), z, 128, method=model.generate), z
+    )["params"]
     assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, born)
     expected, found = both(arrays, params, z, base=256, most=8, latents=5)
     assert expected.shape == (2, 128, 128, 3) and expected.std() > 0.1
@@ -79,4 +86,6 @@ def test_our_generator_with_the_true_weights_is_the_published_one():
     assert sum(a.size for a in jax.tree.leaves(params)) == 22_933_394 - 3 * (4 * 513 + 257)
     expected, found = both(load(progan.WEIGHTS), params, z, base=8192, most=512, latents=512)
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert (np.abs(found) < 1.2).mean() > 0.99 and np.abs(found).mean() > 0.3  # images in [-1, 1], not in +-1/2
+    assert (np.abs(found) < 1.2).mean() > 0.99 and np.abs(
+        found
+    ).mean() > 0.3  # images in [-1, 1], not in +-1/2

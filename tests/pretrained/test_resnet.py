@@ -7,7 +7,12 @@ from scipy.signal import correlate
 from gen_jax.errors import DataError
 from gen_jax.pretrained import resnet
 
-WIDTHS = (2, 3, 4, 5)  # of the blocks' inner convolutions; their outputs have four times as many channels
+WIDTHS = (
+    2,
+    3,
+    4,
+    5,
+)  # of the blocks' inner convolutions; their outputs have four times as many channels
 
 
 def names():
@@ -29,13 +34,18 @@ def names():
 def params():
     draws, params = np.random.default_rng(0), {}
     for name, size, inputs, outputs in names():
-        params[f"{name}/kernel"] = draws.normal(size=(size, size, inputs, outputs)) / size / np.sqrt(inputs)
+        params[f"{name}/kernel"] = (
+            draws.normal(size=(size, size, inputs, outputs)) / size / np.sqrt(inputs)
+        )
         norm = "bn_conv1" if name == "conv1" else "bn" + name[3:]
         for part in ("gamma", "moving_variance"):
             params[f"{norm}/{part}"] = draws.uniform(0.5, 1.5, outputs)
         for part in (f"{name}/bias", f"{norm}/beta", f"{norm}/moving_mean"):
             params[part] = 0.3 * draws.normal(size=outputs)
-    params["fc1000/kernel"], params["fc1000/bias"] = draws.normal(size=(20, 7)), draws.normal(size=7)
+    params["fc1000/kernel"], params["fc1000/bias"] = (
+        draws.normal(size=(20, 7)),
+        draws.normal(size=7),
+    )
     return {name: a.astype(np.float32) for name, a in params.items()}
 
 
@@ -46,7 +56,11 @@ def by_hand(params, x):
         x = np.pad(x, ((padding, padding), (padding, padding), (0, 0)))
         kernel = params[f"{name}/kernel"]
         x = np.stack(
-            [correlate(x, kernel[..., o], "valid")[::stride, ::stride, 0] for o in range(kernel.shape[-1])], -1
+            [
+                correlate(x, kernel[..., o], "valid")[::stride, ::stride, 0]
+                for o in range(kernel.shape[-1])
+            ],
+            -1,
         )
         norm = "bn_conv1" if name == "conv1" else "bn" + name[3:]
         gamma, beta, mean, variance = (
@@ -56,7 +70,12 @@ def by_hand(params, x):
 
     x = np.maximum(conv("conv1", x, 2, 3), 0)
     padded, side = np.pad(x, ((1, 1), (1, 1), (0, 0))), (len(x) - 1) // 2 + 1
-    x = np.array([[padded[2 * r : 2 * r + 3, 2 * c : 2 * c + 3].max((0, 1)) for c in range(side)] for r in range(side)])
+    x = np.array(
+        [
+            [padded[2 * r : 2 * r + 3, 2 * c : 2 * c + 3].max((0, 1)) for c in range(side)]
+            for r in range(side)
+        ]
+    )
     for stage, depth in enumerate((3, 4, 6, 3), 2):
         for i in range(depth):
             name, stride = f"res{stage}{chr(97 + i)}_branch", 2 if i == 0 and stage > 2 else 1
@@ -77,13 +96,17 @@ def test_the_network_is_its_definition(params, monkeypatch):
         caffe = 127.5 * (image[..., ::-1].astype(np.float64) + 1) - [103.939, 116.779, 123.68]
         expected = by_hand(params, caffe)
         np.testing.assert_allclose(row, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
-        np.testing.assert_allclose(scores, row @ params["fc1000/kernel"] + params["fc1000/bias"], rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(
+            scores, row @ params["fc1000/kernel"] + params["fc1000/bias"], rtol=1e-4, atol=1e-3
+        )
 
 
 def test_images_are_resized_and_bad_ones_refused():
     flat = np.full((1, 9, 9, 3), 0.5, np.float32)
     prepared = np.asarray(resnet.prepared(flat, 12))
-    np.testing.assert_allclose(prepared, np.broadcast_to(191.25 - np.array(resnet.MEANS), (1, 12, 12, 3)), rtol=1e-5)
+    np.testing.assert_allclose(
+        prepared, np.broadcast_to(191.25 - np.array(resnet.MEANS), (1, 12, 12, 3)), rtol=1e-5
+    )
     for bad in (flat[0], flat[..., :1], flat[:0], 255 * flat, np.nan * flat):
         with pytest.raises(DataError, match=r"with values in \[-1, 1\]"):
             resnet.features(bad)

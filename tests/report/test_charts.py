@@ -17,10 +17,14 @@ def test_long_curves_keep_their_extremes():
 
 
 def test_long_curves_are_smoothed_by_the_mean_of_neighbours():
-    line = {10 * i: 3.0 * i + (-1) ** i for i in range(1000)}  # stretches of 7 points: the noise leaves 1/7
+    line = {
+        10 * i: 3.0 * i + (-1) ** i for i in range(1000)
+    }  # stretches of 7 points: the noise leaves 1/7
     smooth = charts.smooth(line)
     assert len(smooth) == 143
-    np.testing.assert_allclose([y - 0.3 * x for x, y in list(smooth.items())[:-1]], [1 / 7, -1 / 7] * 71, atol=1e-9)
+    np.testing.assert_allclose(
+        [y - 0.3 * x for x, y in list(smooth.items())[:-1]], [1 / 7, -1 / 7] * 71, atol=1e-9
+    )
     assert charts.smooth({1: 2.0, 5: 3.0}) == charts.extremes({1: 2.0, 5: 3.0}) == {1: 2.0, 5: 3.0}
 
 

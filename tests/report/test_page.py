@@ -41,12 +41,16 @@ def make(directory: Path, seed: int = 0, *, nll: float = 87.0, **changes) -> Pat
         "command.txt": "python -m experiments.vae quick\n",
         "metrics.jsonl": "".join(json.dumps(line) + "\n" for line in lines),
     }  # fmt: skip
-    files |= {name: changes[name.partition(".")[0]] for name in files if name.partition(".")[0] in changes}
+    files |= {
+        name: changes[name.partition(".")[0]] for name in files if name.partition(".")[0] in changes
+    }
     directory.mkdir(parents=True)
     for name, value in files.items():
         if value is not None:
             (directory / name).write_bytes(
-                (value if isinstance(value, str) else json.dumps(value)).encode("utf-8", "surrogatepass")
+                (value if isinstance(value, str) else json.dumps(value)).encode(
+                    "utf-8", "surrogatepass"
+                )
             )
     return directory
 
@@ -57,7 +61,9 @@ def draw(directory: Path) -> Path:
     for step, frame in zip((100, 200, 300), frames, strict=True):
         images.save(directory / "samples" / f"samples-step-{step:08d}.png", images.grid(frame))
     images.save(directory / "samples" / "reals.png", np.full((400, 700), 99, np.uint8))
-    images.animation(directory / "samples" / "progress.webp", [images.grid(frame) for frame in frames])
+    images.animation(
+        directory / "samples" / "progress.webp", [images.grid(frame) for frame in frames]
+    )
     return directory
 
 
@@ -84,8 +90,12 @@ class Page(HTMLParser):
 
 def test_interval_by_hand():
     # t(0.975, 2) = 4.302653; the standard deviation of 1, 2, 3 is 1
-    np.testing.assert_allclose(report.interval([1, 2, 3]), [2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5], rtol=1e-6)
-    np.testing.assert_allclose(report.interval([5, 7]), [6, 6 - 12.706205, 6 + 12.706205], rtol=1e-6)
+    np.testing.assert_allclose(
+        report.interval([1, 2, 3]), [2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        report.interval([5, 7]), [6, 6 - 12.706205, 6 + 12.706205], rtol=1e-6
+    )
 
 
 ONES = [1, 2, 3]  # their interval is -0.484 to 4.484
@@ -98,12 +108,33 @@ ONES = [1, 2, 3]  # their interval is -0.484 to 4.484
         (2, None, None, "lower", [2.0], "fewer than three seeds: no verdict"),
         (2.98, None, None, "lower", [26.2, 32.5], "fewer than three seeds: no verdict"),  # DCGAN's
         (2.98, None, None, "lower", [26.2, 32.5, 29.0], "worse"),
-        (29, None, None, "lower", [26.2, 32.5, 29.0], "not distinguishable"),  # the interval is wider than 5 %
+        (
+            29,
+            None,
+            None,
+            "lower",
+            [26.2, 32.5, 29.0],
+            "not distinguishable",
+        ),  # the interval is wider than 5 %
         (29, None, None, "lower", [28.9, 29.0, 29.1], "agrees"),
-        (2, 2.48, None, "lower", ONES, "not distinguishable"),  # an interval must lie in the band, not touch it
+        (
+            2,
+            2.48,
+            None,
+            "lower",
+            ONES,
+            "not distinguishable",
+        ),  # an interval must lie in the band, not touch it
         (2, 2.49, None, "lower", ONES, "agrees"),
         (2, None, 2.49, "lower", ONES, "agrees"),
-        (2, 2.49, 2.0, "lower", ONES, "not distinguishable"),  # a stated tolerance goes before the spread
+        (
+            2,
+            2.49,
+            2.0,
+            "lower",
+            ONES,
+            "not distinguishable",
+        ),  # a stated tolerance goes before the spread
         (5, 0.5, None, "lower", ONES, "better"),
         (5, 0.5, None, "higher", ONES, "worse"),
         (5, 0.52, None, "lower", ONES, "not distinguishable"),
@@ -111,7 +142,14 @@ ONES = [1, 2, 3]  # their interval is -0.484 to 4.484
         (-1, 0.5, None, "higher", ONES, "better"),
         (4.7, None, None, "higher", ONES, "not distinguishable"),  # 5 % of it reach down to 4.465
         (4.73, None, None, "higher", ONES, "worse"),
-        (-100, None, None, "higher", [-99, -100, -101], "agrees"),  # 5 % of a value below 0, either way
+        (
+            -100,
+            None,
+            None,
+            "higher",
+            [-99, -100, -101],
+            "agrees",
+        ),  # 5 % of a value below 0, either way
         (0, None, None, "lower", [0, 0, 0], "not distinguishable"),  # 5 % of nothing
         (0, None, None, "lower", ONES, "not distinguishable"),
         (0, None, None, "lower", [10, 11, 12], "worse"),
@@ -119,7 +157,10 @@ ONES = [1, 2, 3]  # their interval is -0.484 to 4.484
     ],
 )
 def test_verdicts(value, spread, tolerance, better, values, expected):
-    assert report.verdict(Claim(value, spread, "Table 1", "read", better, "", tolerance), values) == expected
+    assert (
+        report.verdict(Claim(value, spread, "Table 1", "read", better, "", tolerance), values)
+        == expected
+    )
 
 
 def test_more_noise_never_makes_runs_agree():
@@ -131,7 +172,10 @@ def test_more_noise_never_makes_runs_agree():
 
 def test_runs_of_one_seed_have_no_verdict(tmp_path):
     same = [runs.read(make(tmp_path / f"s{i}", 7, nll=87.0 + i)) for i in range(3)]
-    assert report.row("test/nll", same, Claim(88.0, 20.0, "", "read"))["verdict"] == "runs share a seed: no verdict"
+    assert (
+        report.row("test/nll", same, Claim(88.0, 20.0, "", "read"))["verdict"]
+        == "runs share a seed: no verdict"
+    )
     other = [runs.read(make(tmp_path / f"o{i}", i, nll=87.0 + i)) for i in range(3)]
     assert report.row("test/nll", other, Claim(88.0, 20.0, "", "read"))["verdict"] == "agrees"
 
@@ -143,7 +187,9 @@ def test_a_claim_of_before_there_were_tolerances_is_read(tmp_path):
         assert "tolerance" in given or tolerance is None
         read = runs.read(make(tmp_path / str(tolerance), paper=paper))
         assert read.paper.claims["test/nll"].tolerance == tolerance
-        assert ("tolerance 0.5" in Page(report.write(read.directory)).words) == (tolerance is not None)
+        assert ("tolerance 0.5" in Page(report.write(read.directory)).words) == (
+            tolerance is not None
+        )
 
 
 def test_the_table_of_one_run(tmp_path):
@@ -165,10 +211,14 @@ def test_the_table_of_three_runs(tmp_path):
 
 def test_the_axis_is_to_scale(tmp_path):
     seeds = [runs.read(make(tmp_path / f"s{seed}", seed, nll=87.0 + seed)) for seed in (0, 1, 2)]
-    plot = report.row("test/nll", seeds, Claim(88.0, 2.0, "", "read"))["plot"]  # interval 88 +- 2.484
+    plot = report.row("test/nll", seeds, Claim(88.0, 2.0, "", "read"))[
+        "plot"
+    ]  # interval 88 +- 2.484
     assert plot["interval"] == [6, 114] and plot["paper"][1] == 60
     np.testing.assert_allclose(np.diff(plot["runs"]) * 2 * 2.484 / 108, 1, atol=0.01)
-    wide = report.row("test/nll", seeds, Claim(88.0, None, "", "read"))["plot"]  # the shade is 88 +- 4.4
+    wide = report.row("test/nll", seeds, Claim(88.0, None, "", "read"))[
+        "plot"
+    ]  # the shade is 88 +- 4.4
     assert wide["paper"] == [6, 60, 114]
 
 
@@ -180,16 +230,27 @@ def test_what_makes_runs_unequal_is_said(tmp_path):
         paper={**PAPER, "replicated": "More."},
     )  # fmt: skip
     words = Page(report.compare([first, second], tmp_path / "page.html")).words
-    for note in ("rate is 1, 2", "share a seed", "a at 300, b at 9", "no metrics", "differently; this page uses"):
+    for note in (
+        "rate is 1, 2",
+        "share a seed",
+        "a at 300, b at 9",
+        "no metrics",
+        "differently; this page uses",
+    ):
         assert note in words
 
 
 def test_a_claim_has_its_chart_whatever_it_is_called(tmp_path):
     """Before 0.2 Progressive GAN's numbers had no "test/", and were one chart without their claims."""
-    lines = [{"step": s, "swd": 20.0 / s, "ms_ssim": 0.1, "test/swd": 9.0, "gan/loss": 1, "gan/gap": 2} for s in (1, 2)]
+    lines = [
+        {"step": s, "swd": 20.0 / s, "ms_ssim": 0.1, "test/swd": 9.0, "gan/loss": 1, "gan/gap": 2}
+        for s in (1, 2)
+    ]
     claims = {"swd": {"value": 2.96, "spread": None, "where": "", "status": "read"}}
     run = make(
-        tmp_path / "run", metrics="".join(json.dumps(line) + "\n" for line in lines), paper={**PAPER, "claims": claims}
+        tmp_path / "run",
+        metrics="".join(json.dumps(line) + "\n" for line in lines),
+        paper={**PAPER, "claims": claims},
     )
     charts = {chart["name"]: chart for chart in report.charts([runs.read(run)])}
     assert [*charts] == ["test/swd", "gan", "ms_ssim", "swd"] and len(charts["gan"]["legend"]) == 2
@@ -240,7 +301,12 @@ def cut(file):
     [
         ("progress.webp", ["samples", "reals"], 300, [100, 200]),
         ("samples-step-00000100.png", ["samples", "reals", "progress"], 300, [200]),
-        ("samples-step-00000300.png", ["samples", "reals", "progress"], 200, [100]),  # the one before it is the latest
+        (
+            "samples-step-00000300.png",
+            ["samples", "reals", "progress"],
+            200,
+            [100],
+        ),  # the one before it is the latest
     ],
 )
 def test_a_damaged_picture_is_one_sentence(tmp_path, damage, reason, name, kinds, last, strip):
@@ -252,7 +318,9 @@ def test_a_damaged_picture_is_one_sentence(tmp_path, damage, reason, name, kinds
     assert report.write(run).read_bytes() == page.read_bytes()
     found, left_out = report.pictures([runs.read(run)])
     assert [one["kind"] for one in found] == kinds and len(left_out) == 1
-    assert found[0]["step"] == last and [step for step, _ in found[0]["strip"]] == [f"step {step}" for step in strip]
+    assert found[0]["step"] == last and [step for step, _ in found[0]["strip"]] == [
+        f"step {step}" for step in strip
+    ]
 
 
 def test_where_the_first_run_has_no_whole_picture_the_next_one_shows_its_own(tmp_path):
@@ -260,7 +328,11 @@ def test_where_the_first_run_has_no_whole_picture_the_next_one_shows_its_own(tmp
     cut(seeds[0] / "samples" / "reals.png")
     found, left_out = report.pictures([runs.read(seed) for seed in seeds])
     reals = next(one for one in found if one["kind"] == "reals")
-    assert reals["run"] == "s1" and reals["latest"]["width"] == 700 and [name for name, _ in reals["others"]] == ["s2"]
+    assert (
+        reals["run"] == "s1"
+        and reals["latest"]["width"] == 700
+        and [name for name, _ in reals["others"]] == ["s2"]
+    )
     assert len(left_out) == 1 and left_out[0].startswith("s0: the picture reals.png is left out: ")
 
 
@@ -284,7 +356,10 @@ def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
 def test_the_command_line_prints_the_page(tmp_path, capsys):
     one, two, page = make(tmp_path / "one"), make(tmp_path / "two", 1), tmp_path / "page.html"
     assert report.main([str(one)]) == 0 and capsys.readouterr().out == f"{one / 'report.html'}\n"
-    assert report.main([str(one), str(two), "--out", str(page)]) == 0 and capsys.readouterr().out == f"{page}\n"
+    assert (
+        report.main([str(one), str(two), "--out", str(page)]) == 0
+        and capsys.readouterr().out == f"{page}\n"
+    )
     assert page.exists()
 
 
@@ -301,13 +376,17 @@ def test_words_from_files_stay_words(tmp_path):
     images.save(evil / "samples" / '"><script>-step-1.png', np.zeros((4, 4)))
     page = Page(report.write(evil))
     assert page.words.count(EVIL[:-1]) >= 20
-    assert not page.all("script") and not [a for _, attributes in page.elements for a in attributes if a[:2] == "on"]
+    assert not page.all("script") and not [
+        a for _, attributes in page.elements for a in attributes if a[:2] == "on"
+    ]
     assert page.all("a") == [{"href": "https://arxiv.org/abs/%22%3E%3Cscript%3E"}]
 
 
 def test_the_page_holds_all_that_it_shows(tmp_path):
     page = Page(report.write(draw(make(tmp_path / "run"))))
-    sources = [image["src"] for image in page.all("img")] + [source["srcset"] for source in page.all("source")]
+    sources = [image["src"] for image in page.all("img")] + [
+        source["srcset"] for source in page.all("source")
+    ]
     assert len(sources) == 6  # samples and two earlier steps, reals, the animation and its still
     for source in sources:
         head, _, data = source.partition(";base64,")
@@ -318,7 +397,9 @@ def test_the_page_holds_all_that_it_shows(tmp_path):
             if name in ("src", "srcset", "data", "poster", "href", "action", "xlink:href", "style"):
                 assert re.match(r"data:|https://arxiv\.org/abs/|#m|(?!.*(url|//))", value)
     assert {link["rel"] for link in page.all("link")} == {"icon"}
-    style = report.write(tmp_path / "run").read_text().partition("<style>")[2].partition("</style>")[0]
+    style = (
+        report.write(tmp_path / "run").read_text().partition("<style>")[2].partition("</style>")[0]
+    )
     assert "url(" not in style and "@import" not in style
     assert any("default-src 'none'" in (meta.get("content") or "") for meta in page.all("meta"))
 
@@ -351,7 +432,9 @@ def test_a_long_strip_keeps_both_ends(tmp_path):
 def test_the_page_can_be_read_by_all(tmp_path):
     page = Page(report.write(draw(make(tmp_path / "run"))))
     assert page.all("html") == [{"lang": "en"}] and len(page.all("h1")) == 1
-    assert all(image["alt"] for image in page.all("img")) and all(head["scope"] for head in page.all("th"))
+    assert all(image["alt"] for image in page.all("img")) and all(
+        head["scope"] for head in page.all("th")
+    )
     identities = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(identities) == len(set(identities))
     labels = [a["aria-label"] for a in page.all("div") if a.get("role") == "img"]
@@ -366,9 +449,22 @@ def test_colours_have_contrast(tmp_path, name):
 
     def luminance(colour):  # WCAG 2, relative luminance
         parts = np.array([int(colours[colour][i : i + 2], 16) for i in (1, 3, 5)]) / 255
-        return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+        return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [
+            0.2126,
+            0.7152,
+            0.0722,
+        ]
 
-    texts = ("text", "muted", "link", "agrees", "better", "worse", "paper", *(f"hue{i}" for i in range(curves.HUES)))
+    texts = (
+        "text",
+        "muted",
+        "link",
+        "agrees",
+        "better",
+        "worse",
+        "paper",
+        *(f"hue{i}" for i in range(curves.HUES)),
+    )
     for ground in ("page", "card"):
         for text in texts:
             low, high = sorted((luminance(text), luminance(ground)))

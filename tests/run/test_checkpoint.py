@@ -26,7 +26,9 @@ def state_of(step):
 
 def target():
     place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), state_of(0))
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), state_of(0)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,27 +50,41 @@ def checkpoints(written, tmp_path):
 
 
 def raw(tree):
-    keys = jax.tree.map(lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, tree)
+    keys = jax.tree.map(
+        lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x,
+        tree,
+    )
     return [np.asarray(leaf) for leaf in jax.tree.leaves(keys)]
 
 
 def equal(a, b):
-    return all(x.dtype == y.dtype and x.tobytes() == y.tobytes() for x, y in zip(raw(a), raw(b), strict=True))
+    return all(
+        x.dtype == y.dtype and x.tobytes() == y.tobytes()
+        for x, y in zip(raw(a), raw(b), strict=True)
+    )
 
 
 def test_the_newest_step_comes_back_bit_for_bit_and_only_two_are_kept(checkpoints):
     assert [path.name for path in checkpoints.steps()] == ["step-000000003", "step-000000002"]
     state, seal = checkpoints.restore(lambda step: target(), print)
     assert equal(state, state_of(3))
-    assert (seal["step"], seal["record"], seal["environment"]) == (3, {"loss": 3.0}, {"jaxlib": "x"})
+    assert (seal["step"], seal["record"], seal["environment"]) == (
+        3,
+        {"loss": 3.0},
+        {"jaxlib": "x"},
+    )
     assert jax.tree.structure(state) == jax.tree.structure(target())
 
 
-@pytest.mark.parametrize("where", [0, 0.5, 1 - 1e-9])  # the first byte or file, the middle, the last
+@pytest.mark.parametrize(
+    "where", [0, 0.5, 1 - 1e-9]
+)  # the first byte or file, the middle, the last
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_any_damage_to_any_file_falls_back_one_step_and_says_why(checkpoints, kind, where):
     newest = checkpoints.steps()[0]
-    names = sorted(str(f.relative_to(newest)) for f in newest.rglob("*") if f.is_file() and f.stat().st_size)
+    names = sorted(
+        str(f.relative_to(newest)) for f in newest.rglob("*") if f.is_file() and f.stat().st_size
+    )
     assert SEAL in names and len(names) > 5
     shutil.copytree(newest, newest.parent / "safe")
     for name in names:
@@ -76,7 +92,9 @@ def test_any_damage_to_any_file_falls_back_one_step_and_says_why(checkpoints, ki
         said = []
         state, seal = checkpoints.restore(lambda step: target(), said.append)
         assert seal["step"] == 2 and equal(state, state_of(2)), name
-        assert len(said) == 1 and "step-000000003" in said[0] and (name in said[0] or name == SEAL), said
+        assert (
+            len(said) == 1 and "step-000000003" in said[0] and (name in said[0] or name == SEAL)
+        ), said
         assert len(list(newest.parent.glob("bad-*"))) == 1
         shutil.rmtree(next(newest.parent.glob("bad-*")))
         shutil.copytree(newest.parent / "safe", newest)
@@ -100,7 +118,9 @@ def test_a_seal_that_holds_other_things_is_passed_over(checkpoints, other):
     (checkpoints.steps()[0] / SEAL).write_text(_signed(other))
     said = []
     assert checkpoints.restore(lambda step: target(), said.append)[1]["step"] == 2
-    assert said == ["Passing over checkpoint step-000000003: SEAL.json holds other things than it should."]
+    assert said == [
+        "Passing over checkpoint step-000000003: SEAL.json holds other things than it should."
+    ]
 
 
 def test_the_same_damage_again_and_again(checkpoints):
@@ -118,19 +138,24 @@ def test_where_all_are_bad_nothing_starts_afresh(checkpoints):
     for path in checkpoints.steps():
         flip(path / "_CHECKPOINT_METADATA", 0.5)
     with pytest.raises(
-        CheckpointError, match=r"No good checkpoint is left .*step-000000003.*step-000000002.*another --run\.dir"
+        CheckpointError,
+        match=r"No good checkpoint is left .*step-000000003.*step-000000002.*another --run\.dir",
     ):
         checkpoints.restore(lambda step: target(), lambda text: None)
     assert CheckpointError.exit_code == 74
 
 
 def test_where_nothing_was_saved_there_is_nothing_to_restore(tmp_path):
-    assert Checkpoints(tmp_path, keep=1, environment={}).restore(lambda step: target(), print) is None
+    assert (
+        Checkpoints(tmp_path, keep=1, environment={}).restore(lambda step: target(), print) is None
+    )
 
 
 def test_another_tree_is_refused_by_its_path(checkpoints):
     other = {**target(), "step": jax.ShapeDtypeStruct((2,), jnp.int32)}
-    with pytest.raises(CheckpointError, match=r"its state has \['step'\] as int32\[\], this program has int32\[2\]"):
+    with pytest.raises(
+        CheckpointError, match=r"its state has \['step'\] as int32\[\], this program has int32\[2\]"
+    ):
         checkpoints.restore(lambda step: other, lambda text: None)
 
 
@@ -154,12 +179,16 @@ def test_saving_goes_on_after_a_fall_back_and_keeps_the_good_ones(checkpoints):
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     writer = Checkpoints(tmp_path / "file", keep=1, environment={})
-    with pytest.raises(CheckpointError, match=r"step-000000001 could not be written .*newest complete one is none"):
+    with pytest.raises(
+        CheckpointError, match=r"step-000000001 could not be written .*newest complete one is none"
+    ):
         writer.save(1, state_of(1), {})
     writer.close()
 
 
-def test_a_directory_that_is_moved_during_a_save_has_nothing_under_its_old_name(tmp_path, monkeypatch):
+def test_a_directory_that_is_moved_during_a_save_has_nothing_under_its_old_name(
+    tmp_path, monkeypatch
+):
     place = tmp_path / "run"
     with Lock(place) as lock:
         writer = Checkpoints(place / "checkpoints", keep=1, check=lock.check, environment={})
@@ -167,7 +196,9 @@ def test_a_directory_that_is_moved_during_a_save_has_nothing_under_its_old_name(
 
         def late(path):
             place.rename(tmp_path / "elsewhere")
-            shutil.copytree(tmp_path / "elsewhere", place)  # as Orbax makes the folders that it misses
+            shutil.copytree(
+                tmp_path / "elsewhere", place
+            )  # as Orbax makes the folders that it misses
             check(path)
 
         monkeypatch.setattr(writer, "_in_place", late)

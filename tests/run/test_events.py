@@ -30,14 +30,23 @@ def test_what_is_written_is_what_is_read(tmp_path):
     (path,) = (tmp_path / "tb").iterdir()
     version, scalar, image = read(path)
     assert version.file_version == "brain.Event:2" and ".tfevents." in path.name
-    assert (scalar.step, scalar.summary.value[0].tag, scalar.summary.value[0].simple_value) == (10, "vae/loss", 2.5)
-    assert (image.step, image.summary.value[0].image.height, image.summary.value[0].image.width) == (20, 4, 6)
+    assert (scalar.step, scalar.summary.value[0].tag, scalar.summary.value[0].simple_value) == (
+        10,
+        "vae/loss",
+        2.5,
+    )
+    assert (
+        image.step,
+        image.summary.value[0].image.height,
+        image.summary.value[0].image.width,
+    ) == (20, 4, 6)
 
 
 def test_events_that_cannot_be_written_are_an_error_that_names_them(tmp_path):
     events = Events(tmp_path / "tb")
     events.close()
-    full, error = open("/dev/full", "wb", buffering=0), pytest.raises(OSError, match="No space left")  # noqa: SIM115
+    error = pytest.raises(OSError, match="No space left")
+    full = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
     with full as events.writer._py_recordio_writer._writer, error as raised:
         events.scalar("vae/loss", 2.5, 10)
     assert raised.value.errno == errno.ENOSPC and raised.value.filename == str(tmp_path / "tb")

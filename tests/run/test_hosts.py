@@ -19,15 +19,39 @@ from gen_jax.run import sharding, train
 sharding.HEARTBEAT = 10
 sys.exit(train.main("experiments.vae"))
 """
-ARGUMENTS = ("--steps", "60", "--run.log-every", "10", "--run.checkpoint-every", "20", "--run.sample-every", "0")
+ARGUMENTS = (
+    "--steps",
+    "60",
+    "--run.log-every",
+    "10",
+    "--run.checkpoint-every",
+    "20",
+    "--run.sample-every",
+    "0",
+)
 
 
 def start(directory, number, port, *arguments, hosts=2, devices=1):
     env = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices), "NPROC": "32"}
-    env |= {"JAX_COORDINATOR_ADDRESS": f"localhost:{port}", "JAX_PROCESS_ID": str(number)} if hosts > 1 else {}
-    command = [sys.executable, "-c", SOON, "tiny", "--run.dir", str(directory), *ARGUMENTS, *arguments]
+    env |= (
+        {"JAX_COORDINATOR_ADDRESS": f"localhost:{port}", "JAX_PROCESS_ID": str(number)}
+        if hosts > 1
+        else {}
+    )
+    command = [
+        sys.executable,
+        "-c",
+        SOON,
+        "tiny",
+        "--run.dir",
+        str(directory),
+        *ARGUMENTS,
+        *arguments,
+    ]
     command += ["--run.hosts", str(hosts)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+    )
 
 
 def free_port():
@@ -58,7 +82,9 @@ def ended(processes):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("flag", [(), ("--run.resident-megabytes", "0"), ("--run.fsdp", "--hidden", "64")])
+@pytest.mark.parametrize(
+    "flag", [(), ("--run.resident-megabytes", "0"), ("--run.fsdp", "--hidden", "64")]
+)
 def test_two_processes_give_the_numbers_of_two_devices_of_one(tmp_path, started, flag):
     codes, said = ended([start(tmp_path / "one", 0, 0, *flag, hosts=1, devices=2)])
     assert codes == [0], said
@@ -67,7 +93,10 @@ def test_two_processes_give_the_numbers_of_two_devices_of_one(tmp_path, started,
     processes[1].send_signal(signal.SIGTERM)  # one is told, both stop
     codes, said = ended(processes)
     assert codes == [143, 143], said
-    (step,) = {re.search(r"Stopped and saved at step (\d+); the same command goes on", err)[1] for _, err in said}
+    (step,) = {
+        re.search(r"Stopped and saved at step (\d+); the same command goes on", err)[1]
+        for _, err in said
+    }
     codes, said = ended(both(started, tmp_path / "two", *flag, "--steps", "400"))
     assert codes == [0, 0], said
     assert f"Going on from the checkpoint of step {step}" in said[0][0]
@@ -91,15 +120,34 @@ def test_where_one_process_is_lost_the_other_ends_and_both_go_on(tmp_path, start
     codes, said = ended(both(started, tmp_path / "run", "--steps", "400"))
     assert codes == [0, 0], said
     assert "Going on from the checkpoint of step" in said[0][0]
-    assert [line["step"] for line in read_lines(tmp_path / "run" / "metrics.jsonl")] == list(range(10, 401, 10))
+    assert [line["step"] for line in read_lines(tmp_path / "run" / "metrics.jsonl")] == list(
+        range(10, 401, 10)
+    )
     codes, said = ended(both(started, tmp_path / "whole", "--steps", "400"))
     texts = [(tmp_path / where / "metrics.jsonl").read_text() for where in ("run", "whole")]
     assert codes == [0, 0] and texts[0] == texts[1]
 
 
 def test_hosts_that_do_not_come_together_are_told_so(tmp_path):
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_COORD", "JAX_PROCESS"))}
-    command = [sys.executable, "-m", "experiments.vae", "tiny", "--run.dir", str(tmp_path / "run"), "--run.hosts", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
-    assert done.returncode == 2 and "hosts is 2, but they did not come together" in done.stderr, done.stderr
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("JAX_COORD", "JAX_PROCESS"))
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.vae",
+        "tiny",
+        "--run.dir",
+        str(tmp_path / "run"),
+        "--run.hosts",
+        "2",
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=env, timeout=120, check=False
+    )
+    assert done.returncode == 2 and "hosts is 2, but they did not come together" in done.stderr, (
+        done.stderr
+    )
     assert not (tmp_path / "run").exists()

@@ -38,15 +38,19 @@ class Line(nn.Module):
 
 def play(devices, *, norm=False, steps=3):
     """The state after steps of plain descent, each device on its part, or one device on all."""
-    players = {"all": Player(("line", "noise", "normed")[: 3 if norm else 2], Line.loss, optax.sgd(0.1))}
+    players = {
+        "all": Player(("line", "noise", "normed")[: 3 if norm else 2], Line.loss, optax.sgd(0.1))
+    }
     one, batch = game.make(Line(norm), players), {"x": jnp.asarray(X)}
     state, mesh = one.init(jax.random.key(0), batch), sharding.mesh(devices)
 
     def steps_of(state, raw, first, key):
         own = {"x": sharding.own(raw["x"])} if devices > 1 else raw
-        return game.steps(one, state, lambda step: own, steps, sharding.AXIS if devices > 1 else None)
+        return game.steps(
+            one, state, lambda step: own, steps, sharding.AXIS if devices > 1 else None
+        )
 
-    function = sharding.each(steps_of, mesh, raw=None) if devices > 1 else steps_of
+    function = sharding.per_device(steps_of, mesh, raw=None) if devices > 1 else steps_of
     return state, *jax.jit(function)(state, batch, 0, jax.random.key(1))
 
 
@@ -57,11 +61,17 @@ def test_gradients_are_means_over_devices(devices):
     move = one.params["line"]["kernel"] - before.params["line"]["kernel"]
     assert np.abs(move).max() > 0.01
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), many.params["line"], one.params["line"]
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        many.params["line"],
+        one.params["line"],
     )
-    assert (metrics["all/square"] > metrics["all/noise"] ** 2 + 1e-4).all()  # each device draws its own
+    assert (
+        metrics["all/square"] > metrics["all/noise"] ** 2 + 1e-4
+    ).all()  # each device draws its own
     spread = before.params["noise"]["kernel"] - many.params["noise"]["kernel"]
-    np.testing.assert_allclose(spread[0, 0], 0.1 * metrics["all/noise"].sum(), rtol=1e-4)  # and the mean of all moves
+    np.testing.assert_allclose(
+        spread[0, 0], 0.1 * metrics["all/noise"].sum(), rtol=1e-4
+    )  # and the mean of all moves
 
 
 def test_running_statistics_are_means_of_the_devices():
@@ -107,7 +117,9 @@ def test_what_devices_would_each_have_is_refused(tmp_path):
 
 
 def test_a_run_that_is_older_than_a_field_is_resumed(tmp_path):
-    config = dataclasses.replace(TINY, run=dataclasses.replace(TINY.run, dir=tmp_path / "run", devices=1))
+    config = dataclasses.replace(
+        TINY, run=dataclasses.replace(TINY.run, dir=tmp_path / "run", devices=1)
+    )
     with pytest.raises(Interrupted):
         train.run(vae, "tiny", config, until=20)
     file = tmp_path / "run" / "config.json"
@@ -121,7 +133,9 @@ def test_a_run_that_is_older_than_a_field_is_resumed(tmp_path):
 def test_a_state_is_divided_along_the_longest_side_that_can_be():
     mesh = sharding.mesh(8)
     shapes = {"a": (64, 128), "b": (4096,), "small": (8, 8), "odd": (77, 99), "c": (3, 3, 24, 65)}
-    places = sharding.spread({name: jax.ShapeDtypeStruct(shape, "float32") for name, shape in shapes.items()}, mesh)
+    places = sharding.fsdp_shardings(
+        {name: jax.ShapeDtypeStruct(shape, "float32") for name, shape in shapes.items()}, mesh
+    )
     divided = {name: place.shard_shape(shapes[name]) for name, place in places.items()}
     assert divided == {**shapes, "a": (64, 16), "b": (512,), "c": (3, 3, 3, 65)}
 
@@ -136,10 +150,18 @@ def test_a_divided_state_learns_as_a_whole_one_and_is_resumed_as_one_and_back(tm
         with pytest.raises(Interrupted):
             train.run(vae, "tiny", config("run", **changes), until=until)
     divided = train.run(vae, "tiny", config("run", devices=8, fsdp=True))
-    kernels = [leaf for leaf in jax.tree.leaves((divided.params, divided.optimizers)) if leaf.shape == (64, 64)]
+    kernels = [
+        leaf
+        for leaf in jax.tree.leaves((divided.params, divided.optimizers))
+        if leaf.shape == (64, 64)
+    ]
     assert len(kernels) == 6  # two layers of 64 x 64, and both of Adam's moments
     assert all(leaf.addressable_shards[0].data.size == 64 * 64 / 8 for leaf in kernels)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), divided.params, whole.params)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
+        divided.params,
+        whole.params,
+    )
 
 
 @pytest.mark.parametrize("changes", [{"parallel": "pmap"}, {"seeds": 2}])

@@ -12,7 +12,7 @@ from gen_jax.game import Game, Stage, State
 from gen_jax.run import programs, sharding
 from gen_jax.run.programs import Chunk
 
-DATA = pipeline.Data({"image": np.arange(1, 33, dtype=np.float32)[:, None]}, {}, pipeline.as_it_is)
+DATA = pipeline.Data({"image": np.arange(1, 33, dtype=np.float32)[:, None]}, {}, pipeline.identity)
 
 
 def stages():
@@ -21,7 +21,9 @@ def stages():
     def step(by):
         def move(state, batch):
             total = batch["image"].sum()
-            return state.replace(step=state.step + 1, params={"w": state.params["w"] + by * total}), {"sum": total}
+            return state.replace(
+                step=state.step + 1, params={"w": state.params["w"] + by * total}
+            ), {"sum": total}
 
         return Game(lambda key, batch: None, move)
 
@@ -38,11 +40,17 @@ def first():
 
 def play(start, state, *, resident):
     some = stages()
-    journal = types.SimpleNamespace(said=[], say=lambda text: None, restart=lambda step: None, batch_size=0)
+    journal = types.SimpleNamespace(
+        said=[], say=lambda text: None, restart=lambda step: None, batch_size=0
+    )
 
     def states(number):
         base = jax.tree.map(programs.place, first())
-        return base if number == 0 else base.replace(optimizers={"second": programs.place(jnp.zeros(3))})
+        return (
+            base
+            if number == 0
+            else base.replace(optimizers={"second": programs.place(jnp.zeros(3))})
+        )
 
     player = programs.Programs(
         some, DATA, first=start, steps=16, log_every=4, keys=[jax.random.key(7)], mesh=sharding.mesh(1), states=states,
@@ -62,7 +70,13 @@ def play(start, state, *, resident):
 
 def test_chunks_begin_at_multiples_and_where_a_stage_does():
     found = [*programs.chunks(stages(), 3, 16, lambda stage: 4)]
-    assert found == [Chunk(0, 3, 1), Chunk(0, 4, 4), Chunk(0, 8, 2), Chunk(1, 10, 2), Chunk(1, 12, 4)]
+    assert found == [
+        Chunk(0, 3, 1),
+        Chunk(0, 4, 4),
+        Chunk(0, 8, 2),
+        Chunk(1, 10, 2),
+        Chunk(1, 12, 4),
+    ]
     assert [*programs.chunks(stages(), 12, 16, lambda stage: 100)] == [Chunk(1, 12, 4)]
     assert [*programs.chunks(stages(), 16, 16, lambda stage: 4)] == []
     own = [*programs.chunks(stages(), 8, 16, (4, 3).__getitem__)]
@@ -75,7 +89,10 @@ def test_chunks_begin_at_multiples_and_where_a_stage_does():
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_stage_begins_once_on_what_was_left_with_its_own_batches(resident):
     states, played = play(0, first(), resident=resident)
-    sums = [[value for size, values in played if size == wanted for value in values] for wanted in (4, 2)]
+    sums = [
+        [value for size, values in played if size == wanted for value in values]
+        for wanted in (4, 2)
+    ]
     assert [len(values) for values in sums] == [10, 6]
     assert sum(sums[0][:8]) == np.arange(1, 33).sum()  # an epoch of the first stage, of 8 batches
     assert float(states[-1].params["w"]) == -sum(sums[0]) + 10 * sum(sums[1])

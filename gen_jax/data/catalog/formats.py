@@ -21,8 +21,20 @@ from gen_jax.errors import DataError
 
 Sizes = Mapping[str, int]  # split -> number of examples
 
-IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+IDX = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+BATCHES = (
+    "data_batch_1",
+    "data_batch_2",
+    "data_batch_3",
+    "data_batch_4",
+    "data_batch_5",
+    "test_batch",
+)
 DSPRITES = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 BLOCK = 8192  # examples of dSprites at a time, 32 MiB
 
@@ -94,7 +106,9 @@ def cifar10(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
     for path in [folder / f"{name}.bin" for name in names]:
         with _reading(path):
             rows = np.fromfile(path, np.uint8).reshape(count, 1 + 3 * 32 * 32)
-        images = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # [n, c, h, w] -> [n, h, w, c]
+        images = (
+            rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        )  # [n, c, h, w] -> [n, h, w, c]
         yield {"image": images, "label": rows[:, 0]}
 
 
@@ -105,13 +119,19 @@ def cifar10_png(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
     path = folder / f"{split}_lables.json"
     with _reading(path):
         labels = np.array(json.loads(path.read_bytes()))
-        if labels.shape != (sizes[split],) or labels.dtype.kind != "i" or not np.isin(labels, range(10)).all():
+        if (
+            labels.shape != (sizes[split],)
+            or labels.dtype.kind != "i"
+            or not np.isin(labels, range(10)).all()
+        ):
             raise ValueError(f"expected {sizes[split]} labels from 0 to 9")
     names, count = _batches(split, sizes)
     for number, path in enumerate(folder / f"{name}.png" for name in names):
         with _reading(path), Image.open(path) as picture:
             if picture.size != (32 * 32, count) or picture.mode != "RGB":
-                raise ValueError(f"expected RGB of {32 * 32} x {count}, not {picture.mode} of {picture.size}")
+                raise ValueError(
+                    f"expected RGB of {32 * 32} x {count}, not {picture.mode} of {picture.size}"
+                )
             images = np.asarray(picture).reshape(-1, 32, 32, 3)
         yield {"image": images, "label": labels[number * count :][:count].astype(np.uint8)}
 
@@ -119,7 +139,11 @@ def cifar10_png(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
 def dsprites(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
     """The .npz as a stream, since its images take 3 GB; its `metadata` is a pickle and is never opened."""
     path, size = folder / DSPRITES, sizes[split]
-    members = {"imgs": ((64, 64), "<u1"), "latents_classes": ((6,), "<i8"), "latents_values": ((6,), "<f8")}
+    members = {
+        "imgs": ((64, 64), "<u1"),
+        "latents_classes": ((6,), "<i8"),
+        "latents_values": ((6,), "<f8"),
+    }
     with _reading(path), zipfile.ZipFile(path) as archive, contextlib.ExitStack() as stack:
         streams = {name: stack.enter_context(archive.open(f"{name}.npy")) for name in members}
         for name, (shape, dtype) in members.items():
@@ -134,7 +158,11 @@ def dsprites(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
             if pixels.max() > 1 or classes.min() < 0 or classes.max() > 39:
                 raise ValueError("expected pixels of 0 and 1, and classes from 0 to 39")
             image = np.uint8(255) * pixels[..., None]
-            yield {"image": image, "factors": classes.astype(np.uint8), "latents": values.astype(np.float32)}
+            yield {
+                "image": image,
+                "factors": classes.astype(np.uint8),
+                "latents": values.astype(np.float32),
+            }
 
 
 def earth(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
@@ -145,7 +173,9 @@ def earth(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
     for name, path in ((name, folder / file) for name, file in EARTH.items()):
         with _reading(path), Image.open(path) as picture:
             if picture.size != (5400, 2700) or picture.mode != "RGB":
-                raise ValueError(f"expected RGB of 5400 x 2700, not {picture.mode} of {picture.size}")
+                raise ValueError(
+                    f"expected RGB of 5400 x 2700, not {picture.mode} of {picture.size}"
+                )
             whole[name] = np.asarray(picture)
     step = STRIDE[split]
     corners = [
@@ -156,8 +186,13 @@ def earth(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
         if textured(whole["photo"][y : y + TILE, x : x + TILE])
     ]
     if len(corners) != sizes[split]:
-        raise DataError(f"{folder / EARTH['photo']} has {len(corners)} tiles with texture, expected {sizes[split]}.")
-    yield {name: np.stack([page[y : y + TILE, x : x + TILE] for y, x in corners]) for name, page in whole.items()}
+        raise DataError(
+            f"{folder / EARTH['photo']} has {len(corners)} tiles with texture, expected {sizes[split]}."
+        )
+    yield {
+        name: np.stack([page[y : y + TILE, x : x + TILE] for y, x in corners])
+        for name, page in whole.items()
+    }
 
 
 def textured(tile: np.ndarray) -> bool:

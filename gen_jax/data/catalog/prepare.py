@@ -33,7 +33,7 @@ class Field:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class DataSet:
     """A data set."""
 
     name: str
@@ -43,7 +43,7 @@ class Source:
     citation: str
     sizes: Mapping[str, int]  # split -> number of examples
     fields: Mapping[str, Field]
-    ways: tuple[fetch.Way, ...]  # tried in this order
+    ways: tuple[fetch.Mirror, ...]  # tried in this order
     version: str = "1.0.0"  # of the recipe
 
 
@@ -61,7 +61,7 @@ def home(name: str, base: Path) -> Path:
 
 
 @contextlib.contextmanager
-def making(name: str, base: Path, again: bool = False) -> Iterator[Path | None]:
+def building(name: str, base: Path, again: bool = False) -> Iterator[Path | None]:
     """A private directory whose `arrays` becomes the set's; None if another process prepared it while we waited."""
     target, start = home(name, base), time.monotonic()
     beside = target.parent / f".{target.name}"
@@ -87,21 +87,32 @@ def making(name: str, base: Path, again: bool = False) -> Iterator[Path | None]:
     log.info("%s: ready in %s after %.0f s", name, target, time.monotonic() - start)
 
 
-def known(source: Source, base: Path, *, again: bool = False) -> None:
+def prepare_catalogued(source: DataSet, base: Path, *, again: bool = False) -> None:
     """Prepare a set of ours."""
-    with making(source.name, base, again) as work:
+    with building(source.name, base, again) as work:
         if work is None:
             return
         way, folder, how = fetch.obtain(source.name, source.ways, base, work)
-        log.info("%s: taken %s; writing %d examples with TFDS", source.name, how, sum(source.sizes.values()))
-        from gen_jax.data.catalog import tfds_builder  # TFDS takes a second, and only preparation needs it
+        log.info(
+            "%s: taken %s; writing %d examples with TFDS",
+            source.name,
+            how,
+            sum(source.sizes.values()),
+        )
+        from gen_jax.data.catalog import (
+            tfds_builder,
+        )  # TFDS takes a second, and only preparation needs it
 
         fields = {name: (field.shape, field.dtype) for name, field in source.fields.items()}
         builder = f"gen_jax_{source.name}"
         opened = tfds_builder.build(
             builder,
             version=source.version,
-            about={"description": source.description, "homepage": source.origin, "citation": source.citation},
+            about={
+                "description": source.description,
+                "homepage": source.origin,
+                "citation": source.citation,
+            },
             fields=fields,
             sizes=source.sizes,
             blocks=lambda split: way.read(folder, split, source.sizes),
@@ -117,7 +128,9 @@ def known(source: Source, base: Path, *, again: bool = False) -> None:
                         f"{source.name}, {how}, has other {name} values in {split!r} than it should (SHA-256 "
                         f"{found[name]}, expected {field.sha256[split]}): place its files by hand."
                     )
-        store.seal(work / "arrays", name=source.name, version=source.version, way=how, splits=splits)
+        store.write_manifest(
+            work / "arrays", name=source.name, version=source.version, way=how, splits=splits
+        )
         kept = base / "tfds" / builder
         kept.parent.mkdir(exist_ok=True)
         if kept.exists():
@@ -125,14 +138,14 @@ def known(source: Source, base: Path, *, again: bool = False) -> None:
         os.replace(work / "tfds" / builder, kept)
 
 
-def foreign(name: str, base: Path, *, again: bool = False) -> None:
+def prepare_tfds(name: str, base: Path, *, again: bool = False) -> None:
     """Materialise a set that the user has prepared with TFDS: tfds:NAME, or tfds:NAME@SIDE."""
     address, at, side = name.removeprefix("tfds:").rpartition("@")
     if not at or not side.isdecimal():
         address, side = name.removeprefix("tfds:"), ""
     elif not int(side):
         raise DataError(f"{name} asks for images without pixels: give a side of at least 1.")
-    with making(name, base, again) as work:
+    with building(name, base, again) as work:
         if work is None:
             return
         from gen_jax.data.catalog import tfds_builder, tfds_recipes
@@ -144,19 +157,30 @@ def foreign(name: str, base: Path, *, again: bool = False) -> None:
             splits[split] = {}
             for view in views:
                 fields = tfds_builder.fields(view)
-                if odd := [word for word in (split, *fields) if not re.fullmatch(r"\w[\w.-]*", word)]:
-                    raise DataError(f"{name} has a split or field {odd[0]!r}, which cannot name a file.")
+                if odd := [
+                    word for word in (split, *fields) if not re.fullmatch(r"\w[\w.-]*", word)
+                ]:
+                    raise DataError(
+                        f"{name} has a split or field {odd[0]!r}, which cannot name a file."
+                    )
                 blocks = tfds_builder.blocks(view, fields)
                 splits[split] |= store.write(work / "arrays" / split, len(view), fields, blocks)[0]
-        store.seal(work / "arrays", name=name, version="prepared by TFDS", way="tfds", splits=splits)
+        store.write_manifest(
+            work / "arrays", name=name, version="prepared by TFDS", way="tfds", splits=splits
+        )
 
 
-def verify(name: str, source: Source | None, home: Path) -> int:
+def verify(name: str, source: DataSet | None, home: Path) -> int:
     """Hash every array of a prepared set and compare with its manifest and, if it is ours, with the known hashes."""
     content, count = store.manifest(home, name=name, version=source.version if source else None), 0
     for split in content["splits"]:
         for field, array in store.view(home, name, split, content, whole=True).items():
             count += 1
-            if source and hashlib.sha256(array.data).hexdigest() != source.fields[field].sha256[split]:
-                raise store.damaged(home / split / f"{field}.npy", "holds other values than it should", name)
+            if (
+                source
+                and hashlib.sha256(array.data).hexdigest() != source.fields[field].sha256[split]
+            ):
+                raise store.damaged(
+                    home / split / f"{field}.npy", "holds other values than it should", name
+                )
     return count

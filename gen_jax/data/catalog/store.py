@@ -31,7 +31,10 @@ def default_directory() -> Path:
 
 
 def write(
-    home: Path, size: int, fields: Mapping[str, tuple[tuple[int, ...], str]], blocks: Iterator[Block]
+    home: Path,
+    size: int,
+    fields: Mapping[str, tuple[tuple[int, ...], str]],
+    blocks: Iterator[Block],
 ) -> tuple[dict[str, Entry], dict[str, str]]:
     """Write `size` examples to home/FIELD.npy; gives the manifest's entries and the SHA-256 of each field's values.
 
@@ -51,11 +54,19 @@ def write(
         for block in blocks:
             for name, (shape, dtype) in fields.items():
                 array = np.ascontiguousarray(block[name])
-                if array.shape[1:] != shape or array.dtype != dtype or len(array) != len(block[next(iter(fields))]):
+                if (
+                    array.shape[1:] != shape
+                    or array.dtype != dtype
+                    or len(array) != len(block[next(iter(fields))])
+                ):
                     given = f"{array.dtype} {list(array.shape)}"
-                    raise DataError(f"field {name!r} came as {given}, expected {dtype} examples of {list(shape)}.")
+                    raise DataError(
+                        f"field {name!r} came as {given}, expected {dtype} examples of {list(shape)}."
+                    )
                 if not _finite(array):
-                    raise DataError(f"field {name!r} of split {home.name!r} has values that are NaN or infinite.")
+                    raise DataError(
+                        f"field {name!r} of split {home.name!r} has values that are NaN or infinite."
+                    )
                 for digest in (files[name], values[name]):
                     digest.update(array.data)
                 streams[name].write(array.data)
@@ -77,7 +88,9 @@ def write(
     return entries, {name: digest.hexdigest() for name, digest in values.items()}
 
 
-def seal(home: Path, *, name: str, version: str, way: str, splits: Mapping[str, Mapping[str, Entry]]) -> None:
+def write_manifest(
+    home: Path, *, name: str, version: str, way: str, splits: Mapping[str, Mapping[str, Entry]]
+) -> None:
     """Write the manifest, last: a directory without one is not prepared."""
     content = {"name": name, "version": version, "way": way, "splits": splits}
     (home / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -112,10 +125,14 @@ def damaged(path: Path, why: str, name: str) -> DataError:
         return DataError(f"{path} {why}: delete {home}, and it is made again.")
     base = home.parent.parent
     place = "" if base == default_directory() else f" --directory {base}"
-    return DataError(f"{path} {why}: run `python -m gen_jax.data {name} --again{place}` to prepare it again.")
+    return DataError(
+        f"{path} {why}: run `python -m gen_jax.data {name} --again{place}` to prepare it again."
+    )
 
 
-def view(home: Path, name: str, split: str, content: Mapping[str, Any], *, whole: bool = False) -> Block:
+def view(
+    home: Path, name: str, split: str, content: Mapping[str, Any], *, whole: bool = False
+) -> Block:
     """The fields of one split as read-only memory maps; size, shape, dtype and (unless large) SHA-256 are checked."""
     known = content["splits"]
     if split not in known:
@@ -133,7 +150,10 @@ def view(home: Path, name: str, split: str, content: Mapping[str, Any], *, whole
         except (OSError, ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:
             raise damaged(path, f"cannot be opened ({type(error).__name__})", name) from error
         if list(array.shape) != entry["shape"] or str(array.dtype) != entry["dtype"]:
-            given, expected = f"{array.dtype} {list(array.shape)}", f"{entry['dtype']} {entry['shape']}"
+            given, expected = (
+                f"{array.dtype} {list(array.shape)}",
+                f"{entry['dtype']} {entry['shape']}",
+            )
             raise damaged(path, f"holds {given}, expected {expected}", name)
         if (whole or size <= LARGE) and not _finite(array):
             raise damaged(path, "has values that are NaN or infinite", name)
@@ -148,7 +168,9 @@ def _finite(array: np.ndarray) -> bool:
 def parse(split: str) -> tuple[str, slice]:
     """ "train[:50000]" -> ("train", slice(None, 50000))."""
     if not (match := re.fullmatch(r"(\w+)(?:\[(-?\d+)?:(-?\d+)?\])?", split)):
-        raise DataError(f"split {split!r} is not understood: write a name or a slice such as 'train[:50000]'.")
+        raise DataError(
+            f"split {split!r} is not understood: write a name or a slice such as 'train[:50000]'."
+        )
     name, start, stop = match.groups()
     return name, slice(int(start) if start else None, int(stop) if stop else None)
 
@@ -158,5 +180,7 @@ def cut(fields: Block, part: slice, split: str) -> Block:
     size = min(len(array) for array in fields.values())  # domains may differ in size
     bounds = [bound for bound in (part.start, part.stop) if bound is not None]
     if any(not -size <= bound <= size for bound in bounds) or not range(size)[part]:
-        raise DataError(f"split {split!r} asks for examples that are not there: it holds {size}, counted from 0.")
+        raise DataError(
+            f"split {split!r} asks for examples that are not there: it holds {size}, counted from 0."
+        )
     return {name: array[part] for name, array in fields.items()}

@@ -34,7 +34,9 @@ def build(
 ) -> dict[str, Sequence[Any]]:
     """Write a set with a TFDS builder of its own, `name`, and open its splits; the order of `blocks` is kept."""
 
-    volume = max(sizes.values()) * sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in fields.values())
+    volume = max(sizes.values()) * sum(
+        math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in fields.values()
+    )
 
     def feature(shape: tuple[int, ...], dtype: str) -> tfds.features.FeatureConnector:
         kind = np.dtype(dtype).type
@@ -51,7 +53,10 @@ def build(
         def _info(self) -> tfds.core.DatasetInfo:
             features = {field: feature(*spec) for field, spec in fields.items()}
             return tfds.core.DatasetInfo(
-                builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True, **about
+                builder=self,
+                features=tfds.features.FeaturesDict(features),
+                disable_shuffling=True,
+                **about,
             )
 
         def _split_generators(self, manager: Any) -> dict[str, Iterator]:
@@ -80,8 +85,16 @@ def blocks(source: Any, fields: Mapping[str, tuple[tuple[int, ...], str]]) -> It
         examples = [dict(leaves(example)) for example in source.__getitems__(numbers)]
         block = {}
         for field, (shape, dtype) in fields.items():
-            if odd := [value.shape for example in examples if (value := np.asarray(example[field])).shape != shape]:
-                hint = ": name a side to resize them to, as in tfds:NAME@64" if field == "image" else ""
+            if odd := [
+                value.shape
+                for example in examples
+                if (value := np.asarray(example[field])).shape != shape
+            ]:
+                hint = (
+                    ": name a side to resize them to, as in tfds:NAME@64"
+                    if field == "image"
+                    else ""
+                )
                 given = f"{list(odd[0])} beside others of {list(shape)}"
                 raise DataError(f"field {field!r} has examples of shape {given}{hint}.")
             values = np.stack([example[field] for example in examples])
@@ -99,15 +112,21 @@ def prepared(name: str, directories: Sequence[Path | None]) -> dict[str, Sequenc
             if opened := dict(tfds.builder_from_directory(name).as_data_source()):
                 return opened
             raise FileNotFoundError("it has no split")
-        raise DataError(f"{tried[0]} holds no set that TFDS has prepared as array_record: name a version's directory.")
+        raise DataError(
+            f"{tried[0]} holds no set that TFDS has prepared as array_record: name a version's directory."
+        )
     known, _, detail = name.partition(":")
     version = re.fullmatch(r"\d+\.\d+\.\d+", detail)
     address = known if not detail else f"{known}:{detail}" if version else f"{known}/{detail}"
     for directory in directories:
-        place = str(directory or "TFDS's own directory ($TFDS_DATA_DIR, else ~/tensorflow_datasets)")
+        place = str(
+            directory or "TFDS's own directory ($TFDS_DATA_DIR, else ~/tensorflow_datasets)"
+        )
         with _failing(tried, place):
             # Not tfds.data_source: it runs the set's own builder, and COCO's cannot be had without TensorFlow.
-            if opened := dict(read_only_builder.builder_from_files(address, data_dir=directory).as_data_source()):
+            if opened := dict(
+                read_only_builder.builder_from_files(address, data_dir=directory).as_data_source()
+            ):
                 return opened
             raise FileNotFoundError(f"no files of {address}")
     raise DataError(
@@ -121,7 +140,14 @@ def prepared(name: str, directories: Sequence[Path | None]) -> dict[str, Sequenc
 def _failing(tried: list[str], place: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, AssertionError, ImportError, NotImplementedError, KeyError) as error:
+    except (
+        OSError,
+        ValueError,
+        AssertionError,
+        ImportError,
+        NotImplementedError,
+        KeyError,
+    ) as error:
         reason = next(iter(str(error).strip().splitlines()), "")[:200].rstrip(".")
         tried.append(f"{place} ({type(error).__name__}: {reason})")
 
@@ -132,10 +158,14 @@ def fields(source: Any) -> dict[str, tuple[tuple[int, ...], str]]:
         raise DataError("a split without examples cannot be used.")
     example = {name: np.asarray(value) for name, value in source.__getitems__([0])[0].items()}
     found = {
-        name: (value.shape, str(_plain(value.dtype))) for name, value in example.items() if value.dtype.kind in "biuf"
+        name: (value.shape, str(_plain(value.dtype)))
+        for name, value in example.items()
+        if value.dtype.kind in "biuf"
     }
     if not any(len(shape) == 3 and dtype == "uint8" for shape, dtype in found.values()):
-        given = ", ".join(f"{name} {value.dtype} {list(value.shape)}" for name, value in example.items())
+        given = ", ".join(
+            f"{name} {value.dtype} {list(value.shape)}" for name, value in example.items()
+        )
         raise DataError(f"there is no feature 'image' of uint8 [h, w, c], only {given}.")
     return found
 
@@ -151,4 +181,6 @@ def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _plain(dtype: np.dtype) -> np.dtype:
     """What a device takes: no 64 bits."""
-    return np.dtype({"int64": "int32", "uint64": "uint32", "float64": "float32"}.get(dtype.name, dtype.name))
+    return np.dtype(
+        {"int64": "int32", "uint64": "uint32", "float64": "float32"}.get(dtype.name, dtype.name)
+    )

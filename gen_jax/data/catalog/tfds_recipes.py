@@ -27,13 +27,25 @@ Example = Mapping[str, Any]
 class Recipe(NamedTuple):
     """What is taken of a set, beside its numbers and its images."""
 
-    side: int | None = None  # [pixels] to which images are resized; None: they are all of one size already
-    captions: Callable[[Any, Example], Sequence[bytes]] | None = None  # (features, example) -> UTF-8
-    per_image: int = 1  # captions of an image: the first ones, repeated in their order where there are fewer
-    width: int = 80  # [bytes] of a caption, filled up with zeros, cut at a whole character if it is longer
-    domains: Mapping[str, Mapping[str, str]] | None = None  # split -> field -> TFDS's split, whose images it holds
+    side: int | None = (
+        None  # [pixels] to which images are resized; None: they are all of one size already
+    )
+    captions: Callable[[Any, Example], Sequence[bytes]] | None = (
+        None  # (features, example) -> UTF-8
+    )
+    per_image: int = (
+        1  # captions of an image: the first ones, repeated in their order where there are fewer
+    )
+    width: int = (
+        80  # [bytes] of a caption, filled up with zeros, cut at a whole character if it is longer
+    )
+    domains: Mapping[str, Mapping[str, str]] | None = (
+        None  # split -> field -> TFDS's split, whose images it holds
+    )
     configs: tuple[str, ...] = ()  # one of these must be named
-    numbered: tuple[str, ...] = ()  # splits, of files that are numbered through, 000001.jpg and so on
+    numbered: tuple[
+        str, ...
+    ] = ()  # splits, of files that are numbered through, 000001.jpg and so on
 
 
 def species(features: Any, example: Example) -> list[bytes]:
@@ -51,14 +63,23 @@ def sentences(features: Any, example: Example) -> list[bytes]:
 
 
 PAIRS = (
-    *("apple2orange", "summer2winter_yosemite", "horse2zebra", "monet2photo", "cezanne2photo", "ukiyoe2photo"),
+    *(
+        "apple2orange",
+        "summer2winter_yosemite",
+        "horse2zebra",
+        "monet2photo",
+        "cezanne2photo",
+        "ukiyoe2photo",
+    ),
     *("vangogh2photo", "maps", "facades", "iphone2dslr_flower"),
 )
 DOMAINS = {split: {"x": f"{split}A", "y": f"{split}B"} for split in ("train", "test")}
 SETS = {
     "cycle_gan": Recipe(side=256, domains=DOMAINS, configs=PAIRS),
     "celeb_a": Recipe(numbered=("train", "validation", "test")),  # 218 x 178
-    "caltech_birds2011": Recipe(side=76, captions=species),  # 76: of which Reed et al. 2016 take parts of 64
+    "caltech_birds2011": Recipe(
+        side=76, captions=species
+    ),  # 76: of which Reed et al. 2016 take parts of 64
     "oxford_flowers102": Recipe(side=76, captions=flower),
     "coco_captions": Recipe(side=76, captions=sentences, per_image=5, width=256),
 }
@@ -67,7 +88,9 @@ SETS = {
 def check(name: str) -> None:
     """TFDS would take the first pair of domains if none is named."""
     if (recipe := SETS.get(name)) and recipe.configs:
-        raise DataError(f"tfds:{name} holds several sets: name one, as in tfds:{name}:{'|'.join(recipe.configs)}.")
+        raise DataError(
+            f"tfds:{name} holds several sets: name one, as in tfds:{name}:{'|'.join(recipe.configs)}."
+        )
 
 
 def views(splits: Mapping[str, Any], side: int | None = None) -> dict[str, list["View"]]:
@@ -76,8 +99,13 @@ def views(splits: Mapping[str, Any], side: int | None = None) -> dict[str, list[
     recipe = recipe._replace(side=side or recipe.side)
     if not recipe.domains:
         numbers = files(splits, recipe.numbered)
-        return {split: [View(source, recipe, numbers=numbers.get(split))] for split, source in splits.items()}
-    if missing := {part for parts in recipe.domains.values() for part in parts.values()} - set(splits):
+        return {
+            split: [View(source, recipe, numbers=numbers.get(split))]
+            for split, source in splits.items()
+        }
+    if missing := {part for parts in recipe.domains.values() for part in parts.values()} - set(
+        splits
+    ):
         raise DataError(f"the set has no split {min(missing)!r}, only {', '.join(splits)}.")
     return {
         split: [View(splits[part], recipe, field) for field, part in parts.items()]
@@ -100,13 +128,23 @@ def files(splits: Mapping[str, Any], numbered: tuple[str, ...]) -> dict[str, np.
 class View:
     """A split of TFDS, its examples flat: names -> images and captions as uint8, and numbers."""
 
-    def __init__(self, source: Any, recipe: Recipe, alone: str = "", numbers: np.ndarray | None = None):
+    def __init__(
+        self, source: Any, recipe: Recipe, alone: str = "", numbers: np.ndarray | None = None
+    ):
         """Of a domain there is but the image, under the name `alone`; `numbers` are of the examples' files."""
         self.features, self.recipe, self.alone = source.dataset_info.features, recipe, alone
         self.numbers = numbers
         self.leaves = dict(leaves(self.features))
-        pictures = [name for name, feature in self.leaves.items() if isinstance(feature, tfds.features.Image)]
-        self.coded = [name for name in pictures if self.leaves[name].np_dtype == np.uint8 and name in self.features]
+        pictures = [
+            name
+            for name, feature in self.leaves.items()
+            if isinstance(feature, tfds.features.Image)
+        ]
+        self.coded = [
+            name
+            for name in pictures
+            if self.leaves[name].np_dtype == np.uint8 and name in self.features
+        ]
         self.source = source
         self.source.decoders = {name: tfds.decode.SkipDecoding() for name in self.coded}
 
@@ -117,7 +155,10 @@ class View:
         examples = [self.read(example) for example in self.source.__getitems__(numbers)]
         if self.numbers is None:
             return examples
-        return [{**example, "file": self.numbers[i]} for i, example in zip(numbers, examples, strict=True)]
+        return [
+            {**example, "file": self.numbers[i]}
+            for i, example in zip(numbers, examples, strict=True)
+        ]
 
     def read(self, example: Example) -> dict[str, Any]:
         """One example, as TFDS gives it -> its fields."""
@@ -150,7 +191,9 @@ class View:
         return rows if count > 1 else rows[0]
 
 
-Box = tuple[float, float, float, float]  # ymin, xmin, ymax, xmax, of the original's height and width
+Box = tuple[
+    float, float, float, float
+]  # ymin, xmin, ymax, xmax, of the original's height and width
 
 
 def picture(content: Any, channels: int | None, side: int | None = None) -> tuple[np.ndarray, Box]:
@@ -160,15 +203,23 @@ def picture(content: Any, channels: int | None, side: int | None = None) -> tupl
             image = Image.fromarray(content[..., 0] if channels == 1 else content)
         else:
             with Image.open(io.BytesIO(content)) as opened:
-                image = opened.convert("L" if channels == 1 else "RGB") if channels in (1, 3) else opened.copy()
+                image = (
+                    opened.convert("L" if channels == 1 else "RGB")
+                    if channels in (1, 3)
+                    else opened.copy()
+                )
     except OSError as error:
-        raise DataError(f"there is an image that cannot be read ({error}): prepare the set again with TFDS.") from error
+        raise DataError(
+            f"there is an image that cannot be read ({error}): prepare the set again with TFDS."
+        ) from error
     box = (0.0, 0.0, 1.0, 1.0)
     if side:
         width, height = image.size
         short = min(image.size)
         left, top = (width - short) / 2, (height - short) / 2
-        image = image.resize((side, side), Image.Resampling.BICUBIC, (left, top, left + short, top + short))
+        image = image.resize(
+            (side, side), Image.Resampling.BICUBIC, (left, top, left + short, top + short)
+        )
         box = (top / height, left / width, (top + short) / height, (left + short) / width)
     pixels = np.asarray(image)
     return pixels[..., None] if pixels.ndim == 2 else pixels, box

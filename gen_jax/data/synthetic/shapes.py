@@ -19,14 +19,28 @@ GROUNDS = ("black", "grey", "white")
 SIZES = ("small", "large")
 ROWS, COLUMNS = ("lower", "middle", "upper"), ("left", "centre", "right")
 PALETTE = np.array(
-    [(0.9, 0.1, 0.1), (0.1, 0.7, 0.1), (0.15, 0.25, 0.95), (0.95, 0.85, 0.1), (0.9, 0.1, 0.85), (0.1, 0.85, 0.9)]
+    [
+        (0.9, 0.1, 0.1),
+        (0.1, 0.7, 0.1),
+        (0.15, 0.25, 0.95),
+        (0.95, 0.85, 0.1),
+        (0.9, 0.1, 0.85),
+        (0.1, 0.85, 0.9),
+    ]
 )
 GREYS = np.array([0.0, 0.5, 1.0])
 RADII = (0.2, 0.5)  # of the circle around a shape; small ones are below the middle
 REACH = 0.45  # of the centre, in x and y: a third of it divides left from centre from right
 TURNS = np.array([1, 3, 4, 4, 1])  # a shape is itself again after 1 / TURNS of a full turn
-POINTS = np.array([[[np.cos(a), np.sin(a)] for a in np.pi / 2 + 2 * np.pi * np.arange(3) / n] for n in (3, 3, 4, 4, 3)])
-AREAS = np.array([np.pi, 0.75 * np.sqrt(3), 2, 4 * (0.95 * 0.6 - 0.3**2), 0.75 * np.pi])  # of shapes of radius 1
+POINTS = np.array(
+    [
+        [[np.cos(a), np.sin(a)] for a in np.pi / 2 + 2 * np.pi * np.arange(3) / n]
+        for n in (3, 3, 4, 4, 3)
+    ]
+)
+AREAS = np.array(
+    [np.pi, 0.75 * np.sqrt(3), 2, 4 * (0.95 * 0.6 - 0.3**2), 0.75 * np.pi]
+)  # of shapes of radius 1
 
 
 class Scene(NamedTuple):
@@ -44,11 +58,19 @@ def draw(key: Key, n: int) -> Scene:
     """Independent uniform factors."""
     keys = jax.random.split(key, 6)
     shape, colour, ground = (
-        jax.random.randint(one, (n,), 0, len(of)) for one, of in zip(keys[:3], (SHAPES, COLOURS, GROUNDS), strict=True)
+        jax.random.randint(one, (n,), 0, len(of))
+        for one, of in zip(keys[:3], (SHAPES, COLOURS, GROUNDS), strict=True)
     )
     radius = jax.random.uniform(keys[3], (n,), minval=RADII[0], maxval=RADII[1])
     angle = jax.random.uniform(keys[4], (n,), maxval=2 * np.pi)
-    return Scene(shape, colour, ground, radius, angle, jax.random.uniform(keys[5], (n, 2), minval=-REACH, maxval=REACH))
+    return Scene(
+        shape,
+        colour,
+        ground,
+        radius,
+        angle,
+        jax.random.uniform(keys[5], (n, 2), minval=-REACH, maxval=REACH),
+    )
 
 
 def distances(p: Array) -> Array:
@@ -59,7 +81,8 @@ def distances(p: Array) -> Array:
     x, y = jnp.abs(p[..., 0]), jnp.abs(p[..., 1])
     radius = jnp.sqrt((p**2).sum(-1) + 1e-12)
     sides = [
-        p @ np.array([np.cos(a), np.sin(a)], np.float32) - 0.5 for a in np.pi / 2 + np.pi * np.array([1, 3, 5]) / 3
+        p @ np.array([np.cos(a), np.sin(a)], np.float32) - 0.5
+        for a in np.pi / 2 + np.pi * np.array([1, 3, 5]) / 3
     ]
     bars = jnp.minimum(jnp.maximum(x / 0.95, y / 0.3), jnp.maximum(y / 0.95, x / 0.3))
     return jnp.stack(
@@ -83,7 +106,9 @@ def turned(p: Array, angle: Array) -> Array:
 def coverage(scene: Scene, side: int) -> Array:
     """The share of each pixel that the shape covers, nearly: [n, side, side] in [0, 1]."""
     line = (2 * jnp.arange(side) + 1) / side - 1
-    p = jnp.stack(jnp.meshgrid(line, -line), -1)[None] - scene.centre[:, None, None]  # [n, side, side, 2]
+    p = (
+        jnp.stack(jnp.meshgrid(line, -line), -1)[None] - scene.centre[:, None, None]
+    )  # [n, side, side, 2]
     radius = scene.radius[:, None, None]
     outside = distances(turned(p, -scene.angle[:, None, None]) / radius[..., None])
     kind = jnp.broadcast_to(scene.shape[:, None, None, None], (*outside.shape[:-1], 1))
@@ -95,8 +120,13 @@ def coverage(scene: Scene, side: int) -> Array:
 def render(scene: Scene, side: int) -> Array:
     """[n, side, side, 3] in [0, 1]."""
     cover = coverage(scene, side)[..., None]
-    front, behind = (jnp.asarray(of, jnp.float32) for of in (PALETTE, np.repeat(GREYS[:, None], 3, 1)))
-    return cover * front[scene.colour][:, None, None] + (1 - cover) * behind[scene.ground][:, None, None]
+    front, behind = (
+        jnp.asarray(of, jnp.float32) for of in (PALETTE, np.repeat(GREYS[:, None], 3, 1))
+    )
+    return (
+        cover * front[scene.colour][:, None, None]
+        + (1 - cover) * behind[scene.ground][:, None, None]
+    )
 
 
 def corners(scene: Scene) -> Array:
@@ -125,9 +155,13 @@ def captions(said: np.ndarray) -> list[str]:
         or (said < 0).any()
         or (said >= [*map(len, VOCABULARY)]).any()
     ):
-        raise DataError(f"The words have shape {list(said.shape)}; give numbers of VOCABULARY, [n, {len(VOCABULARY)}].")
+        raise DataError(
+            f"The words have shape {list(said.shape)}; give numbers of VOCABULARY, [n, {len(VOCABULARY)}]."
+        )
     pattern = "a {} {} {} at the {} {} on {}"
-    return [pattern.format(*(of[i] for of, i in zip(VOCABULARY, line, strict=True))) for line in said]
+    return [
+        pattern.format(*(of[i] for of, i in zip(VOCABULARY, line, strict=True))) for line in said
+    ]
 
 
 def parse(caption: str) -> np.ndarray:
@@ -135,7 +169,9 @@ def parse(caption: str) -> np.ndarray:
     parts = caption.split()
     kept = [parts[i] for i in (1, 2, 3, 6, 7, 9)] if len(parts) == 10 else []
     if not kept or any(word not in of for word, of in zip(kept, VOCABULARY, strict=True)):
-        raise DataError(f"{caption!r} is no caption of this world; one is {captions(np.zeros((1, 6), int))[0]!r}.")
+        raise DataError(
+            f"{caption!r} is no caption of this world; one is {captions(np.zeros((1, 6), int))[0]!r}."
+        )
     return np.array([of.index(word) for word, of in zip(kept, VOCABULARY, strict=True)])
 
 
@@ -147,7 +183,9 @@ def read(images: Array, *, turns: int = 24) -> Scene:
     shape and angle are those, of `turns` angles for each shape, whose drawing is nearest. Any image gets some scene.
     """
     side = images.shape[1]
-    border = jnp.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1)  # [n, 4 side, 3]
+    border = jnp.concatenate(
+        [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1
+    )  # [n, 4 side, 3]
     greys, palette = (jnp.asarray(of, jnp.float32) for of in (GREYS, PALETTE))
     behind = jnp.median(border, 1)
     ground = jnp.abs(behind.mean(-1)[:, None] - greys[None]).argmin(1)
@@ -162,7 +200,9 @@ def read(images: Array, *, turns: int = 24) -> Scene:
     line = (2 * jnp.arange(side) + 1) / side - 1
     total = cover.sum((1, 2)) + 1e-6
     centre = (
-        jnp.stack([(cover * line[None, None]).sum((1, 2)), (cover * -line[None, :, None]).sum((1, 2))], 1)
+        jnp.stack(
+            [(cover * line[None, None]).sum((1, 2)), (cover * -line[None, :, None]).sum((1, 2))], 1
+        )
         / total[:, None]
     )
 
@@ -173,6 +213,8 @@ def read(images: Array, *, turns: int = 24) -> Scene:
         return scene, ((coverage(scene, side) - cover) ** 2).mean((1, 2))
 
     kinds, shares = jnp.meshgrid(jnp.arange(len(SHAPES)), jnp.arange(turns) / turns)
-    scenes, errors = jax.lax.map(lambda pair: drawn(*pair), (kinds.ravel(), shares.ravel()))  # [k, n, ...]
+    scenes, errors = jax.lax.map(
+        lambda pair: drawn(*pair), (kinds.ravel(), shares.ravel())
+    )  # [k, n, ...]
     best = errors.argmin(0)
     return jax.tree.map(lambda leaf: leaf[best, jnp.arange(len(images))], scenes)

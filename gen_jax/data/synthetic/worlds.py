@@ -35,11 +35,15 @@ class LinearGaussian(NamedTuple):
 
     def moments(self) -> tuple[Array, Array]:
         """p(x) = N(m, W W^T + s^2 I): its mean [d] and covariance [d, d]."""
-        return self.mean, self.weights @ self.weights.T + jnp.diag(jnp.broadcast_to(self.variance, self.mean.shape))
+        return self.mean, self.weights @ self.weights.T + jnp.diag(
+            jnp.broadcast_to(self.variance, self.mean.shape)
+        )
 
     def log_evidence(self, x: Array) -> Array:
         """log p(x).  # [n, d] -> [n]"""
-        return jnp.asarray(jax.vmap(multivariate_normal.logpdf, (0, None, None))(x, *self.moments()))
+        return jnp.asarray(
+            jax.vmap(multivariate_normal.logpdf, (0, None, None))(x, *self.moments())
+        )
 
     def precision(self) -> Array:
         """I + W^T W / s^2 [k, k], the inverse of the posterior's covariance, the same for every image."""
@@ -59,7 +63,9 @@ class LinearGaussian(NamedTuple):
         q_variance = jnp.exp(q_log_variance)
         error = x - q_mean @ self.weights.T - self.mean[None]  # [n, d]
         squares = jnp.sum(error**2, axis=1) + q_variance @ jnp.sum(self.weights**2, axis=0)  # [n]
-        log_likelihood = -0.5 * (len(self.mean) * jnp.log(2 * jnp.pi * self.variance) + squares / self.variance)
+        log_likelihood = -0.5 * (
+            len(self.mean) * jnp.log(2 * jnp.pi * self.variance) + squares / self.variance
+        )
         return log_likelihood - 0.5 * jnp.sum(q_mean**2 + q_variance - 1 - q_log_variance, axis=1)
 
     def kl_to_posterior(self, x: Array, q_mean: Array, q_log_variance: Array) -> Array:
@@ -98,7 +104,12 @@ class LinearGaussian(NamedTuple):
         (mean, covariance), (mean_, covariance_) = self.moments(), other.moments()
         product = jnp.linalg.cholesky(covariance).T @ jnp.linalg.cholesky(covariance_)
         cross = jnp.sum(jnp.linalg.svd(product, compute_uv=False))
-        return jnp.sum((mean - mean_) ** 2) + jnp.trace(covariance) + jnp.trace(covariance_) - 2 * cross
+        return (
+            jnp.sum((mean - mean_) ** 2)
+            + jnp.trace(covariance)
+            + jnp.trace(covariance_)
+            - 2 * cross
+        )
 
 
 class Mixture(NamedTuple):
@@ -169,11 +180,16 @@ class Atoms(NamedTuple):
         """How many bijections keep the masses: so many pairings are cycle-consistent and fit both domains."""
         return math.prod(math.factorial(count) for count in Counter(self.masses).values())
 
-    def arrays(self, each: int = 100, std: float = 0.05) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def arrays(
+        self, each: int = 100, std: float = 0.05
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """{"x", "y"}: to train on, `each` points a mass around each atom, not paired; to test, the atoms, paired."""
         draws, counts = np.random.default_rng(0), each * np.array(self.masses)
         around = {name: np.repeat(getattr(self, name), counts, axis=0) for name in ("x", "y")}
-        train = {name: (p + std * draws.normal(size=p.shape)).astype(np.float32) for name, p in around.items()}
+        train = {
+            name: (p + std * draws.normal(size=p.shape)).astype(np.float32)
+            for name, p in around.items()
+        }
         return train, {"x": self.x, "y": self.y}
 
     def judged(self, moved: Array) -> dict[str, float]:
@@ -206,10 +222,14 @@ def discs(side: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     colour, line = draws.uniform(100, 255, (count, 1, 1, 3)), (np.arange(side) + 0.5) / side
     squares = (line[None] - centre[:, :1]) ** 2, (line[None] - centre[:, 1:]) ** 2  # [n, side] each
     distance = np.sqrt(squares[0][:, :, None] + squares[1][:, None])
-    cover = np.clip((radius[:, None, None] - distance) * side + 0.5, 0, 1)[..., None]  # of a pixel, by the disc
+    cover = np.clip((radius[:, None, None] - distance) * side + 0.5, 0, 1)[
+        ..., None
+    ]  # of a pixel, by the disc
     photo = np.rint(cover * colour + (1 - cover) * 30).astype(np.uint8)
     pairs = {"photo": photo, "map": 255 - photo[..., [1, 2, 0]]}
-    return {name: a[:256] for name, a in pairs.items()}, {name: a[256:] for name, a in pairs.items()}
+    return {name: a[:256] for name, a in pairs.items()}, {
+        name: a[256:] for name, a in pairs.items()
+    }
 
 
 def principal_components(x: Array, k: int) -> LinearGaussian:

@@ -15,7 +15,15 @@ from gen_jax.errors import DataError
 EMPTY, ARRAY, TYPE = "numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype"
 CALLS = {(EMPTY, (ARRAY, (0,), b"b")), (TYPE, ("f4", False, True))}
 FLOATS = (3, "<", None, None, None, -1, -1, 0)  # the state of a dtype of little-endian numbers
-PLAIN = {"BINUNICODE", "SHORT_BINUNICODE", "BININT", "BININT1", "BININT2", "SHORT_BINBYTES", "BINBYTES"}
+PLAIN = {
+    "BINUNICODE",
+    "SHORT_BINUNICODE",
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "SHORT_BINBYTES",
+    "BINBYTES",
+}
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 
 
@@ -92,7 +100,9 @@ def _run(content: bytes) -> Any:
             case name if name in CONSTANTS:
                 stack.append(CONSTANTS[name])
             case name:
-                raise ValueError(f"opcode {name} {argument if name == 'GLOBAL' else ''} at byte {position}")
+                raise ValueError(
+                    f"opcode {name} {argument if name == 'GLOBAL' else ''} at byte {position}"
+                )
     raise ValueError("it does not end")
 
 
@@ -112,7 +122,12 @@ def _build(made: Any, state: tuple[Any, ...]) -> None:
         made.value = np.dtype("<f4")
         return
     version, shape, dtype, transposed, content = state
-    if version != 1 or transposed is not False or type(dtype) is not Made or dtype.value != np.dtype("<f4"):
+    if (
+        version != 1
+        or transposed is not False
+        or type(dtype) is not Made
+        or dtype.value != np.dtype("<f4")
+    ):
         raise ValueError("an array that is not float32 in C order")
     made.value = np.frombuffer(content, dtype.value).reshape(shape)
 

@@ -28,5 +28,7 @@ def read(folder: Path, split: str, sizes: Mapping[str, int]) -> Iterator[Block]:
         if start != len(content):
             raise ValueError(f"{len(content)} bytes, not the {start} of the manifest")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"the weights in {folder} are not the package that they should be ({error}).") from error
+        raise DataError(
+            f"the weights in {folder} are not the package that they should be ({error})."
+        ) from error
     yield block

@@ -16,7 +16,9 @@ from gen_jax.errors import DataError
 
 TONES = emoji.TONES
 WAVES = [f"1f44b-{tone}" for tone in TONES]  # a waving hand
-CODERS = [f"1f468-{tone}-200d-1f4bb" for tone in TONES]  # a technologist, whose tones are not swapped
+CODERS = [
+    f"1f468-{tone}-200d-1f4bb" for tone in TONES
+]  # a technologist, whose tones are not swapped
 PLAIN = ["1f44b", "1f468-200d-1f4bb", "1f34c", "2764-fe0f"]
 TWO = "1f44b-1f3fb-200d-1f44b-1f3fc"  # two tones
 DRAWN = [*PLAIN, *WAVES, *CODERS, TWO]
@@ -28,7 +30,9 @@ NAMES = {
 
 def picture(form, pixels):
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, form, **({"lossless": True, "exact": True} if form == "WEBP" else {}))
+    Image.fromarray(pixels).save(
+        stream, form, **({"lossless": True, "exact": True} if form == "WEBP" else {})
+    )
     return stream.getvalue()
 
 
@@ -38,7 +42,12 @@ def plain(side, value):
 
 def symbol(name, toned=()):
     tones = {code.upper(): {"image": f"{one}.png"} for code, one in toned}
-    return {"name": "MAN CODER", "unified": name.upper(), "image": f"{name}.png", "skin_variations": tones}
+    return {
+        "name": "MAN CODER",
+        "unified": name.upper(),
+        "image": f"{name}.png",
+        "skin_variations": tones,
+    }
 
 
 def archive(path, members):
@@ -62,14 +71,20 @@ def font(greys, right=1000):
     """Of each symbol a grey square, darkened above on the left; its ligatures have fe0f after their first character."""
     codes = sorted({code for name in greys for code in name.split("-")} | {"fe0f", "1f6a8"})
     parts = {name: [code for code in name.split("-") if code != "fe0f"] for name in greys}
-    glyphs = {name: f"u{each[0]}" if len(each) == 1 else f"ligature{greys[name]}" for name, each in parts.items()}
+    glyphs = {
+        name: f"u{each[0]}" if len(each) == 1 else f"ligature{greys[name]}"
+        for name, each in parts.items()
+    }
     rules = [
         f"sub u{first} ufe0f {' '.join(f'u{code}' for code in rest)} by {glyphs[name]};"
         for name, (first, *rest) in parts.items()
         if rest
     ]
     outlines = {".notdef": rectangle(0, 0, 1, 1), "square": rectangle(0, -250, right, 750)}
-    outlines |= {"corner": rectangle(0, 250, 500, 750), **{f"u{code}": rectangle(0, 0, 9, 9) for code in codes}}
+    outlines |= {
+        "corner": rectangle(0, 250, 500, 750),
+        **{f"u{code}": rectangle(0, 0, 9, 9) for code in codes},
+    }
     outlines |= {glyph: outlines[".notdef"] for glyph in glyphs.values() if glyph not in outlines}
     builder = FontBuilder(2048)  # another em than the square's side
     builder.setupGlyphOrder(list(outlines))
@@ -77,7 +92,9 @@ def font(greys, right=1000):
     builder.setupGlyf(outlines)
     builder.setupHorizontalMetrics(dict.fromkeys(outlines, (1000, 0)))
     builder.setupHorizontalHeader(ascent=750, descent=-250)
-    builder.setupCOLR({glyph: [("square", i), ("corner", len(greys))] for i, glyph in enumerate(glyphs.values())})
+    builder.setupCOLR(
+        {glyph: [("square", i), ("corner", len(greys))] for i, glyph in enumerate(glyphs.values())}
+    )
     builder.setupCPAL([[*((grey / 255,) * 3 + (1,) for grey in greys.values()), (0, 0, 0, 0.4)]])
     builder.addOpenTypeFeatures(f"feature ccmp {{ {' '.join(rules)} }} ccmp;")
     builder.setupPost()
@@ -136,7 +153,9 @@ def test_each_symbol_that_all_draw_has_its_pictures_and_its_name(folder):
     named = {
         **{
             name: caption
-            for name, caption in zip(PLAIN, ("waving hand", "man coder", "banana", "red heart"), strict=True)
+            for name, caption in zip(
+                PLAIN, ("waving hand", "man coder", "banana", "red heart"), strict=True
+            )
         },
         **{name: f"waving hand: tone {tone}" for name, tone in zip(WAVES, TONES, strict=True)},
         **{name: f"man coder: tone {tone}" for name, tone in zip(CODERS, TONES, strict=True)},
@@ -145,7 +164,9 @@ def test_each_symbol_that_all_draw_has_its_pictures_and_its_name(folder):
     for name, caption in named.items():
         grey = 10 * DRAWN.index(name)
         assert (got[caption]["google"] == grey).all()
-        np.testing.assert_array_equal(got[caption]["twitter"], round((100 * grey + 155 * 255) / 255))
+        np.testing.assert_array_equal(
+            got[caption]["twitter"], round((100 * grey + 155 * 255) / 255)
+        )
         assert got[caption]["split"] == ("test" if emoji.held_out(name) else "train")
 
 
@@ -183,7 +204,12 @@ def test_symbols_of_a_kind_are_on_the_same_side():
         ("1f44b", *WAVES),
         ("1f468-200d-1f680", "1f469-1f3fb-200d-1f680", "1f9d1-200d-1f680"),  # astronauts
         ("1f3c4", "1f3c4-200d-2640-fe0f", "1f3c4-1f3ff-200d-2642-fe0f"),  # surfers
-        ("1f468", "1f471-1f3fc-200d-2640-fe0f", "1f469-200d-1f9b0", "1f468-200d-1f469-200d-1f467"),  # people
+        (
+            "1f468",
+            "1f471-1f3fc-200d-2640-fe0f",
+            "1f469-200d-1f9b0",
+            "1f468-200d-1f469-200d-1f467",
+        ),  # people
     ]
     for names in alike:
         assert len({emoji.kind(name) for name in names}) == 1

@@ -16,7 +16,7 @@ import zipfile
 import pytest
 
 from gen_jax.data.catalog import fetch
-from gen_jax.data.catalog.fetch import Way
+from gen_jax.data.catalog.fetch import Mirror
 from gen_jax.errors import DataError
 
 CONTENT = b"the right bytes"
@@ -31,7 +31,7 @@ def read(folder, split, sizes):
 
 
 def way(client, what="it==1", file="it.bin", content=CONTENT, members=()):
-    return Way(client, what, {file: sha256(content)}, read, members)
+    return Mirror(client, what, {file: sha256(content)}, read, members)
 
 
 @pytest.fixture
@@ -51,7 +51,9 @@ def client(monkeypatch):
 
     def behave(content=CONTENT, code=0, said=""):
         program = f"import sys, pathlib; sys.stderr.write({said!r}); pathlib.Path('it.bin').write_bytes({content!r})"
-        monkeypatch.setitem(fetch.CLIENTS, "pip", (sys.executable, "-c", f"{program}; sys.exit({code})"))
+        monkeypatch.setitem(
+            fetch.CLIENTS, "pip", (sys.executable, "-c", f"{program}; sys.exit({code})")
+        )
 
     behave()
     return behave
@@ -92,7 +94,11 @@ def test_then_the_package_and_the_log_says_so(base, client, host, monkeypatch, c
     with caplog.at_level(logging.WARNING, "gen_jax.data"):
         _, where, how = obtain(base, way("url", address), way("pip"))
     assert how == "pip it==1" and (where / "it.bin").read_bytes() == CONTENT
-    said = {"nothing": "404", "other bytes": f"expected {sha256(CONTENT)}", "too much": "more than 99 bytes"}[answer]
+    said = {
+        "nothing": "404",
+        "other bytes": f"expected {sha256(CONTENT)}",
+        "too much": "more than 99 bytes",
+    }[answer]
     assert f"toy: not by url {address}" in caplog.text and said in caplog.text
 
 
@@ -100,21 +106,30 @@ def test_then_the_package_and_the_log_says_so(base, client, host, monkeypatch, c
 def test_of_a_source_archive_nothing_runs(base, monkeypatch, right):
     """Pip itself, and an archive whose setup.py leaves a trace."""
     name, trace = "it-1.tar.gz", base / "trace"
-    files = {"PKG-INFO": "Metadata-Version: 2.1\nName: it\nVersion: 1\n\nNone.\n", "data.bin": CONTENT.decode()}
-    files["setup.py"] = f"open({str(trace)!r}, 'w'); import setuptools; setuptools.setup(name='it', version='1')"
+    files = {
+        "PKG-INFO": "Metadata-Version: 2.1\nName: it\nVersion: 1\n\nNone.\n",
+        "data.bin": CONTENT.decode(),
+    }
+    files["setup.py"] = (
+        f"open({str(trace)!r}, 'w'); import setuptools; setuptools.setup(name='it', version='1')"
+    )
     with tarfile.open(base / name, "w:gz") as archive:
         for file, content in files.items():
             member = tarfile.TarInfo(f"it-1/{file}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content.encode()))
-    monkeypatch.setitem(fetch.CLIENTS, "sdist", (*fetch.CLIENTS["sdist"], "--no-index", "--find-links", str(base)))
+    monkeypatch.setitem(
+        fetch.CLIENTS, "sdist", (*fetch.CLIENTS["sdist"], "--no-index", "--find-links", str(base))
+    )
     expected = sha256((base / name).read_bytes()) if right else sha256(CONTENT)
-    only = Way("sdist", "it==1", {name: expected}, read, members=("it-1/data.bin",))
+    only = Mirror("sdist", "it==1", {name: expected}, read, members=("it-1/data.bin",))
     if right:
         _, where, how = obtain(base, only)
         assert how == "sdist it==1" and (where / "data.bin").read_bytes() == CONTENT
     else:
-        with pytest.raises(DataError, match=r"tried sdist it==1 \(ERROR: THESE PACKAGES DO NOT MATCH"):
+        with pytest.raises(
+            DataError, match=r"tried sdist it==1 \(ERROR: THESE PACKAGES DO NOT MATCH"
+        ):
             obtain(base, only)
     assert not trace.exists()
 
@@ -131,16 +146,24 @@ def test_files_placed_by_hand_win(base, client, monkeypatch):
 def test_wrong_files_placed_by_hand_are_named(base):
     (base / "manual" / "toy").mkdir(parents=True)
     (base / "manual" / "toy" / "it.bin").write_bytes(b"other")
-    with pytest.raises(DataError, match=rf"manual/toy/it\.bin has SHA-256 {sha256(b'other')}, expected"):
+    with pytest.raises(
+        DataError, match=rf"manual/toy/it\.bin has SHA-256 {sha256(b'other')}, expected"
+    ):
         obtain(base, way("bundled", "x"), way("pip"))
 
 
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"code": 1, "said": "WARNING: x\nERROR: No matching distribution found\n"}, "ERROR: No matching distribution"),
+        (
+            {"code": 1, "said": "WARNING: x\nERROR: No matching distribution found\n"},
+            "ERROR: No matching distribution",
+        ),
         ({"code": 3}, "exit code 3"),
-        ({"content": b"other"}, f"it.bin has SHA-256 {sha256(b'other')}, expected {sha256(CONTENT)}"),
+        (
+            {"content": b"other"},
+            f"it.bin has SHA-256 {sha256(b'other')}, expected {sha256(CONTENT)}",
+        ),
     ],
 )
 def test_when_nothing_is_left_one_sentence_says_all(base, client, how, said):
@@ -166,7 +189,7 @@ def test_a_client_is_asked_for_several_packages_at_once_and_each_is_checked(base
     program = "import sys, pathlib; [pathlib.Path(name).write_bytes(name.encode()) for name in sys.argv[1:]]"
     monkeypatch.setitem(fetch.CLIENTS, "npm", (sys.executable, "-c", program))
     files = {name: sha256(name.encode()) for name in ("a.bin", "b.bin")}
-    _, where, how = obtain(base, Way("npm", "a.bin b.bin", files, read))
+    _, where, how = obtain(base, Mirror("npm", "a.bin b.bin", files, read))
     assert how == "npm a.bin b.bin" and (where / "b.bin").read_bytes() == b"b.bin"
     for what, bad, said in (
         ("a.bin b.bin", {"b.bin": "0"}, f"b.bin has SHA-256 {sha256(b'b.bin')}, expected 0"),
@@ -174,28 +197,36 @@ def test_a_client_is_asked_for_several_packages_at_once_and_each_is_checked(base
     ):
         shutil.rmtree(base / "work" / "npm")
         with pytest.raises(DataError, match=said):
-            obtain(base, Way("npm", what, {**files, **bad}, read))
+            obtain(base, Mirror("npm", what, {**files, **bad}, read))
 
 
 def test_files_of_several_clients_come_together_or_by_hand(base, client, monkeypatch):
     program = "import sys, pathlib; pathlib.Path(sys.argv[1]).write_bytes(sys.argv[1].encode())"
     monkeypatch.setitem(fetch.CLIENTS, "npm", (sys.executable, "-c", program))
     files = {name: sha256(content) for name, content in (("a.bin", b"a.bin"), ("it.bin", CONTENT))}
-    both = Way("npm", "a.bin", files, read, also={"pip": "it==1"})
+    both = Mirror("npm", "a.bin", files, read, also={"pip": "it==1"})
     _, where, how = obtain(base, both)
     assert how == "npm a.bin and pip it==1"
     assert [(where / name).read_bytes() for name in files] == [b"a.bin", CONTENT]
     for harm, said in (
         ({"code": 1, "said": "ERROR: none"}, r"npm a\.bin and pip it==1 \(ERROR: none\)"),
-        ({"content": b"other"}, f"it.bin has SHA-256 {sha256(b'other')}, expected {sha256(CONTENT)}"),
+        (
+            {"content": b"other"},
+            f"it.bin has SHA-256 {sha256(b'other')}, expected {sha256(CONTENT)}",
+        ),
     ):
         shutil.rmtree(base / "work" / "npm")
         client(**harm)
         with pytest.raises(DataError, match=said) as caught:
             obtain(base, both)
-        assert f"place a.bin (SHA-256 {files['a.bin']}) and it.bin (SHA-256 {files['it.bin']})" in str(caught.value)
+        assert (
+            f"place a.bin (SHA-256 {files['a.bin']}) and it.bin (SHA-256 {files['it.bin']})"
+            in str(caught.value)
+        )
     monkeypatch.setenv("GEN_JAX_OFFLINE", "1")
-    with pytest.raises(DataError, match=r"npm a\.bin and pip it==1 \(not asked: GEN_JAX_OFFLINE is set\)"):
+    with pytest.raises(
+        DataError, match=r"npm a\.bin and pip it==1 \(not asked: GEN_JAX_OFFLINE is set\)"
+    ):
         obtain(base, both)
     (base / "manual" / "toy").mkdir(parents=True)
     (base / "manual" / "toy" / "a.bin").write_bytes(b"a.bin")
@@ -282,15 +313,22 @@ def archive(path, members):
 KINDS = [
     "toy.whl",
     "toy.tgz",
-    pytest.param("toy.deb", marks=pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="no dpkg-deb")),
+    pytest.param(
+        "toy.deb", marks=pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="no dpkg-deb")
+    ),
 ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_the_wanted_members_are_read(tmp_path, kind):
-    path = archive(tmp_path / kind, {"a/one": b"1", "a/two": b"22", "a/setup.py": b"raise SystemExit"})
+    path = archive(
+        tmp_path / kind, {"a/one": b"1", "a/two": b"22", "a/setup.py": b"raise SystemExit"}
+    )
     fetch.unpack(path, ("a/one", "a/two"), tmp_path / "to")
-    assert {file.name: file.read_bytes() for file in (tmp_path / "to").iterdir()} == {"one": b"1", "two": b"22"}
+    assert {file.name: file.read_bytes() for file in (tmp_path / "to").iterdir()} == {
+        "one": b"1",
+        "two": b"22",
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)

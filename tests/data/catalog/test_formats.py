@@ -32,7 +32,9 @@ def write_idx(folder, zipped):
     for split, (image, label) in {"train": formats.IDX[:2], "test": formats.IDX[2:]}.items():
         for name, array in ((image, IMAGES[split]), (label, LABELS[split])):
             content = idx(array)
-            (folder / (f"{name}.gz" if zipped else name)).write_bytes(gzip.compress(content) if zipped else content)
+            (folder / (f"{name}.gz" if zipped else name)).write_bytes(
+                gzip.compress(content) if zipped else content
+            )
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -50,9 +52,13 @@ def test_idx(tmp_path, zipped, split):
         lambda content: content[:-1],  # truncated
         lambda content: content + b"\0",  # more than its shape
         lambda content: content[:2] + b"\x0d" + content[3:],  # floats
-        lambda content: content[:4] + np.array([2**31], ">u4").tobytes() + content[8:],  # claims a huge shape
+        lambda content: (
+            content[:4] + np.array([2**31], ">u4").tobytes() + content[8:]
+        ),  # claims a huge shape
         lambda content: idx(IMAGES["test"].reshape(4, 14, 56)),  # same bytes, another shape
-        lambda content: content[:4] + np.array([9000], ">u4").tobytes() + content[8:] + bytes(9000 * 784),  # a bomb
+        lambda content: (
+            content[:4] + np.array([9000], ">u4").tobytes() + content[8:] + bytes(9000 * 784)
+        ),  # a bomb
     ],
 )
 @pytest.mark.parametrize("zipped", [False, True])
@@ -84,7 +90,10 @@ def table(folder, rows, names=None, dtype=np.uint8):
 
 
 ROWS = np.concatenate(
-    [np.concatenate([IMAGES[s].reshape(-1, 784), LABELS[s][:, None]], axis=1) for s in ("train", "test")]
+    [
+        np.concatenate([IMAGES[s].reshape(-1, 784), LABELS[s][:, None]], axis=1)
+        for s in ("train", "test")
+    ]
 )
 
 
@@ -92,7 +101,10 @@ ROWS = np.concatenate(
 def test_parquet_equals_idx(tmp_path, split):
     table(tmp_path, ROWS)
     write_idx(tmp_path, True)
-    got, other = joined(formats.mnist_parquet, tmp_path, split), joined(formats.idx, tmp_path, split)
+    got, other = (
+        joined(formats.mnist_parquet, tmp_path, split),
+        joined(formats.idx, tmp_path, split),
+    )
     for field in ("image", "label"):
         assert got[field].dtype == np.uint8
         np.testing.assert_array_equal(got[field], other[field])
@@ -101,7 +113,12 @@ def test_parquet_equals_idx(tmp_path, split):
 @pytest.mark.parametrize("fault", ["rows", "names", "dtype", "torn"])
 def test_parquet_refuses(tmp_path, fault):
     names = ["label", *map(str, range(784))] if fault == "names" else None
-    table(tmp_path, ROWS[:-1] if fault == "rows" else ROWS, names, np.float32 if fault == "dtype" else np.uint8)
+    table(
+        tmp_path,
+        ROWS[:-1] if fault == "rows" else ROWS,
+        names,
+        np.float32 if fault == "dtype" else np.uint8,
+    )
     if fault == "torn":
         path = tmp_path / "mnist.parquet"
         path.write_bytes(path.read_bytes()[:-100])
@@ -109,7 +126,9 @@ def test_parquet_refuses(tmp_path, fault):
         joined(formats.mnist_parquet, tmp_path, "train")
 
 
-COLOURS = {split: rng.integers(0, 256, (size, 32, 32, 3), np.uint8) for split, size in SIZES.items()}
+COLOURS = {
+    split: rng.integers(0, 256, (size, 32, 32, 3), np.uint8) for split, size in SIZES.items()
+}
 
 
 def write_cifar(folder):
@@ -118,9 +137,17 @@ def write_cifar(folder):
         count = SIZES[split] // len(names)
         for number, name in enumerate(names):
             part = slice(number * count, (number + 1) * count)
-            Image.fromarray(COLOURS[split][part].reshape(count, 32 * 32, 3)).save(folder / f"{name}.png")
-            planes = [[COLOURS[split][i, :, :, c].tobytes() for c in range(3)] for i in range(part.start, part.stop)]
-            rows = [bytes([label]) + b"".join(plane) for label, plane in zip(LABELS[split][part], planes, strict=True)]
+            Image.fromarray(COLOURS[split][part].reshape(count, 32 * 32, 3)).save(
+                folder / f"{name}.png"
+            )
+            planes = [
+                [COLOURS[split][i, :, :, c].tobytes() for c in range(3)]
+                for i in range(part.start, part.stop)
+            ]
+            rows = [
+                bytes([label]) + b"".join(plane)
+                for label, plane in zip(LABELS[split][part], planes, strict=True)
+            ]
             (folder / f"{name}.bin").write_bytes(b"".join(rows))
 
 
@@ -147,7 +174,9 @@ def test_cifar_refuses(tmp_path):
         joined(formats.cifar10_png, tmp_path, "train")
 
 
-@pytest.mark.parametrize("labels", ["[1, 2]", "[1, 2, 3, 10]", "[1.5, 2, 3, 4]", "{}", "[", "[" * 100000])
+@pytest.mark.parametrize(
+    "labels", ["[1, 2]", "[1, 2, 3, 10]", "[1.5, 2, 3, 4]", "{}", "[", "[" * 100000]
+)
 def test_cifar_refuses_labels(tmp_path, labels):
     write_cifar(tmp_path)
     (tmp_path / "test_lables.json").write_text(labels)
@@ -207,7 +236,11 @@ def test_dsprites_refuses(tmp_path, monkeypatch, changed):
 
 def test_dsprites_refuses_a_hostile_header(tmp_path, monkeypatch):
     npz(tmp_path, monkeypatch)
-    for header in (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535, b"\x93NUMPY\x03\x00" + bytes(20), b"junk"):
+    for header in (
+        b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535,
+        b"\x93NUMPY\x03\x00" + bytes(20),
+        b"junk",
+    ):
         with zipfile.ZipFile(tmp_path / formats.DSPRITES, "w") as archive:
             for name in ("imgs", "latents_classes", "latents_values"):
                 archive.writestr(f"{name}.npy", header)
@@ -243,10 +276,17 @@ def world(folder, seed=0):
     draws, photo = np.random.default_rng(seed), np.zeros((2700, 5400, 3), np.uint8)
     south, east = np.mgrid[:2700, :5400] // 30
     places = np.stack([south, east, np.zeros_like(east)], -1).astype(np.uint8)
-    for y, x in ((150, 1500), (2100, 3150), (150, 0), (900, 1725)):  # the last lies across the edge of a band
+    for y, x in (
+        (150, 1500),
+        (2100, 3150),
+        (150, 0),
+        (900, 1725),
+    ):  # the last lies across the edge of a band
         photo[y : y + 150, x : x + 150] = draws.integers(0, 256, (150, 150, 3))
     for name, page in (("bmng.jpg", photo), ("etopo1.jpg", places)):
-        Image.fromarray(page).save(folder / name, "PNG", compress_level=1)  # without loss; the content tells
+        Image.fromarray(page).save(
+            folder / name, "PNG", compress_level=1
+        )  # without loss; the content tells
     return photo
 
 
@@ -261,7 +301,9 @@ def test_earth(tmp_path):
     assert test["photo"].shape == test["map"].shape == (3, 150, 150, 3)
     np.testing.assert_array_equal(test["photo"][0], photo[150:300, 1500:1650])
     assert corners(test) == [(150, 1500), (900, 1650), (2100, 3150)]
-    train = joined(formats.earth, tmp_path, "train", {"train": 7})  # by half tiles, and nothing west of 60 W
+    train = joined(
+        formats.earth, tmp_path, "train", {"train": 7}
+    )  # by half tiles, and nothing west of 60 W
     west = [(150, 0), (150, 60), (210, 0), (210, 60)]  # 75 -> 60, 225 -> 210
     assert corners(train) == [*west, (810, 1800), (900, 1800), (960, 1800)]
     np.testing.assert_array_equal(train["photo"][5, :, :75], photo[900:1050, 1800:1875])
@@ -269,7 +311,9 @@ def test_earth(tmp_path):
 
 def test_bands_of_the_earth_are_apart_and_cover_it():
     bands = sorted(band for bands in formats.BANDS.values() for band in bands)
-    assert [first for first, _ in bands] == [0, *(last for _, last in bands[:-1])] and bands[-1][1] == 5400
+    assert [first for first, _ in bands] == [0, *(last for _, last in bands[:-1])] and bands[-1][
+        1
+    ] == 5400
     assert all((last - first) % formats.TILE == 0 for first, last in bands)
 
 

@@ -35,7 +35,10 @@ def read(folder, split, sizes):
 
 
 def field(name, **settings):
-    hashes = {split: hashlib.sha256(values[name].tobytes()).hexdigest() for split, values in VALUES.items()}
+    hashes = {
+        split: hashlib.sha256(values[name].tobytes()).hexdigest()
+        for split, values in VALUES.items()
+    }
     return sets.Field(VALUES["test"][name].shape[1:], hashes, **settings)
 
 
@@ -46,8 +49,12 @@ TOY = sets.Source(
     licence="none",
     citation="none",
     sizes=SIZES,
-    fields={"image": field("image"), "label": field("label"), "latents": field("latents", dtype="float32")},
-    ways=(fetch.Way("bundled", "numbers", {}, read),),
+    fields={
+        "image": field("image"),
+        "label": field("label"),
+        "latents": field("latents", dtype="float32"),
+    },
+    ways=(fetch.Mirror("bundled", "numbers", {}, read),),
 )
 
 
@@ -55,7 +62,7 @@ TOY = sets.Source(
 def directory(tmp_path_factory):
     """A data directory in which toy is prepared."""
     base = tmp_path_factory.mktemp("data")
-    prepare.known(TOY, base)
+    prepare.prepare_catalogued(TOY, base)
     return base
 
 
@@ -69,14 +76,21 @@ def toy(directory, monkeypatch):
 def test_every_set_says_what_it_is(source):
     assert all((source.name, source.description, source.origin, source.licence, source.citation))
     pictures = [field for field in source.fields.values() if len(field.shape) == 3]
-    assert pictures and all(field.dtype == "uint8" and field.range == (0, 255) for field in pictures)
+    assert pictures and all(
+        field.dtype == "uint8" and field.range == (0, 255) for field in pictures
+    )
     for field in source.fields.values():
         assert set(field.sha256) == set(source.sizes)
-    for hashes in [*(field.sha256 for field in source.fields.values()), *(way.files for way in source.ways)]:
+    for hashes in [
+        *(field.sha256 for field in source.fields.values()),
+        *(way.files for way in source.ways),
+    ]:
         assert all(re.fullmatch("[0-9a-f]{64}", value) for value in hashes.values())
     hostless = ("digits", "earth", "emoji")  # nobody but a package has these files
     assert source.name in hostless or {way.client for way in source.ways} > {"url"}
-    assert not any(file.endswith(".pkl") or "python" in file for way in source.ways for file in way.files)
+    assert not any(
+        file.endswith(".pkl") or "python" in file for way in source.ways for file in way.files
+    )
 
 
 def test_values_and_their_order_survive_the_builder(toy):
@@ -87,7 +101,9 @@ def test_values_and_their_order_survive_the_builder(toy):
             assert isinstance(array, np.memmap) and not array.flags.writeable
             np.testing.assert_array_equal(array, values[name])
             assert array.dtype == values[name].dtype
-    np.testing.assert_array_equal(sets.load("toy", "train[1090:]", toy)["label"], VALUES["train"]["label"][1090:])
+    np.testing.assert_array_equal(
+        sets.load("toy", "train[1090:]", toy)["label"], VALUES["train"]["label"][1090:]
+    )
 
 
 def test_tfds_opens_what_we_prepared(toy, monkeypatch):
@@ -97,14 +113,20 @@ def test_tfds_opens_what_we_prepared(toy, monkeypatch):
     assert [example["label"] for example in opened] == VALUES["test"]["label"].tolist()
     monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(toy / "elsewhere"))
     for name in ("tfds:gen_jax_toy", "tfds:gen_jax_toy:1.0.0"):
-        np.testing.assert_array_equal(sets.load(name, "train", toy)["image"], VALUES["train"]["image"])
+        np.testing.assert_array_equal(
+            sets.load(name, "train", toy)["image"], VALUES["train"]["image"]
+        )
     assert sets.load("tfds:gen_jax_toy@2", "test", toy)["image"].shape == (5, 2, 2, 1)
     assert "tensorflow" not in sys.modules
 
 
 def test_the_manifest(toy):
     content = json.loads((toy / "arrays" / "toy" / "manifest.json").read_text())
-    assert (content["name"], content["version"], content["way"]) == ("toy", "1.0.0", "bundled numbers")
+    assert (content["name"], content["version"], content["way"]) == (
+        "toy",
+        "1.0.0",
+        "bundled numbers",
+    )
     entry = content["splits"]["test"]["image"]
     path = toy / "arrays" / "toy" / "test" / "image.npy"
     assert entry == {
@@ -116,10 +138,12 @@ def test_the_manifest(toy):
 
 
 def test_other_values_are_not_kept(tmp_path):
-    wrong = dataclasses.replace(TOY.fields["label"], sha256={"train": TOY.fields["label"].sha256["train"], "test": "0"})
+    wrong = dataclasses.replace(
+        TOY.fields["label"], sha256={"train": TOY.fields["label"].sha256["train"], "test": "0"}
+    )
     other = dataclasses.replace(TOY, fields=TOY.fields | {"label": wrong})
     with pytest.raises(DataError, match="other label values in 'test' than it should"):
-        prepare.known(other, tmp_path)
+        prepare.prepare_catalogued(other, tmp_path)
     assert not (tmp_path / "arrays" / "toy").exists() and not (tmp_path / "tfds").exists()
     assert [path.name for path in (tmp_path / "arrays" / ".toy").iterdir()] == ["lock"]
 
@@ -130,7 +154,9 @@ def test_readers_that_fail_leave_nothing(tmp_path):
         raise DataError("torn.")
 
     with pytest.raises(DataError, match=r"torn\."):
-        prepare.known(dataclasses.replace(TOY, ways=(fetch.Way("bundled", "x", {}, torn),)), tmp_path)
+        prepare.prepare_catalogued(
+            dataclasses.replace(TOY, ways=(fetch.Mirror("bundled", "x", {}, torn),)), tmp_path
+        )
     assert not (tmp_path / "arrays" / "toy").exists()
 
 
@@ -154,7 +180,10 @@ def test_what_is_asked_wrongly_fetches_nothing(tmp_path, name, split, said):
 
 def test_offline(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_JAX_OFFLINE", "1")
-    with pytest.raises(DataError, match=r"GEN_JAX_OFFLINE is set\); place train-images-idx3-ubyte\.gz \(SHA-256 440f"):
+    with pytest.raises(
+        DataError,
+        match=r"GEN_JAX_OFFLINE is set\); place train-images-idx3-ubyte\.gz \(SHA-256 440f",
+    ):
         sets.load("mnist", "train", tmp_path)
     assert len(sets.load("digits", "test", tmp_path)["image"]) == 297
 
@@ -172,15 +201,33 @@ print(opened["image"].shape, int(opened["image"].sum()), opened["label"][:4].tol
 
 def start(directory, blocked=()):
     environment = {**os.environ, "GEN_JAX_OFFLINE": "1"}
-    program = [sys.executable, "-W", "error::ResourceWarning", "-c", RUN.format(blocked=blocked), str(directory)]
-    return subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    program = [
+        sys.executable,
+        "-W",
+        "error::ResourceWarning",
+        "-c",
+        RUN.format(blocked=blocked),
+        str(directory),
+    ]
+    return subprocess.Popen(
+        program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_two_processes_at_once_then_one_that_has_numpy_alone(tmp_path):
     stale = tmp_path / "arrays" / ".digits" / "left-by-a-killed-process"
     stale.mkdir(parents=True)
     processes = [start(tmp_path), start(tmp_path)]
-    blocked = ("tensorflow", "tensorflow_datasets", "array_record", "pyarrow", "sklearn", "jax", "PIL", "requests")
+    blocked = (
+        "tensorflow",
+        "tensorflow_datasets",
+        "array_record",
+        "pyarrow",
+        "sklearn",
+        "jax",
+        "PIL",
+        "requests",
+    )
     said = [process.communicate(timeout=120) for process in processes]
     said.append(start(tmp_path, blocked).communicate(timeout=120))
     total = np.rint(load_digits().images[:1500] * 255 / 16).sum()
@@ -193,7 +240,9 @@ def test_two_processes_at_once_then_one_that_has_numpy_alone(tmp_path):
 
 def test_a_process_that_waited_does_not_prepare_again(tmp_path, monkeypatch):
     prepared = []
-    monkeypatch.setattr(fcntl, "flock", lambda lock, kind: prepared or prepared.append(prepare_elsewhere()))
+    monkeypatch.setattr(
+        fcntl, "flock", lambda lock, kind: prepared or prepared.append(prepare_elsewhere())
+    )
 
     def prepare_elsewhere():
         home = tmp_path / "arrays" / "toy"
@@ -201,13 +250,15 @@ def test_a_process_that_waited_does_not_prepare_again(tmp_path, monkeypatch):
         (home / store.MANIFEST).write_text("made elsewhere")
         return home
 
-    prepare.known(TOY, tmp_path)
+    prepare.prepare_catalogued(TOY, tmp_path)
     assert (prepared[0] / store.MANIFEST).read_text() == "made elsewhere"
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DirectoryError, match=r"choose another place, with --run\.data or GEN_JAX_DATA"):
+    with pytest.raises(
+        DirectoryError, match=r"choose another place, with --run\.data or GEN_JAX_DATA"
+    ):
         sets.load("digits", "train", tmp_path / "file")
 
 
@@ -215,7 +266,11 @@ def test_the_command(toy, capfd, tmp_path):
     place = ["--directory", str(toy)]
     assert command.main(place) == 0
     listed = capfd.readouterr().out
-    assert "mnist: Handwritten digits" in listed and "not prepared" in listed and "tfds:celeb_a" in listed
+    assert (
+        "mnist: Handwritten digits" in listed
+        and "not prepared" in listed
+        and "tfds:celeb_a" in listed
+    )
     assert f"prepared bundled numbers, in {toy / 'arrays' / 'toy'}" in listed
     assert command.main(["verify", "toy", *place]) == 0
     assert "toy: 6 arrays are as they should be" in capfd.readouterr().out
@@ -254,7 +309,11 @@ def test_verify_compares_with_the_known_hashes_too(tmp_path, monkeypatch):
     for split, values in VALUES.items():
         fields = {name: (array.shape[1:], str(array.dtype)) for name, array in values.items()}
         forged = values | {"label": values["label"][::-1]}
-        entries[split], _ = store.write(tmp_path / "arrays" / "toy" / split, SIZES[split], fields, iter([forged]))
-    store.seal(tmp_path / "arrays" / "toy", name="toy", version="1.0.0", way="forged", splits=entries)
+        entries[split], _ = store.write(
+            tmp_path / "arrays" / "toy" / split, SIZES[split], fields, iter([forged])
+        )
+    store.write_manifest(
+        tmp_path / "arrays" / "toy", name="toy", version="1.0.0", way="forged", splits=entries
+    )
     with pytest.raises(DataError, match=r"label\.npy holds other values than it should"):
         sets.verify("toy", tmp_path)

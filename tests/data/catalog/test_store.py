@@ -19,9 +19,11 @@ VALUES = {
 @pytest.fixture
 def home(tmp_path):
     home = tmp_path / "arrays" / "toy"
-    blocks = ({name: array[start : start + 3] for name, array in VALUES.items()} for start in (0, 3, 6))
+    blocks = (
+        {name: array[start : start + 3] for name, array in VALUES.items()} for start in (0, 3, 6)
+    )
     entries, _ = store.write(home / "train", 7, FIELDS, blocks)
-    store.seal(home, name="toy", version="1", way="made here", splits={"train": entries})
+    store.write_manifest(home, name="toy", version="1", way="made here", splits={"train": entries})
     return home
 
 
@@ -62,7 +64,9 @@ def test_every_flipped_bit_is_seen(home):
     view(home)
 
 
-@pytest.mark.parametrize("fault", ["truncated", "longer", "deleted", "empty", "a directory", "of another field"])
+@pytest.mark.parametrize(
+    "fault", ["truncated", "longer", "deleted", "empty", "a directory", "of another field"]
+)
 def test_damaged_files_are_named(home, fault):
     path = home / "train" / "image.npy"
     content = path.read_bytes()
@@ -71,7 +75,9 @@ def test_damaged_files_are_named(home, fault):
         path.mkdir()
     elif fault != "deleted":
         other = (home / "train" / "label.npy").read_bytes()
-        path.write_bytes({"truncated": content[:-1], "longer": content + b"\0", "empty": b""}.get(fault, other))
+        path.write_bytes(
+            {"truncated": content[:-1], "longer": content + b"\0", "empty": b""}.get(fault, other)
+        )
     with pytest.raises(DataError, match=rf"{path}.*--again"):
         view(home)
 
@@ -99,7 +105,16 @@ def test_large_files_are_hashed_only_by_verify(home, monkeypatch):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", "null", '{"name": "toy"}', "[" * 100000, "\x00", '{"name": 1, "version": 1, "splits": {}}'],
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"name": "toy"}',
+        "[" * 100000,
+        "\x00",
+        '{"name": 1, "version": 1, "splits": {}}',
+    ],
 )
 def test_damaged_manifests_are_named(home, content):
     (home / store.MANIFEST).write_text(content)
@@ -108,7 +123,8 @@ def test_damaged_manifests_are_named(home, content):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("shape", None), ("size", "many"), ("sha256", 3), ("dtype", ["uint8"]), ("size", 10)]
+    ("key", "value"),
+    [("shape", None), ("size", "many"), ("sha256", 3), ("dtype", ["uint8"]), ("size", 10)],
 )
 def test_manifests_with_odd_entries_are_refused(home, key, value):
     path = home / store.MANIFEST
@@ -148,14 +164,17 @@ def test_slices_are_views(home, split, expected):
         np.testing.assert_array_equal(array, VALUES[field][expected])
 
 
-@pytest.mark.parametrize("split", ["train[:8]", "train[-8:]", "train[5:5]", "train[6:2]", "train[7:]"])
+@pytest.mark.parametrize(
+    "split", ["train[:8]", "train[-8:]", "train[5:5]", "train[6:2]", "train[7:]"]
+)
 def test_slices_outside_or_empty_are_refused(home, split):
     with pytest.raises(DataError, match="it holds 7"):
         store.cut(view(home), store.parse(split)[1], split)
 
 
 @pytest.mark.parametrize(
-    "split", ["", "train[", "train[5]", "train[:50%]", "train[1:2:3]", "../train", "train[a:]", "a+b"]
+    "split",
+    ["", "train[", "train[5]", "train[:50%]", "train[1:2:3]", "../train", "train[a:]", "a+b"],
 )
 def test_splits_that_are_not_understood(split):
     with pytest.raises(DataError, match="not understood"):
@@ -172,7 +191,9 @@ def test_splits_that_are_not_understood(split):
 )
 def test_writing_refuses_other_values(tmp_path, change, named):
     with pytest.raises(DataError, match=f"field '{named}' came as"):
-        store.write(tmp_path / "train", 7, FIELDS, iter([VALUES | {"image": change(VALUES["image"])}]))
+        store.write(
+            tmp_path / "train", 7, FIELDS, iter([VALUES | {"image": change(VALUES["image"])}])
+        )
 
 
 def test_writing_refuses_another_count(tmp_path):

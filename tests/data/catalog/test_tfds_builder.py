@@ -59,10 +59,15 @@ def foreign(tmp_path):
             features = {
                 "image": pictures[self.builder_config.name],
                 "label": tfds.features.ClassLabel(num_classes=10),
-                "about": {"value": tfds.features.Tensor(shape=(2,), dtype=np.float64), "note": tfds.features.Text()},
+                "about": {
+                    "value": tfds.features.Tensor(shape=(2,), dtype=np.float64),
+                    "note": tfds.features.Text(),
+                },
                 "many": tfds.features.Sequence(tfds.features.Scalar(np.int64)),
             }
-            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
 
         def _split_generators(self, manager):
             return {"train": self._generate_examples(7), "unsupervised": self._generate_examples(3)}
@@ -83,7 +88,9 @@ def foreign(tmp_path):
                 }
                 yield number, example
 
-    made = [Builder(config=name, data_dir=tmp_path, file_format="array_record") for name in pictures]
+    made = [
+        Builder(config=name, data_dir=tmp_path, file_format="array_record") for name in pictures
+    ]
     for builder in made:
         builder.download_and_prepare()
     return made
@@ -96,26 +103,43 @@ def test_sets_that_somebody_else_prepared(tmp_path, monkeypatch):
     base = tmp_path / "base"
     for name in ("tfds:theirs:plain", "tfds:theirs/plain:2.0.0", f"tfds:{theirs.data_dir}"):
         got = sets.load(name, "train", base)
-        assert set(got) == {"image", "label", "about.value"}  # no text, no sequences of different lengths
-        assert [got[field].dtype.name for field in ("image", "label", "about.value")] == ["uint8", "int32", "float32"]
+        assert set(got) == {
+            "image",
+            "label",
+            "about.value",
+        }  # no text, no sequences of different lengths
+        assert [got[field].dtype.name for field in ("image", "label", "about.value")] == [
+            "uint8",
+            "int32",
+            "float32",
+        ]
         for number, example in enumerate(source):
             np.testing.assert_array_equal(got["image"][number], example["image"])
             assert got["label"][number] == example["label"]
-            np.testing.assert_array_equal(got["about.value"][number], example["about"]["value"].astype(np.float32))
+            np.testing.assert_array_equal(
+                got["about.value"][number], example["about"]["value"].astype(np.float32)
+            )
         assert len(sets.load(name, "unsupervised[:2]", base)["image"]) == 2
     assert len(list((base / "arrays").glob("tfds-*"))) == 3
     with pytest.raises(DataError, match="no split 'test': choose from train, unsupervised"):
         sets.load("tfds:theirs:plain", "test", base)
-    with pytest.raises(DataError, match=r"field 'image' has examples of shape \[.*\] beside others"):
+    with pytest.raises(
+        DataError, match=r"field 'image' has examples of shape \[.*\] beside others"
+    ):
         sets.load("tfds:theirs:ragged", "train", base)
-    with pytest.raises(DataError, match=r"no feature 'image' of uint8 .* image float32 \[4, 3, 1\]"):
+    with pytest.raises(
+        DataError, match=r"no feature 'image' of uint8 .* image float32 \[4, 3, 1\]"
+    ):
         sets.load("tfds:theirs:floats", "train", base)
     os.rename(tmp_path / "theirs", tmp_path / "gone")
-    assert len(sets.load("tfds:theirs:plain", "train", base)["image"]) == 7  # open without the original
+    assert (
+        len(sets.load("tfds:theirs:plain", "train", base)["image"]) == 7
+    )  # open without the original
 
 
 @pytest.mark.parametrize(
-    "name", ["tfds:nothing_like_this", "tfds:mnist", "tfds:mnist:1.0.0", "tfds:a/b:c", "tfds:", "tfds:/"]
+    "name",
+    ["tfds:nothing_like_this", "tfds:mnist", "tfds:mnist:1.0.0", "tfds:a/b:c", "tfds:", "tfds:/"],
 )
 def test_sets_that_tfds_has_not_prepared(tmp_path, monkeypatch, name):
     monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tmp_path / "theirs"))

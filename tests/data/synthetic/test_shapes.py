@@ -11,7 +11,14 @@ from gen_jax.errors import DataError
 
 def scene(**changes):
     """One large red square in the middle on black, standing on a corner."""
-    usual = {"shape": 2, "colour": 0, "ground": 0, "radius": 0.5, "angle": 0.0, "centre": [0.0, 0.0]}
+    usual = {
+        "shape": 2,
+        "colour": 0,
+        "ground": 0,
+        "radius": 0.5,
+        "angle": 0.0,
+        "centre": [0.0, 0.0],
+    }
     return shapes.Scene(*(jnp.asarray([value]) for value in {**usual, **changes}.values()))
 
 
@@ -31,7 +38,8 @@ def test_a_shape_covers_its_area_around_its_centre(shape, angle):
 def test_a_shape_is_itself_again_after_its_turn_and_not_before(shape):
     turn = 2 * np.pi / shapes.TURNS[shape]
     still, turned, half = (
-        np.asarray(shapes.coverage(scene(shape=shape, angle=a), 64)) for a in (0.3, 0.3 + turn, 0.3 + turn / 2)
+        np.asarray(shapes.coverage(scene(shape=shape, angle=a), 64))
+        for a in (0.3, 0.3 + turn, 0.3 + turn / 2)
     )
     np.testing.assert_allclose(still, turned, atol=2e-4)
     assert (np.abs(still - half).max() > 0.5) == (shape not in (0, 4))
@@ -41,7 +49,10 @@ def test_a_finer_picture_is_the_coarse_one_in_more_detail():
     drawn = shapes.draw(jax.random.key(0), 50)
     fine, coarse = shapes.render(drawn, 128), shapes.render(drawn, 32)
     averaged = fine.reshape(50, 32, 4, 32, 4, 3).mean((2, 4))
-    assert float(jnp.abs(averaged - coarse).mean()) < 2e-3 and float(jnp.abs(averaged - coarse).max()) < 0.35
+    assert (
+        float(jnp.abs(averaged - coarse).mean()) < 2e-3
+        and float(jnp.abs(averaged - coarse).max()) < 0.35
+    )
 
 
 def test_anti_clockwise_and_upwards():
@@ -67,8 +78,12 @@ def test_captions_say_what_is_there_and_are_read_back():
     said = shapes.words(scene(shape=4, ground=2, centre=[-0.4, 0.4]))
     assert shapes.captions(said) == ["a large red ring at the upper left on white"]
     said = shapes.words(shapes.draw(jax.random.key(2), 500))
-    np.testing.assert_array_equal(np.stack([shapes.parse(one) for one in shapes.captions(said)]), said)
-    assert all(len(set(column)) == len(of) for column, of in zip(said.T, shapes.VOCABULARY, strict=True))
+    np.testing.assert_array_equal(
+        np.stack([shapes.parse(one) for one in shapes.captions(said)]), said
+    )
+    assert all(
+        len(set(column)) == len(of) for column, of in zip(said.T, shapes.VOCABULARY, strict=True)
+    )
     for bad in ("a large red ring", "a large pink ring at the upper left on white"):
         with pytest.raises(DataError, match="no caption"):
             shapes.parse(bad)
@@ -85,4 +100,6 @@ def test_factors_are_read_back_from_images(side):
         assert right.mean() > (0.97 if name == "shape" else 0.995), name
     np.testing.assert_allclose(found.centre, drawn.centre, atol=0.02)
     np.testing.assert_allclose(found.radius, drawn.radius, rtol=0.12)
-    assert (shapes.words(found) == shapes.words(drawn)).all(1).mean() > 0.85  # the rest are near a border of words
+    assert (shapes.words(found) == shapes.words(drawn)).all(
+        1
+    ).mean() > 0.85  # the rest are near a border of words

@@ -12,7 +12,12 @@ from gen_jax.errors import DataError
 from gen_jax.pretrained.formats import pickles
 
 TREE = {
-    "net": {"Conv_0": {"kernel": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "bias": np.float32([1.5])}},
+    "net": {
+        "Conv_0": {
+            "kernel": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
+            "bias": np.float32([1.5]),
+        }
+    },
     "head": np.zeros((0, 2), np.float32),
 }
 
@@ -34,7 +39,11 @@ def test_nested_dicts_of_arrays_come_back():
 def pickle_free(tree, prefix=""):
     flat = {}
     for name, value in tree.items():
-        flat |= {prefix + name: value} if isinstance(value, np.ndarray) else pickle_free(value, f"{prefix}{name}/")
+        flat |= (
+            {prefix + name: value}
+            if isinstance(value, np.ndarray)
+            else pickle_free(value, f"{prefix}{name}/")
+        )
     return flat
 
 
@@ -60,7 +69,12 @@ class Built:
 def test_a_hostile_pickle_is_refused_and_nothing_runs(tmp_path, protocol, place):
     target = str(tmp_path / "made")
     hostile = Hostile(target)
-    tree = {"alone": hostile, "value": {"a": hostile}, "key": {(hostile,): 1}, "inside an array's arguments": [hostile]}
+    tree = {
+        "alone": hostile,
+        "value": {"a": hostile},
+        "key": {(hostile,): 1},
+        "inside an array's arguments": [hostile],
+    }
     content = pickle.dumps(tree[place], protocol=protocol)
     with pytest.raises(DataError, match=r"it is refused \(.*none is run"):
         pickles.read(content, "it")
@@ -101,14 +115,19 @@ def test_what_is_no_nested_dict_of_float32_arrays_is_refused(tree):
 def test_every_damaged_pickle_is_refused_or_gives_floats():
     """Each of its bytes changed in turn, and each of its beginnings."""
     content, refused = dumped({"a": {"b": np.float32([1, 2])}}), 0
-    damaged = [content[:i] + bytes([content[i] ^ 1 << (i % 8)]) + content[i + 1 :] for i in range(len(content))]
+    damaged = [
+        content[:i] + bytes([content[i] ^ 1 << (i % 8)]) + content[i + 1 :]
+        for i in range(len(content))
+    ]
     for each in (*damaged, *(content[:i] for i in range(len(content)))):
         try:
             found = pickles.read(each, "it")
         except DataError:
             refused += 1
         else:
-            assert all(type(name) is str and value.dtype == np.float32 for name, value in found.items())
+            assert all(
+                type(name) is str and value.dtype == np.float32 for name, value in found.items()
+            )
     assert refused > 1.5 * len(content)
 
 
@@ -122,10 +141,21 @@ def test_a_dict_that_holds_itself_is_refused():
 def test_no_opcode_is_known_that_imports_or_calls_otherwise():
     """Of all opcodes that there are, alone on a stack of strings."""
     for opcode in pickletools.opcodes:
-        if opcode.name in ("INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "STACK_GLOBAL", "PERSID", "BINPERSID", "EXT1"):
+        if opcode.name in (
+            "INST",
+            "OBJ",
+            "NEWOBJ",
+            "NEWOBJ_EX",
+            "STACK_GLOBAL",
+            "PERSID",
+            "BINPERSID",
+            "EXT1",
+        ):
             argument = b"os\nsystem\n" if opcode.name == "INST" else b"x\n"
             with pytest.raises(DataError, match=f"opcode {opcode.name}"):
                 pickles.read(
-                    b"\x80\x02(X\x02\x00\x00\x00osX\x06\x00\x00\x00system" + opcode.code.encode("latin-1") + argument,
+                    b"\x80\x02(X\x02\x00\x00\x00osX\x06\x00\x00\x00system"
+                    + opcode.code.encode("latin-1")
+                    + argument,
                     "it",
                 )

@@ -22,8 +22,14 @@ def package(folder, *, paths=("group1-shard1of2.bin", "group1-shard2of2.bin"), d
 def test_shards_are_read_in_the_order_of_the_manifest(tmp_path):
     package(tmp_path)
     (found,) = shards.read(tmp_path, "", {})
-    assert {name: a.shape for name, a in found.items()} == {"b/kernel": (2, 3), "a/bias": (), "c": (2,)}
-    np.testing.assert_array_equal(np.concatenate([a.ravel() for a in found.values()]), [*range(8), -8])
+    assert {name: a.shape for name, a in found.items()} == {
+        "b/kernel": (2, 3),
+        "a/bias": (),
+        "c": (2,),
+    }
+    np.testing.assert_array_equal(
+        np.concatenate([a.ravel() for a in found.values()]), [*range(8), -8]
+    )
     assert [a.dtype for a in found.values()] == [np.float32, np.float32, np.int32]
 
 
