@@ -22,6 +22,7 @@ from gen_jax import game
 from gen_jax.data import pipeline
 from gen_jax.errors import Interrupted
 from gen_jax.run import sharding, train, xla
+from gen_jax.run.experiment import presets
 
 SHORT, LONG, ROUNDS = 1000, 4000, 5
 
@@ -80,7 +81,7 @@ def main(paper: str, preset: str) -> None:
     """Print the medians."""
     xla.prepare()
     experiment = importlib.import_module(f"experiments.{paper}")
-    config = experiment.PRESETS[preset][1]
+    config = presets(experiment)[preset][1]
     whole(experiment, preset, config, config.run.log_every)  # fills the caches
     rounds = []
     for _ in range(ROUNDS):

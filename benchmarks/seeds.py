@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from gen_jax import game
 from gen_jax.data import pipeline
 from gen_jax.run import seeds, sharding, xla
+from gen_jax.run.experiment import presets
 
 ROUNDS = 5
 
@@ -53,7 +54,7 @@ def main(paper: str, preset: str, count: int) -> None:
     """Print the medians of interleaved rounds."""
     xla.prepare()
     experiment = importlib.import_module(f"experiments.{paper}")
-    config = experiment.PRESETS[preset][1]
+    config = presets(experiment)[preset][1]
     programs = {n: chunks(experiment, config, n) for n in (1, count)}
     states = {n: jax.block_until_ready(chunk(state)) for n, (state, chunk) in programs.items()}
     speeds: dict[int, list[float]] = {n: [] for n in programs}

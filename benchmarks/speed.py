@@ -32,6 +32,7 @@ import numpy as np
 from gen_jax import game
 from gen_jax.precision import Precision
 from gen_jax.run import xla
+from gen_jax.run.experiment import presets
 from gen_jax.run.flops import count
 
 RESULTS = Path(__file__).parent / "results"
@@ -66,7 +67,7 @@ BESIDE = ("eager", "compile")  # PyTorch's
 def configured(case: Case, precision: str) -> tuple[Any, Any]:
     """(experiment, config)"""
     experiment = importlib.import_module(f"experiments.{case.paper}")
-    config = dataclasses.replace(experiment.PRESETS[case.preset][1], **case.changes)
+    config = dataclasses.replace(presets(experiment)[case.preset][1], **case.changes)
     return experiment, dataclasses.replace(
         config, run=dataclasses.replace(config.run, precision=precision)
     )

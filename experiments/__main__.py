@@ -4,7 +4,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from gen_jax.config import paper_of
+from gen_jax.run.experiment import paper_of, presets
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
             + (f" arXiv:{paper.arxiv}" if paper.arxiv else "")
         )
         print(
-            *(f"    {preset:<16} {cost}" for preset, (cost, _) in module.PRESETS.items()), sep="\n"
+            *(f"    {preset:<16} {cost}" for preset, (cost, _) in presets(module).items()), sep="\n"
         )
     print(
         "\nRun one with `python -m experiments.PAPER PRESET`; `--help` after either shows what can be changed."

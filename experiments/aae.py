@@ -154,7 +154,6 @@ CLAIMS = {
     )
 }
 UNITS = {
-    **likelihood.PARZEN_UNITS,
     "test/reconstruction": "squared error per image",
     "test/mmd": "squared, codes of test images against the prior; Gaussian kernel of the median distance",
     "test/two_sample_accuracy": "of telling codes (with labels, if the prior has them) from the prior; 0.5 is equal",

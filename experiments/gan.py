@@ -39,7 +39,7 @@ from gen_jax.evaluation import likelihood
 from gen_jax.game import Game, Player, Trained
 from gen_jax.networks.layers import Maxout, dropout, uniform
 from gen_jax.run import train
-from gen_jax.types import Array, Batch, Claim, Key, Metrics
+from gen_jax.types import Array, Batch, Claim, Key, Measure, Metrics
 
 # Config ---------------------------------------------------------------------------------------------------------------
 
@@ -128,7 +128,6 @@ PRESETS = {
 CLAIMS = {
     "test/parzen": Claim(225, 2, "Table 1", "read", better="higher", protocol=likelihood.PARZEN)
 }
-UNITS = likelihood.PARZEN_UNITS
 
 # Networks -------------------------------------------------------------------------------------------------------------
 
@@ -253,7 +252,7 @@ def drawn(count: int) -> Any:
     return lambda model, key: model.draw(count, key)
 
 
-def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, float]:
+def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
     """parzen_ll.py: the width that suits validation images best, then the test images under that window."""
     count = SOURCES[config.data].sizes["train"] * 5 // 6
     kept = sets.load(config.data, f"train[{count}:]", config.run.data)

@@ -4,9 +4,7 @@
 from a file alike, before a device is started.
 """
 
-import ast
 import dataclasses
-import itertools
 import json
 import math
 import re
@@ -19,7 +17,7 @@ from typing import (
     ClassVar,
     Literal,
     NamedTuple,
-    Protocol,
+    Self,
     TypeVar,
     Union,
     get_args,
@@ -58,13 +56,18 @@ Seed = Annotated[int, Range("a whole number from 0 to 2^31 - 1", 0, 2**31 - 1)]
 class Checked:
     """A frozen dataclass whose values are checked against their annotations when it is made."""
 
-    FORMERLY: ClassVar[
-        Mapping[str, Any]
-    ] = {}  # what a config.json without these fields stands for, as it is older
+    # For an older config.json: the values of fields that it does not have yet, and the fields that were renamed,
+    # {"learning_rate": "adam.learning_rate"}.
+    FORMERLY: ClassVar[Mapping[str, Any]] = {}
+    RENAMED: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
         for name, hint in hints_of(type(self)).items():
             _check(name, getattr(self, name), hint)
+
+    def but(self, **changes: Any) -> Self:
+        """A copy with other values for some fields, checked as all are."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
 
 def hints_of(kind: type) -> dict[str, Any]:
@@ -145,6 +148,11 @@ class Run(Checked):
     strict: bool = False
     """Refuse to go on with other code, JAX settings or devices than those of the checkpoint, not only say so."""
 
+    @classmethod
+    def tiny(cls) -> Self:
+        """That of a run of some forty steps: everything happens, twice or more."""
+        return cls(log_every=10, checkpoint_every=20, sample_every=20)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, path in (("dir", self.dir), ("data", self.data)):
@@ -174,74 +182,6 @@ MAY_CHANGE_ON_RESUME = tuple(
     f"run.{name}"
     for name in ("dir", "data", "keep", "resident_megabytes", "devices", "hosts", "fsdp", "strict")
 )
-
-
-class Experiment(Protocol):
-    """What an experiment file provides.
-
-    One that plays in stages has `stages(config) -> tuple[game.Stage, ...]` too, and one whose metrics are named by its
-    config `units(config) -> Mapping[str, str]`.
-    """
-
-    __name__: str
-    __doc__: str | None
-    __file__: str | None
-    Config: type
-    PRESETS: Mapping[str, tuple[str, Any]]  # name -> (what it costs, Config)
-    CLAIMS: Mapping[str, Any]  # metric -> Claim
-    UNITS: Mapping[str, str]  # metric -> its unit
-
-    def model(self, config: Any) -> Any: ...
-    def players(self, config: Any) -> Any: ...
-    def game(self, config: Any) -> Any: ...
-    def source(self, config: Any) -> Any: ...
-    def sample(self, config: Any, model: Any, data: Any, key: Any) -> Any: ...
-    def evaluate(self, config: Any, model: Any, data: Any, key: Any) -> Any: ...
-
-
-def units(experiment: Experiment, config: Any) -> dict[str, str]:
-    """The unit of each metric, as an experiment of this config names them."""
-    own = getattr(experiment, "units", None)
-    return dict(own(config) if own else experiment.UNITS)
-
-
-SECTIONS = ("Replicated", "Not replicated", "Cost")  # of a header
-
-
-class Paper(NamedTuple):
-    """The header of an experiment file."""
-
-    title: str
-    authors: str
-    venue: str
-    arxiv: str | None
-    replicated: str
-    not_replicated: str
-    cost: str
-
-    @classmethod
-    def of(cls, docstring: str | None) -> "Paper":
-        """Read the header: title; authors, venue and arXiv id; Replicated, Not replicated, Cost."""
-        blocks = [" ".join(block.split()) for block in (docstring or "").split("\n\n")]
-        parts = (
-            re.match(r"(.+)\. ([^.]+)\.(?: arXiv:(\S+))?$", blocks[1]) if len(blocks) > 1 else None
-        )
-        rest = {name: text for name, _, text in (block.partition(": ") for block in blocks[2:])}
-        missing = [name for name in SECTIONS if name not in rest]
-        if parts is None or missing:
-            raise ValueError(
-                f"the header must have 'Authors. Venue. arXiv:ID.' and {missing or 'a title'}: {blocks[:2]}"
-            )
-        return cls(
-            blocks[0].rstrip("."),
-            *parts.groups(),
-            *(rest[n] for n in ("Replicated", "Not replicated", "Cost")),
-        )
-
-
-def paper_of(path: Path) -> Paper:
-    """The header of an experiment file, read without running it."""
-    return Paper.of(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -286,11 +226,19 @@ def formerly(kind: Any, values: Any) -> Any:
     """Plain values of a config of `kind`, each field that is newer than they are with what its absence stood for."""
     if not (isinstance(kind, type) and issubclass(kind, Checked) and isinstance(values, dict)):
         return values
+    values = {**kind.FORMERLY, **values}
+    for old, new in kind.RENAMED.items():
+        if old in values:
+            values = _moved(values, new.split("."), values[old])
+            del values[old]
     hints = hints_of(kind)
-    return {
-        name: formerly(hints.get(name), value)
-        for name, value in {**kind.FORMERLY, **values}.items()
-    }
+    return {name: formerly(hints.get(name), value) for name, value in values.items()}
+
+
+def _moved(values: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+    """Nested values with another one at a path."""
+    inner = _moved(values.get(path[0], {}), path[1:], value) if path[1:] else value
+    return {**values, path[0]: inner}
 
 
 def from_json(kind: type[C], values: dict[str, Any], where: str) -> C:
@@ -307,32 +255,3 @@ def from_json(kind: type[C], values: dict[str, Any], where: str) -> C:
         raise UserError(
             f"{where} does not hold the Config of {kind.__module__}: {error}"
         ) from error
-
-
-def command_line(experiment: Experiment, arguments: list[str]) -> tuple[str, Any]:
-    """(preset, config) of the arguments after the module's name; exits with 2 and a sentence where they are wrong."""
-    import tyro
-
-    for flag, value in itertools.zip_longest(arguments, arguments[1:]):
-        if (flag in ("--run.dir", "--run.data") and value == "") or flag in (
-            "--run.dir=",
-            "--run.data=",
-        ):
-            raise UserError(f"{flag.rstrip('=')} is empty: give a directory, or leave it out.")
-    config = tyro.extras.overridable_config_cli(
-        dict(experiment.PRESETS),
-        args=arguments,
-        prog=f"python -m {experiment.__name__}",
-        description=(experiment.__doc__ or "") + EXIT_CODES,
-    )
-    return arguments[0], config
-
-
-EXIT_CODES = """
-Whole numbers are written 100_000, others 1e-3, switches --x.flag or --x.no-flag.
-
-Exit codes: 0 done; 2 bad arguments; 65 bad data; 69 no such device; 70 a loss that is not finite; 71 out of memory or
-too many open files; 73 a directory cannot be made or written; 74 a checkpoint or another file cannot be read or
-written; 75 run directory in use; 128 + N stopped by signal N (SIGHUP 129, SIGINT 130, SIGQUIT 131, SIGUSR1 138,
-SIGUSR2 140, SIGTERM 143): a run that had begun is saved, and the same command goes on.
-"""

@@ -1,12 +1,45 @@
-"""Learning rates as functions of a player's own updates, Adam as frameworks have it, and which weights it holds."""
+"""Adam as the frameworks have it; learning rates, as functions of a player's own updates; fixed weights."""
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from gen_jax.config import Checked, Count, Fraction, Positive
 from gen_jax.types import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Adam(Checked):
+    """Adam and its learning rate, as a field of a config."""
+
+    learning_rate: Positive = 1e-3
+    b1: Fraction = 0.9  # decay of the first moment
+    b2: Fraction = 0.999  # decay of the second moment
+    eps: Positive = 1e-8
+    epsilon_hat: bool = (
+        False  # add eps before the bias correction, as TensorFlow, Torch and Lasagne do
+    )
+    decay: Fraction = (
+        0  # the share of the steps, at the end, over which the rate falls linearly to 0
+    )
+    period: Count = 1  # steps between two changes of a falling rate
+
+    def over(self, steps: int, every: int = 1) -> optax.GradientTransformation:
+        """The optimizer of a player that plays at the last of each `every` steps of a game of so many."""
+        if not self.decay:
+            return self.at(self.learning_rate)
+        return self.at(
+            linear_tail(
+                self.learning_rate, steps, share=self.decay, period=self.period, every=every
+            )
+        )
+
+    def at(self, rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
+        """The optimizer with another learning rate, which may depend on the number of its updates."""
+        return adam(rate, b1=self.b1, b2=self.b2, eps=self.eps, epsilon_hat=self.epsilon_hat)
 
 
 def constant_then_linear(rate: float, updates: int) -> optax.Schedule:
@@ -20,9 +53,9 @@ def constant_then_linear(rate: float, updates: int) -> optax.Schedule:
 def linear_tail(
     rate: float, steps: int, *, share: float, period: int, every: int
 ) -> optax.Schedule:
-    """Constant, and in the last share of a game's steps linear to 0, but in one of a period only by what one step does.
+    """Constant, then in the last share of a game's steps linear to 0, for a player at the last of each `every` steps.
 
-    Of a player that plays at the last of each `every` steps. With a period of 1 the rate does reach 0.
+    With a period above 1 the rate changes once in a period, and then by what one step would change it: it hardly falls.
     """
     last = max(round(share * steps), 1)  # steps
 

@@ -16,12 +16,12 @@ from gen_jax.config import (
     Fraction,
     Natural,
     NonNegative,
-    Paper,
     Positive,
     Run,
     Seed,
 )
 from gen_jax.errors import UserError
+from gen_jax.run.experiment import Paper
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,10 +18,10 @@ import optax
 import pytest
 
 from gen_jax import game
-from gen_jax.config import Paper
 from gen_jax.data import pipeline
 from gen_jax.errors import Interrupted
 from gen_jax.run import directory, sharding, train
+from gen_jax.run.experiment import Paper, presets
 from tests import golden
 
 NAMES = golden.experiments()
@@ -42,7 +42,7 @@ class Played(NamedTuple):
 
 
 def tiny(module):
-    return module.PRESETS["tiny"][1]
+    return presets(module)["tiny"][1]
 
 
 def born(one, data, config):
@@ -195,6 +195,6 @@ def test_the_file_says_what_it_replicates(name):
         for text in (header.title, header.authors, header.venue, header.replicated, header.cost)
     )
     assert f"python -m experiments.{name} quick" in module.__doc__
-    assert {"quick", "tiny"} <= set(module.PRESETS)
+    assert {"quick", "tiny"} <= set(presets(module))
     assert set(module.CLAIMS) <= set(module.UNITS)
     assert directory.of(module, "quick", tiny(module)) == Path(f"runs/{name}-quick-s0")

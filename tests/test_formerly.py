@@ -9,6 +9,7 @@ import pytest
 from gen_jax import config as configs
 from gen_jax.config import Checked
 from gen_jax.run import directory
+from gen_jax.run.experiment import presets
 
 NEWER = {  # fields that a config.json of before 0.3 does not have
     "progan": ("penalty_side", "fake_weight", "epsilon_hat", "style.fused"),
@@ -60,7 +61,7 @@ def older(values, fields):
 
 def changes(name, preset):
     module = importlib.import_module(f"experiments.{name}")
-    config = module.PRESETS[preset][1]
+    config = presets(module)[preset][1]
     values = configs.to_json(config)
     now = {
         "schema": 1,

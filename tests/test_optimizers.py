@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from gen_jax.optimizers import adam
+from gen_jax.run.experiment import presets
 
 GRADIENTS = np.array(
     [[1e-7, -2.0, 3e-8], [2e-7, 1.0, 1e-8], [-3e-7, 0.5, 4e-8]]
@@ -73,7 +74,7 @@ OTHERS = [
 def test_presets_have_the_adam_of_their_code(name, preset):
     """Two gradients whose first steps are in the ratio 2 (g + c) / (2 g + c), c being eps or eps / sqrt(1 - b2)."""
     module = importlib.import_module(f"experiments.{name}")
-    for player in module.players(module.PRESETS[preset][1]).values():
+    for player in module.players(presets(module)[preset][1]).values():
         w = {"network": {"Dense_0": {"kernel": jnp.zeros(2)}}}
         g = {"network": {"Dense_0": {"kernel": jnp.array([1e-8, 2e-8])}}}
         one, two = player.optimizer.update(g, player.optimizer.init(w), w)[0]["network"]["Dense_0"][

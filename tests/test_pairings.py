@@ -6,11 +6,12 @@ import pytest
 
 from benchmarks import pairings
 from experiments import cyclegan
+from gen_jax.run.experiment import presets
 
 
 @pytest.mark.long
 def test_seeds_side_by_side_are_as_if_alone():
-    config = dataclasses.replace(cyclegan.PRESETS["tiny"][1], masses=(1, 2), steps=30)
+    config = dataclasses.replace(presets(cyclegan)["tiny"][1], masses=(1, 2), steps=30)
     (alone,), (_, together) = pairings.played(config, [5]), pairings.played(config, [4, 5])
     assert alone == pytest.approx(together, rel=1e-3) and alone["chance"] == 1
     (start,) = pairings.played(dataclasses.replace(config, steps=1), [5])

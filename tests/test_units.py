@@ -10,6 +10,7 @@ import pytest
 from experiments.vae import Evaluation
 from gen_jax import game as games
 from gen_jax.data import pipeline
+from gen_jax.run.experiment import presets
 
 CASES = (
     ("aae_labels", {"labels": 200}, {"test/error_200_labels"}),
@@ -33,7 +34,7 @@ CASES = (
 @pytest.mark.parametrize(("name", "changes", "expected"), CASES)
 def test_numbers_whose_names_fields_change_have_units(name, changes, expected):
     module = importlib.import_module(f"experiments.{name}")
-    config = dataclasses.replace(module.PRESETS["tiny"][1], **changes)
+    config = dataclasses.replace(presets(module)["tiny"][1], **changes)
     data, one, key = (
         pipeline.load(module.source(config)),
         games.of(module, config),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gen_jax.errors import DataError, NonFiniteError
+from gen_jax.types import Measure
 
 
 class Moments(NamedTuple):
@@ -63,10 +64,11 @@ def distance(a: Moments, b: Moments) -> float:
     return max(float(squared), 0.0)  # below zero by rounding only: it is a squared distance
 
 
-def distances(a: Any, b: Any, seen_by: str) -> dict[str, float]:
+def distances(a: Any, b: Any, seen_by: str, title: str = "") -> dict[str, Measure]:
     """The squared Frechet distance and 1000 times the kernel distance, under names with that of the feature map."""
     found = distance(moments(a), moments(b)), 1000 * squared_discrepancy(a, b)
-    return dict(zip(units(seen_by), found, strict=True))
+    named = zip(units(seen_by, title).items(), found, strict=True)
+    return {name: Measure(value, unit) for (name, unit), value in named}
 
 
 def units(seen_by: str, title: str = "") -> dict[str, str]:

@@ -7,19 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import special
 
 from gen_jax.errors import UserError
-from gen_jax.types import Array, Key
+from gen_jax.types import Array, Key, Measure
 
 PARZEN = (
     "Parzen window of 10 000 draws, width from 10 values by validation images, 10 000 test images"
 )
-PARZEN_UNITS = {
-    "test/parzen": "nats per image",
-    "test/parzen_standard_error": "nats per image",
-    "validation/parzen_width": "of pixels in [0, 1]",
-}
 WIDTHS = tuple(float(width) for width in np.logspace(-1, 0, 10))  # of Goodfellow et al. 2014
 
 
@@ -43,22 +37,6 @@ def importance_weighted(
 
     total = jax.nn.logsumexp(log_weights(keys[0], first + 1), axis=0)  # [b]
     return jax.lax.scan(add, total, keys[1:])[0] - math.log(samples)
-
-
-def interval(values: Array | np.ndarray | Sequence[float]) -> tuple[float, float]:
-    """Mean and half width of its 95 % confidence interval, over images or seeds, by Student's t.
-
-    One value tells nothing of the spread: its half width is infinite.
-    """  # [n] -> (mean, half width)
-    array = np.asarray(values, np.float64)
-    if array.ndim != 1 or not array.size:
-        raise UserError(
-            f"The interval was given an array of shape {list(array.shape)}: give one value per image, [n]."
-        )
-    if array.size == 1:
-        return float(array[0]), math.inf
-    error = array.std(ddof=1) / math.sqrt(array.size)
-    return float(array.mean()), float(special.stdtrit(array.size - 1, 0.975) * error)
 
 
 def parzen(samples: Array | np.ndarray, x: Array | np.ndarray, width: float) -> np.ndarray:
@@ -92,12 +70,16 @@ def parzen_width(
 
 def parzen_estimate(
     samples: Any, validation: Any, test: Any, widths: Sequence[float] = WIDTHS
-) -> dict[str, float]:
-    """The width that suits the validation images best, then the mean over test images and its standard error.
+) -> dict[str, Measure]:
+    """The mean over test images and its standard error, and the width that suits the validation images best.
 
-    The protocol of Goodfellow et al. 2014, section 5; names as in PARZEN_UNITS.
+    The protocol of Goodfellow et al. 2014, section 5.
     """  # [n, d] each
     width = parzen_width(samples, validation, widths)
     log_p = parzen(samples, test, width)
     error = float(log_p.std() / math.sqrt(len(log_p)))
-    return dict(zip(PARZEN_UNITS, (float(log_p.mean()), error, width), strict=True))
+    return {
+        "test/parzen": Measure(log_p.mean(), "nats per image"),
+        "test/parzen_standard_error": Measure(error, "nats per image"),
+        "validation/parzen_width": Measure(width, "of pixels in [0, 1]"),
+    }

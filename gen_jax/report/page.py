@@ -23,9 +23,9 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image, UnidentifiedImageError
 
+from gen_jax import statistics
 from gen_jax.config import MAY_CHANGE_ON_RESUME, flatten
 from gen_jax.errors import DataError, UserError
-from gen_jax.evaluation import likelihood
 from gen_jax.report.charts import HUES, average, draw, is_logarithmic
 from gen_jax.report.run_reader import Run, read
 from gen_jax.storage import files
@@ -92,7 +92,7 @@ def compare(directories: Sequence[Path], path: Path) -> Path:
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
     """The mean and its 95 % interval by Student's t with n - 1 degrees of freedom; n is 2 at least."""
-    mean, half = likelihood.interval(values)
+    mean, half = statistics.interval(values)
     return mean, mean - half, mean + half
 
 

@@ -15,13 +15,15 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gen_jax import config as configs
-from gen_jax.config import Experiment, Paper
 from gen_jax.errors import DataError, DirectoryError, InUseError, UserError
+from gen_jax.run.experiment import Experiment, Paper, paper_of
 from gen_jax.storage import files
+from gen_jax.types import Measure
 
 
 def of(experiment: Experiment, preset: str, config: Any) -> Path:
@@ -131,15 +133,30 @@ def write(
     header = (
         Paper.of(experiment.__doc__)
         if experiment.__doc__
-        else configs.paper_of(Path(str(experiment.__file__)))
+        else paper_of(Path(str(experiment.__file__)))
     )
     claims = {name: dataclasses.asdict(claim) for name, claim in experiment.CLAIMS.items()}
-    paper = {**header._asdict(), "claims": claims, "units": configs.units(experiment, config)}
+    paper = {**header._asdict(), "claims": claims, "units": _units(path)}
     files.replace(path / "paper.json", json.dumps(paper, indent=1))
     files.replace(path / "env.json", json.dumps(environment, indent=1))
     files.replace(
         path / "command.txt", command(experiment, description["preset"], sys.argv[1:]) + "\n"
     )
+
+
+def _units(path: Path) -> dict[str, str]:
+    file = path / "paper.json"
+    units = read_json(file).get("units") if file.exists() else None
+    return units if isinstance(units, dict) else {}
+
+
+def add_units(path: Path, measured: Mapping[str, Measure]) -> None:
+    """Keep the units of what was measured in paper.json, for the page; they are new at the first evaluation."""
+    known = _units(path)
+    units = {**known, **{name: getattr(value, "unit", "") for name, value in measured.items()}}
+    if units != known:
+        paper = {**read_json(path / "paper.json"), "units": units}
+        files.replace(path / "paper.json", json.dumps(paper, indent=1))
 
 
 def changes(old: dict[str, Any], new: dict[str, Any], kind: type, where: str) -> str:

@@ -15,14 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax import config as configs
 from gen_jax import game, images
-from gen_jax.config import Experiment
 from gen_jax.data import pipeline
 from gen_jax.errors import DataError, NonFiniteError, UserError
 from gen_jax.game import FINITE, Game, Stage, State
 from gen_jax.run import directory, programs, provenance, sharding
 from gen_jax.run.checkpoint import Checkpoints
+from gen_jax.run.experiment import Experiment
 from gen_jax.run.log import Journal, read_lines
 from gen_jax.run.signals import Interrupts
 from gen_jax.types import Key
@@ -281,7 +280,9 @@ class Loop:
             if self.passed(self.run.evaluate_every, step):
                 self.journal.say(f"Evaluating at step {step}.")
                 key = jax.random.fold_in(self.judge, step)
-                means = {**means, **self.experiment.evaluate(self.config, model, self.data, key)}
+                measured = self.experiment.evaluate(self.config, model, self.data, key)
+                directory.add_units(self.path, measured)
+                means = {**means, **measured}
         self.line(step, means)
 
     def draw(self, step: int, pictures: dict[str, np.ndarray]) -> None:
@@ -317,7 +318,7 @@ class Loop:
                 f"There are no pictures in {self.path / 'samples'}, so the page has none."
             )
         page = write(self.path)
-        units = configs.units(self.experiment, self.config)
+        units = directory.read_json(self.path / "paper.json")["units"]
         for name, value in read_lines(self.path / "metrics.jsonl")[-1].items():
             if name in units:
                 shown = "not finite" if value is None else f"{value:.4f}"

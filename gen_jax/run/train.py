@@ -20,18 +20,18 @@ from typing import Any, cast
 import jax
 
 from gen_jax import console
-from gen_jax.config import Experiment, command_line
 from gen_jax.data import pipeline
 from gen_jax.errors import CheckpointError, ResourceError, UserError
 from gen_jax.game import State
 from gen_jax.run import directory, programs, seeds, sharding, xla
+from gen_jax.run.experiment import C, Config, Experiment, command_line
 from gen_jax.run.loop import Loop, Means, load
 from gen_jax.run.signals import Interrupts, end_at_once
 
 FILES = 8  # open for each run
 
 
-def run(experiment: Experiment, preset: str, config: Any, *, until: int | None = None) -> State:
+def run(experiment: Experiment[C], preset: str, config: C, *, until: int | None = None) -> State:
     """Train, evaluate and report; goes on from what the run directory holds. Of several seeds the states are stacked.
 
     `until` stops at the end of the chunk that holds that step, saved, as a signal would: raises Interrupted.
@@ -209,7 +209,7 @@ def main(name: str) -> int:
     end_at_once()
     try:
         xla.prepare()
-        experiment = cast(Experiment, importlib.import_module(name))
+        experiment = cast(Experiment[Config], importlib.import_module(name))
         try:
             preset, config = command_line(experiment, sys.argv[1:])
         except BrokenPipeError:  # who asked for --help has read enough

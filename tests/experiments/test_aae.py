@@ -14,9 +14,10 @@ from experiments import aae
 from gen_jax import game
 from gen_jax.data import pipeline
 from gen_jax.errors import UserError
+from gen_jax.run.experiment import presets
 from tests import golden
 
-TINY = aae.PRESETS["tiny"][1]
+TINY = presets(aae)["tiny"][1]
 
 
 def altered(**values):

@@ -21,9 +21,10 @@ from gen_jax.data.synthetic import worlds
 from gen_jax.errors import UserError
 from gen_jax.evaluation import paired, ssim
 from gen_jax.networks.layers import ImagePool
+from gen_jax.run.experiment import presets
 from tests import golden
 
-DISCS = dataclasses.replace(cyclegan.PRESETS["discs"][1], width=4, pool=12, batch_size=2)
+DISCS = dataclasses.replace(presets(cyclegan)["discs"][1], width=4, pool=12, batch_size=2)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_equation_3_is_the_weighted_sum_and_its_gradient_is_that_by_hand():
 def test_the_presets_weigh_as_the_paper_and_the_codes_do():
     weights = {
         preset: dataclasses.astuple(config.weights)
-        for preset, (_, config) in cyclegan.PRESETS.items()
+        for preset, (_, config) in presets(cyclegan).items()
     }
     assert (weights["paper"], weights["official"], weights["pytorch"]) == (
         (1, 10, 10, 0),
@@ -251,7 +252,7 @@ def test_the_ablations_differ_in_their_weights_alone():
     }
     weights |= {"full": (1, 10, 10, 0), "small": (1, 10, 10, 5)}  # and identity, as in the codes
     for name, expected in weights.items():
-        config, whole = (cyclegan.PRESETS[each][1] for each in (name, "small"))
+        config, whole = (presets(cyclegan)[each][1] for each in (name, "small"))
         assert dataclasses.astuple(config.weights) == expected
         assert dataclasses.replace(config, weights=whole.weights) == whole
 
@@ -267,7 +268,7 @@ def test_the_papers_domains_have_no_pairs_and_may_differ_in_length(monkeypatch):
     monkeypatch.setattr(pipeline.sources, "load", load)
     monkeypatch.setattr(pipeline.sources, "hashes", lambda name, splits, directory: {})
     config = dataclasses.replace(
-        cyclegan.PRESETS["small"][1], data="horse2zebra", width=2, batch_size=3, perceived=0
+        presets(cyclegan)["small"][1], data="horse2zebra", width=2, batch_size=3, perceived=0
     )
     data = pipeline.load(cyclegan.source(config))
     assert asked == [
@@ -301,7 +302,7 @@ def test_rates_are_constant_for_half_of_the_steps_and_fall_to_zero():
 
 
 def test_the_torch_code_holds_the_biases_of_convolutions_alone():
-    config = cyclegan.PRESETS["official"][1]
+    config = presets(cyclegan)["official"][1]
     optimizer = cyclegan.players(config)["to_y"].optimizer
     names = ("Conv_0", "ConvTranspose_1", "InstanceNorm_0")
     params = {"to_y": {name: {"kernel": jnp.ones(2), "bias": jnp.zeros(2)} for name in names}}
@@ -352,7 +353,7 @@ def test_domains_are_cut_alike_and_drawn_apart():
 
 def test_emoji_are_drawn_whole_on_white_and_measured_where_they_stand():
     """The batch's x is Google's, its y Twitter's; other fields are not seen."""
-    config = dataclasses.replace(cyclegan.PRESETS["emoji_quick"][1], batch_size=8)
+    config = dataclasses.replace(presets(cyclegan)["emoji_quick"][1], batch_size=8)
     draws = np.random.default_rng(0)
     drawn = {
         name: draws.integers(0, 200, (8, 64, 64, 3), np.uint8)

@@ -16,9 +16,10 @@ from gen_jax.data import pipeline
 from gen_jax.evaluation import probes
 from gen_jax.networks.dcgan import Norm
 from gen_jax.networks.layers import BatchNorm
+from gen_jax.run.experiment import presets
 from tests import golden
 
-TINY = dcgan.PRESETS["tiny"][1]
+TINY = presets(dcgan)["tiny"][1]
 PLAIN = dataclasses.replace(TINY, network="features", width=2, labelled=12)  # unconditional
 
 
@@ -47,7 +48,7 @@ def test_the_networks_have_as_many_weights_as_the_codes(preset, generator, discr
 
 
 def test_section_5_s_features_are_28672():
-    config = dcgan.PRESETS["features"][1]
+    config = presets(dcgan)["features"][1]
     model = dcgan.model(config)
     x, y = jnp.zeros((2, *dcgan.image_shape(config))), jnp.zeros((2, 0))
 

@@ -14,6 +14,7 @@ import pytest
 from experiments import infogan
 from gen_jax import game as games
 from gen_jax.distributions import Gaussian
+from gen_jax.run.experiment import presets
 from tests import golden
 
 DATA = {"image": jnp.asarray(np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1)), jnp.uint8)}
@@ -175,7 +176,7 @@ def test_a_passive_q_is_a_plain_gan_beside_which_q_learns():
     assert size(jax.tree.map(jnp.subtract, passive["q_head"], born["q_head"])) > 1e-5
     moves = {
         name: player.moves
-        for name, player in infogan.players(infogan.PRESETS["passive"][1]).items()
+        for name, player in infogan.players(presets(infogan)["passive"][1]).items()
     }
     assert moves == {
         "discriminator": ("trunk", "discriminator_head"),
@@ -209,7 +210,7 @@ def test_each_switch_changes_the_update():
 
 
 def test_presets_are_the_two_protocols():
-    paper, official = infogan.PRESETS["paper"][1], infogan.PRESETS["official"][1]
+    paper, official = presets(infogan)["paper"][1], presets(infogan)["official"][1]
     assert (paper.leak, paper.sigma, paper.lambda_category) == (0.1, "learned", 1)
     assert (
         official.leak,

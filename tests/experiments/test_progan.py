@@ -20,9 +20,10 @@ from gen_jax.game import Trained
 from gen_jax.networks import progan as growing
 from gen_jax.objectives import gradient_penalty
 from gen_jax.run import train
+from gen_jax.run.experiment import presets
 from tests.test_experiments import leaves
 
-TINY = progan.PRESETS["tiny"][1]
+TINY = presets(progan)["tiny"][1]
 FADING = progan.Level(10, 20, 8, True, 8, 1e-3)
 
 
@@ -241,7 +242,7 @@ def test_real_images_fade_too():
 
 
 def test_the_plans_of_the_paper_and_of_the_code():
-    paper = progan.levels(progan.PRESETS["celeb_a_hq"][1])
+    paper = progan.levels(presets(progan)["celeb_a_hq"][1])
     assert [level.side for level in paper if not level.fading] == [
         4,
         8,
@@ -266,7 +267,7 @@ def test_the_plans_of_the_paper_and_of_the_code():
     ].first == 0
     two = {
         level.side: (level.batch_size, level.rate)
-        for level in progan.levels(progan.PRESETS["celeb_a_hq_v2"][1])
+        for level in progan.levels(presets(progan)["celeb_a_hq_v2"][1])
     }
     assert (two[4], two[32], two[512], two[1024]) == (
         (128, 1e-3),
@@ -274,7 +275,7 @@ def test_the_plans_of_the_paper_and_of_the_code():
         (4, 1e-3),
         (4, 1.5e-3),
     )
-    (alone,) = progan.levels(progan.PRESETS["a"][1])
+    (alone,) = progan.levels(presets(progan)["a"][1])
     assert (alone.side, alone.fading, alone.end * alone.batch_size) == (32, False, 10_000_000)
 
 

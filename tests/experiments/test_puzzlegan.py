@@ -14,9 +14,10 @@ from gen_jax import game as games
 from gen_jax.data import pipeline
 from gen_jax.data.synthetic import shapes
 from gen_jax.errors import UserError
+from gen_jax.run.experiment import presets
 from tests import golden
 
-TINY = puzzlegan.PRESETS["tiny"][1]
+TINY = presets(puzzlegan)["tiny"][1]
 
 
 @functools.cache

@@ -24,9 +24,10 @@ from gen_jax.networks import stargan as conditional
 from gen_jax.networks.dcgan import concat_label
 from gen_jax.networks.layers import InstanceNorm
 from gen_jax.optimizers import linear_tail
+from gen_jax.run.experiment import presets
 from tests import golden
 
-TINY = dataclasses.replace(stargan.PRESETS["tiny"][1], steps=2)
+TINY = dataclasses.replace(presets(stargan)["tiny"][1], steps=2)
 SEVERAL = dataclasses.replace(TINY, labels="several")
 JOINT = dataclasses.replace(TINY, labels="joint")
 
@@ -145,7 +146,7 @@ def test_half_of_the_images_are_mirrored():
 
 
 def test_emoji_are_stacked_by_vendor_and_resized():
-    config = stargan.PRESETS["quick"][1]
+    config = presets(stargan)["quick"][1]
     grey = {"google": 0, "twitter": 100, "fluent": 255, "openmoji": 51}
     one = {vendor: jnp.full((2, 64, 64, 3), value, jnp.uint8) for vendor, value in grey.items()}
     seen = stargan.views(config, one)
@@ -340,7 +341,7 @@ def test_each_switch_of_the_protocol_changes_the_update(change, network):
 
 
 def test_the_rate_falls_to_0_in_the_paper_and_by_a_thousandth_in_the_code():
-    paper, official = (stargan.PRESETS[name][1] for name in ("paper", "official"))
+    paper, official = (presets(stargan)[name][1] for name in ("paper", "official"))
 
     def rates(config, steps, every=1):
         counts = [(step + 1) // every - 1 for step in steps]
@@ -364,9 +365,9 @@ def test_the_rate_falls_to_0_in_the_paper_and_by_a_thousandth_in_the_code():
 
 def test_labels_that_the_data_have_not_and_sides_that_cannot_be_halved_are_refused():
     with pytest.raises(UserError, match="labels is 'several'; emoji has --labels one"):
-        dataclasses.replace(stargan.PRESETS["quick"][1], labels="several")
+        dataclasses.replace(presets(stargan)["quick"][1], labels="several")
     with pytest.raises(UserError, match="labels is 'joint'; celeb_a has --labels several"):
-        dataclasses.replace(stargan.PRESETS["celeba"][1], labels="joint")
+        dataclasses.replace(presets(stargan)["celeba"][1], labels="joint")
     with pytest.raises(UserError, match="critics is 4; give an odd number"):
         dataclasses.replace(JOINT, critics=4)
     with pytest.raises(
@@ -528,7 +529,7 @@ def faces(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(place))
         config = dataclasses.replace(
-            stargan.PRESETS["celeba"][1], side=8, width=4, blocks=1, layers=2, batch_size=8
+            presets(stargan)["celeba"][1], side=8, width=4, blocks=1, layers=2, batch_size=8
         )
         yield config, pipeline.load(stargan.source(config), place / "base"), said
 

@@ -16,6 +16,7 @@ from gen_jax.data import pipeline
 from gen_jax.errors import UserError
 from gen_jax.evaluation import joint_embedding as descriptions
 from gen_jax.networks import text2image as textual
+from gen_jax.run.experiment import presets
 
 KEY = jax.random.key(0)
 
@@ -170,7 +171,7 @@ def test_a_wrong_image_is_of_another_class():
 
 
 def tiny(**changes):
-    return dataclasses.replace(text2image.PRESETS["tiny"][1], **changes)
+    return dataclasses.replace(presets(text2image)["tiny"][1], **changes)
 
 
 BORN = {"x": np.zeros((4, 16, 16, 3)), "wrong": np.zeros((4, 16, 16, 3)), "text": np.zeros((4, 16))}

@@ -7,7 +7,7 @@ import ast
 import functools
 from pathlib import Path
 
-from gen_jax.config import EXIT_CODES
+from gen_jax.run.experiment import EXIT_CODES
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "FAULTS.md"

@@ -25,6 +25,7 @@ from gen_jax import game as games
 from gen_jax.errors import NonFiniteError
 from gen_jax.run import train, xla
 from gen_jax.run.checkpoint import SEAL
+from gen_jax.run.experiment import presets
 from gen_jax.run.signals import Interrupts
 from tests.golden import experiments
 from tests.test_experiments import leaves
@@ -109,7 +110,7 @@ def poisoned(module: Any) -> Any:
 def configured(name: str, directory: Path) -> tuple[Any, Any]:
     """(experiment, config)"""
     module = importlib.import_module(f"experiments.{name}")
-    config = module.PRESETS["tiny"][1]
+    config = presets(module)["tiny"][1]
     often = {
         "dir": directory,
         "devices": 1,

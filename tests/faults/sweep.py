@@ -25,6 +25,7 @@ from orbax.checkpoint import v1 as ocp  # noqa: F401  # before the forks
 
 from gen_jax.run import train, xla
 from gen_jax.run.checkpoint import SEAL
+from gen_jax.run.experiment import presets
 from tests.golden import experiments
 
 SAVES = 10  # steps from one to the next
@@ -43,7 +44,7 @@ def play(name: str, directory: Path) -> None:
     """Run it, or the rest of it, and leave the digest of its end."""
     xla.prepare()
     module = importlib.import_module(f"experiments.{name}")
-    config = module.PRESETS["tiny"][1]
+    config = presets(module)["tiny"][1]
     often = {
         "dir": directory,
         "devices": 1,

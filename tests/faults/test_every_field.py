@@ -11,6 +11,7 @@ import pytest
 
 from gen_jax.config import Range, from_json, hints_of, to_json
 from gen_jax.errors import UserError
+from gen_jax.run.experiment import presets
 from tests.golden import experiments
 
 
@@ -62,7 +63,7 @@ def fields(config, prefix=""):
 def test_each_bad_value_of_each_field_is_refused_by_name(experiment):
     module = importlib.import_module(f"experiments.{experiment}")
     tried = 0
-    for prefix, config, name, hint in fields(module.PRESETS["tiny"][1]):
+    for prefix, config, name, hint in fields(presets(module)["tiny"][1]):
         for value in bad(hint):
             with pytest.raises(UserError) as caught:
                 dataclasses.replace(config, **{name: value})
@@ -81,7 +82,7 @@ def test_each_bad_value_of_each_field_is_refused_by_name(experiment):
 def test_each_bad_value_of_a_file_is_refused(experiment):
     """As config.json may hold it after an edit: and an unknown field."""
     module = importlib.import_module(f"experiments.{experiment}")
-    config = module.PRESETS["tiny"][1]
+    config = presets(module)["tiny"][1]
     plain = to_json(config)
     assert from_json(type(config), plain, "config.json") == config
     for prefix, _, name, hint in fields(config):

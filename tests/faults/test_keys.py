@@ -20,6 +20,7 @@ from gen_jax import game as games
 from gen_jax.data import pipeline
 from gen_jax.evaluation import classifier
 from gen_jax.run import train
+from gen_jax.run.experiment import presets
 from tests.golden import experiments
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ def test_a_key_that_is_used_twice_is_found():
 def test_no_experiment_uses_a_key_twice(name):
     """In its first state, its preparation of a batch and its step, of each stage, as traced."""
     module = importlib.import_module(f"experiments.{name}")
-    config = module.PRESETS["tiny"][1]
+    config = presets(module)["tiny"][1]
     data, one, key = (
         pipeline.load(module.source(config)),
         games.of(module, config),
@@ -73,7 +74,7 @@ FIXED = (0, 0)  # the words of jax.random.key(0)
 def configured(name, changes):
     """The experiment, and its `tiny` with these changes."""
     module = importlib.import_module(f"experiments.{name}")
-    return module, dataclasses.replace(module.PRESETS["tiny"][1], **changes)
+    return module, dataclasses.replace(presets(module)["tiny"][1], **changes)
 
 
 @pytest.mark.long

@@ -13,8 +13,9 @@ from experiments import gan, vae
 from gen_jax.errors import DataError, UserError
 from gen_jax.report import page, run_reader
 from gen_jax.run import train
+from gen_jax.run.experiment import presets
 
-TINY = {module: module.PRESETS["tiny"][1] for module in (vae, gan)}
+TINY = {module: presets(module)["tiny"][1] for module in (vae, gan)}
 
 
 def play(module, place, **run):

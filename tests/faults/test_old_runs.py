@@ -13,6 +13,7 @@ from experiments import vae
 from gen_jax import game, images
 from gen_jax.data import pipeline
 from gen_jax.run import train
+from gen_jax.run.experiment import presets
 from gen_jax.run.log import read_lines
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -25,7 +26,7 @@ def test_the_checkpoint_of_a_release_is_read_and_draws_the_same(tmp_path, releas
     directory = tmp_path / "run"
     shutil.copytree(GOLDEN / f"run-{release}", directory)
     lines = read_lines(directory / "metrics.jsonl")
-    tiny = vae.PRESETS["tiny"][1]
+    tiny = presets(vae)["tiny"][1]
     config = dataclasses.replace(tiny, run=dataclasses.replace(tiny.run, dir=directory, devices=1))
     state = train.run(vae, "tiny", config)
     assert int(state.step) == 40 and read_lines(directory / "metrics.jsonl") == lines

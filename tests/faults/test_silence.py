@@ -15,10 +15,11 @@ from experiments import vae
 from gen_jax.data.catalog import sets
 from gen_jax.errors import CheckpointError, DirectoryError, Interrupted, InUseError, UserError
 from gen_jax.run import directory, provenance, train
+from gen_jax.run.experiment import presets
 from gen_jax.run.log import Journal, read_lines
 from tests.test_experiments import leaves
 
-TINY = vae.PRESETS["tiny"][1]
+TINY = presets(vae)["tiny"][1]
 
 
 def config(place, *, steps=40, **run):
@@ -292,7 +293,7 @@ def test_seeds_side_by_side_know_of_the_data_what_each_knows_alone(tmp_path):
     """Each learns from its own labelled images, as when it is run alone."""
     from experiments import aae_labels
 
-    tiny = aae_labels.PRESETS["tiny"][1]
+    tiny = presets(aae_labels)["tiny"][1]
 
     def chosen(place, **run):
         asked = dataclasses.replace(

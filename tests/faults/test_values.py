@@ -13,6 +13,7 @@ import pytest
 from gen_jax.data.catalog import sets
 from gen_jax.errors import DataError, NonFiniteError
 from gen_jax.run import train
+from gen_jax.run.experiment import presets
 from gen_jax.run.log import read_lines
 from tests.golden import experiments
 
@@ -26,7 +27,7 @@ OF_DIGITS = [
 
 def tiny(name, place, **changes):
     module = importlib.import_module(f"experiments.{name}")
-    config = module.PRESETS["tiny"][1]
+    config = presets(module)["tiny"][1]
     run = dataclasses.replace(config.run, dir=place / "run", devices=1, **changes.pop("run", {}))
     return module, dataclasses.replace(config, run=run, **changes)
 

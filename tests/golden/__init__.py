@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from gen_jax import game as games
 from gen_jax.data.multidomain import ATTRIBUTES
 from gen_jax.game import named_params
+from gen_jax.run.experiment import presets
 
 HERE = Path(__file__).parent
 PUBLISHED = {
@@ -34,7 +35,7 @@ def path(name):
 def table(module):
     """{preset: {network: {path: shape}, "total": count}} by tracing alone."""
     tables = {}
-    for preset, (_, config) in module.PRESETS.items():
+    for preset, (_, config) in presets(module).items():
         source = module.source(config)
         shapes = jax.eval_shape(
             lambda key, black, config=config, source=source: games.of(module, config).init(

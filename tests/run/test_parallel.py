@@ -16,6 +16,7 @@ from gen_jax.errors import Interrupted, UserError
 from gen_jax.game import Player
 from gen_jax.networks.layers import BatchNorm
 from gen_jax.run import sharding, train
+from gen_jax.run.experiment import presets
 from gen_jax.run.log import read_lines
 from tests.test_experiments import leaves
 
@@ -83,7 +84,7 @@ def test_running_statistics_are_means_of_the_devices():
     assert np.abs(halves.var(1).mean(0) - X.var(0)).max() > 0.01  # not those of the whole batch
 
 
-TINY = vae.PRESETS["tiny"][1]
+TINY = presets(vae)["tiny"][1]
 
 
 @pytest.mark.long
@@ -110,7 +111,7 @@ def test_a_run_in_parts_is_resumed_bit_for_bit_and_known_as_one(tmp_path, megaby
 
 
 def test_what_devices_would_each_have_is_refused(tmp_path):
-    config = cyclegan.PRESETS["tiny"][1]
+    config = presets(cyclegan)["tiny"][1]
     run = dataclasses.replace(config.run, dir=tmp_path / "run", parallel="pmap", devices=2)
     with pytest.raises(UserError, match="each device would have its own pool"):
         train.run(cyclegan, "tiny", dataclasses.replace(config, run=run))

@@ -16,10 +16,11 @@ from gen_jax.errors import CheckpointError, Interrupted, NonFiniteError, UserErr
 from gen_jax.game import Player
 from gen_jax.run import seeds, train
 from gen_jax.run.checkpoint import Checkpoints
+from gen_jax.run.experiment import presets
 from gen_jax.run.log import read_lines
 from tests.test_experiments import leaves
 
-TINY = vae.PRESETS["tiny"][1]
+TINY = presets(vae)["tiny"][1]
 
 
 def config(directory, *, steps=100, count=1, seed=4, **run):
@@ -123,7 +124,7 @@ def test_a_resting_player_rests_in_every_seed():
 def test_what_cannot_be_side_by_side_is_refused(tmp_path):
     with pytest.raises(UserError, match="data must stay on the device: give --run"):
         train.run(vae, "tiny", config(tmp_path / "run", count=2, resident_megabytes=0))
-    atoms = cyclegan.PRESETS["tiny"][1]
+    atoms = presets(cyclegan)["tiny"][1]
     atoms = dataclasses.replace(
         atoms, run=dataclasses.replace(atoms.run, dir=tmp_path / "atoms", seeds=2, devices=1)
     )

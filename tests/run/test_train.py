@@ -22,10 +22,11 @@ from gen_jax.errors import Interrupted, InUseError, NonFiniteError, UserError
 from gen_jax.game import Stage
 from gen_jax.run import directory, programs, provenance, train
 from gen_jax.run.checkpoint import SEAL, _signed
+from gen_jax.run.experiment import presets
 from gen_jax.run.log import Journal, read_lines
 from tests.test_experiments import leaves
 
-TINY = vae.PRESETS["tiny"][1]
+TINY = presets(vae)["tiny"][1]
 
 
 def config(directory, *, steps=40, run=None, **changes):

@@ -16,6 +16,7 @@ from experiments import progan
 from gen_jax.data import pipeline
 from gen_jax.data.catalog import emoji, sets, tfds_recipes
 from gen_jax.errors import DataError
+from gen_jax.run.experiment import presets
 
 rng = np.random.default_rng(0)
 NAMES = (
@@ -388,7 +389,7 @@ def test_the_sets_of_progressive_gan_by_the_names_that_it_asks_for(place):
     ]
     write(place / "theirs", "lsun/bedroom", {"train": pictures[:3], "validation": pictures[3:]})
     for data, count in (("celeb_a_hq", 3), ("lsun_bedroom", 3)):
-        config = dataclasses.replace(progan.PRESETS["tiny"][1], data=data, side=64, images=10_000)
+        config = dataclasses.replace(presets(progan)["tiny"][1], data=data, side=64, images=10_000)
         source = progan.source(config)
         found = pipeline.load(source, place)
         assert (

@@ -1,0 +1,1 @@
+"""Machine budgets (quick, tiny) and ablations of the experiment files, by their names."""

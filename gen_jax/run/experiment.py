@@ -1,0 +1,125 @@
+"""What an experiment file provides, its presets, and its command line."""
+
+import ast
+import importlib
+import itertools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+from flax import linen as nn
+
+from gen_jax.config import Run
+from gen_jax.data.pipeline import Data, Source
+from gen_jax.errors import UserError
+from gen_jax.game import Player, Trained
+from gen_jax.types import Claim, Key, Measure
+
+
+class Config(Protocol):
+    """What every config has, whatever else its paper needs."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def run(self) -> Run: ...
+
+
+C = TypeVar("C", bound=Config)
+Presets = Mapping[str, tuple[str, C]]  # name -> (what it is and what it costs, Config)
+
+
+class Experiment(Protocol[C]):
+    """The module of an experiment file.
+
+    It may also have `game(config) -> Game`, if its players do not move in turn, and `stages(config) ->
+    tuple[Stage, ...]`, if their game changes during training.
+    """
+
+    __name__: str
+    __doc__: str | None
+    __file__: str | None
+    Config: type[C]
+    PRESETS: Presets[C]  # the paper's; more in experiments/presets/
+    CLAIMS: Mapping[str, Claim]  # by the name of the metric
+
+    def model(self, config: C) -> nn.Module: ...
+    def players(self, config: C) -> dict[str, Player]: ...
+    def source(self, config: C) -> Source: ...
+    def sample(self, config: C, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]: ...
+    def evaluate(self, config: C, model: Trained, data: Data, key: Key) -> dict[str, Measure]: ...
+
+
+def presets(experiment: Experiment[C]) -> Presets[C]:
+    """The protocols of the paper, then the budgets and ablations of `presets/` beside the experiment file."""
+    file = Path(str(experiment.__file__))
+    if not (file.parent / "presets" / file.name).exists():
+        return experiment.PRESETS
+    package, _, name = experiment.__name__.rpartition(".")
+    more = importlib.import_module(f"{package}.presets.{name}")
+    return {**experiment.PRESETS, **more.PRESETS}
+
+
+SECTIONS = ("Replicated", "Not replicated", "Cost")  # of a header
+
+
+class Paper(NamedTuple):
+    """The header of an experiment file."""
+
+    title: str
+    authors: str
+    venue: str
+    arxiv: str | None
+    replicated: str
+    not_replicated: str
+    cost: str
+
+    @classmethod
+    def of(cls, docstring: str | None) -> "Paper":
+        """Read the header: title; authors, venue and arXiv id; Replicated, Not replicated, Cost."""
+        blocks = [" ".join(block.split()) for block in (docstring or "").split("\n\n")]
+        second = blocks[1] if len(blocks) > 1 else ""
+        parts = re.match(r"(.+)\. ([^.]+)\.(?: arXiv:(\S+))?$", second)
+        rest = {name: text for name, _, text in (block.partition(": ") for block in blocks[2:])}
+        missing = [name for name in SECTIONS if name not in rest]
+        if parts is None or missing:
+            raise ValueError(
+                f"the header must have 'Authors. Venue. arXiv:ID.' and {missing or 'a title'}: {blocks[:2]}"
+            )
+        return cls(blocks[0].rstrip("."), *parts.groups(), *(rest[name] for name in SECTIONS))
+
+
+def paper_of(path: Path) -> Paper:
+    """The header of an experiment file, read without running it."""
+    return Paper.of(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def command_line(experiment: Experiment[C], arguments: list[str]) -> tuple[str, C]:
+    """(preset, config) of the arguments after the module's name; exits with 2 and a sentence where they are wrong."""
+    import tyro
+
+    for flag, value in itertools.zip_longest(arguments, arguments[1:]):
+        for name in ("--run.dir", "--run.data"):
+            if flag == f"{name}=" or (flag == name and value == ""):
+                raise UserError(f"{name} is empty: give a directory, or leave it out.")
+    config = tyro.extras.overridable_config_cli(
+        dict(presets(experiment)),
+        args=arguments,
+        prog=f"python -m {experiment.__name__}",
+        description=(experiment.__doc__ or "") + EXIT_CODES,
+    )
+    return arguments[0], config
+
+
+EXIT_CODES = """
+Whole numbers are written 100_000, others 1e-3, switches --x.flag or --x.no-flag.
+
+Exit codes: 0 done; 2 bad arguments; 65 bad data; 69 no such device; 70 a loss that is not finite; 71 out of memory or
+too many open files; 73 a directory cannot be made or written; 74 a checkpoint or another file cannot be read or
+written; 75 run directory in use; 128 + N stopped by signal N (SIGHUP 129, SIGINT 130, SIGQUIT 131, SIGUSR1 138,
+SIGUSR2 140, SIGTERM 143): a run that had begun is saved, and the same command goes on.
+"""
