@@ -36,7 +36,7 @@ from gen_jax.run.experiment import presets
 from gen_jax.run.flops import count
 
 RESULTS = Path(__file__).parent / "results"
-PAGE = RESULTS.parents[1] / "SPEED.md"
+PAGE = RESULTS.parents[1] / "docs" / "speed.md"
 REST = 0.5  # seconds between turns, in which the threads of the one before fall asleep
 KEPT = 4  # batches, which the steps take in turn
 
@@ -311,17 +311,17 @@ def table(result: dict[str, Any]) -> str:
 
 
 def page() -> str:
-    """SPEED.md: the table of each file of results."""
+    """docs/speed.md: the table of each file of results."""
     lines = [
         "# Speed",
         "",
         "`python -m benchmarks.speed --save NAME` writes a file of results, and this page from all of them. A step is",
-        "what the paper calls one, on batches that lie on the device; medians of interleaved rounds. `x eager` and",
-        "`x compile` say how many times as fast it is as the same model in PyTorch, eager and by `torch.compile`. The",
-        "ceiling is a large matrix product of the same type; operations are those of products and convolutions as",
-        "written. `first steps` are seconds from the start of a process to the end of a first chunk, `again` with its",
-        "programs in the cache. Memory is that of the compiled steps. `python -m benchmarks.profile CASE` says where a",
-        "step's time goes.",
+        "one step of the paper's training, on batches that are on the device already; times are medians of interleaved",
+        "rounds. `x eager` and `x compile` say how many times as fast ours is as the same model in PyTorch, eager and with",
+        "`torch.compile`. The ceiling is the speed of a large matrix product of the same type. Operations are those of",
+        "products and convolutions. `first steps` are the seconds from the start of a process to the end of its first",
+        "chunk, `again` the same with its programs in the cache. Memory is that of the compiled step.",
+        "`python -m benchmarks.profile CASE` shows where the time of a step goes.",
     ]
     for file in sorted(RESULTS.glob("*.json")):
         result = json.loads(file.read_text(encoding="utf-8"))

@@ -27,7 +27,7 @@ def prepare() -> None:
     """Call it before JAX compiles anything. What the user's XLA_FLAGS and JAX_COMPILATION_CACHE_DIR say goes before it.
 
     Eigen's convolutions and products make a step of DCGAN 1.6 and of Progressive GAN 2.0 times as fast as YNNPACK's,
-    which XLA prefers (SPEED.md); only its reductions stay.
+    which XLA prefers (docs/speed.md); only its reductions stay.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if LIBRARY not in flags and flags.strip()[:1] in (
