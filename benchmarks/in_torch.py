@@ -1,6 +1,8 @@
-"""The benchmarked models as they are usually written in PyTorch: networks, losses and a step of all players.
+"""The benchmarked models as they are usually written in PyTorch: networks, losses and a step of all
+players.
 
-Only `benchmarks.speed` uses it, where PyTorch is installed. Each class has the fields and calls of `Model`.
+Only `benchmarks.speed` uses it, where PyTorch is installed. Each class has the fields and calls of
+`Model`.
 """
 
 import copy

@@ -1,8 +1,9 @@
 """python -m benchmarks.loop PAPER PRESET: what the loop costs beside the bare jitted step.
 
-A long and a short run are timed: what the long one takes more, divided by its additional steps, is the time of a step
-with all that the loop does (lines, checkpoints, pictures), without start and compilation. The bare step is the jitted
-step alone, preparation included, of a raw batch at hand; the chunk is the loop's own program.
+A long and a short run are timed: what the long one takes more, divided by its additional steps, is
+the time of a step with all that the loop does (lines, checkpoints, pictures), without start and
+compilation. The bare step is the jitted step alone, preparation included, of a raw batch at hand;
+the chunk is the loop's own program.
 """
 
 import contextlib
@@ -38,7 +39,9 @@ def whole(experiment: Any, preset: str, config: Any, steps: int) -> float:
 
 
 def bare(experiment: Any, config: Any) -> tuple[float, float]:
-    """Seconds of a step: jitted alone with its raw batch at hand, and inside a chunk with its batch gathered."""
+    """Seconds of a step: jitted alone with its raw batch at hand, and inside a chunk with its batch
+    gathered.
+    """
     one, data, key = (
         game.of(experiment, config),
         pipeline.load(experiment.source(config)),

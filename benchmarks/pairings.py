@@ -1,7 +1,9 @@
-"""python -m benchmarks.pairings --seeds 96: which pairing of atoms a CycleGAN finds, over many seeds in one program.
+"""python -m benchmarks.pairings --seeds 96: which pairing of atoms a CycleGAN finds, over many
+seeds in one program.
 
-Every permutation of the atoms that keeps their masses is cycle-consistent and fits both domains, so the data do not say
-which one is true: if nothing else does, the true one is found once in as many times as there are such permutations.
+Every permutation of the atoms that keeps their masses is cycle-consistent and fits both domains, so
+the data do not say which one is true: if nothing else does, the true one is found once in as many
+times as there are such permutations.
 """
 
 import argparse
@@ -24,16 +26,18 @@ PLACES = ((1, 1, 1, 1), (1, 1, 2, 2), (1, 2, 3, 4))  # masses: 24, 4 and 1 permu
 
 
 def played(config: cyclegan.Config, seeds: Sequence[int]) -> list[dict[str, float]]:
-    """What `Atoms.judged` says of each seed's G in the end. A seed gives the atoms' order, weights and noise."""
+    """What `Atoms.judged` says of each seed's G in the end.
+
+    A seed gives the atoms' order, weights and noise.
+    """
     config = dataclasses.replace(config, data="atoms")
     one, all_worlds = (
         game.of(cyclegan, config),
         [worlds.atoms(config.masses, seed) for seed in seeds],
     )
     trains, tests = zip(*(world.arrays() for world in all_worlds), strict=True)
-    raw = {
-        name: jnp.stack([train[name] for train in trains]) for name in ("x", "y")
-    }  # [seeds, n, 2]
+    # [seeds, n, 2]
+    raw = {name: jnp.stack([train[name] for train in trains]) for name in ("x", "y")}
     prepare, unpaired = cyclegan.source(config).prepare, cyclegan.source(config).unpaired
     batch_of = pipeline.resident(
         trains[0], prepare, batch_size=config.batch_size, unpaired=unpaired
@@ -56,7 +60,9 @@ def played(config: cyclegan.Config, seeds: Sequence[int]) -> list[dict[str, floa
 
 
 def line(masses: Sequence[int], found: Sequence[dict[str, float]]) -> str:
-    """How often a pairing fits and, of those, is the true one, with its 95 % interval (Clopper & Pearson 1934)."""
+    """How often a pairing fits and, of those, is the true one, with its 95 % interval (Clopper &
+    Pearson 1934).
+    """
     fitting = [each for each in found if each["fits"]]
     true, chance = int(sum(each["true_pairing"] for each in fitting)), found[0]["chance"]
     told = f"masses {' '.join(map(str, masses))}: {len(fitting)} of {len(found)} seeds fit"

@@ -1,8 +1,9 @@
-"""python -m benchmarks.profile CASE[:TYPE] [--top N]: where the time of a step goes, by kind and by operation.
+"""python -m benchmarks.profile CASE[:TYPE] [--top N]: where the time of a step goes, by kind and by
+operation.
 
-Times are the device's own, of one chunk of scanned steps; on a CPU, those of its threads, where those of Eigen, which
-convolve, are not seen: they are most of what is missing. What an operation is of comes from the compiled program: the
-last part of the path that JAX gave it.
+Times are the device's own, of one chunk of scanned steps; on a CPU, those of its threads, where
+those of Eigen, which convolve, are not seen: they are most of what is missing. What an operation is
+of comes from the compiled program: the last part of the path that JAX gave it.
 """
 
 import argparse

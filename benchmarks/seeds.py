@@ -1,4 +1,5 @@
-"""What seeds side by side gain: steps of one program for many against as many of a program for one, in one process.
+"""What seeds side by side gain: steps of one program for many against as many of a program for one,
+in one process.
 
 Run: python -m benchmarks.seeds PAPER PRESET COUNT
 """

@@ -1,8 +1,10 @@
-"""python -m benchmarks.speed [CASE[:TYPE] ...] --save NAME: speed of papers' models, beside the same ones in PyTorch.
+"""python -m benchmarks.speed [CASE[:TYPE] ...] --save NAME: speed of papers' models, beside the
+same ones in PyTorch.
 
-A step is what the paper calls one, on batches that lie on the device: of ours in scanned chunks, of PyTorch's in a
-loop, eager and by torch.compile, each in turn in one process. Where PyTorch is not installed its columns stay empty.
-Each case has a process of its own; --jobs of them compile at a time, from nothing, and then measure one by one.
+A step is what the paper calls one, on batches that lie on the device: of ours in scanned chunks, of
+PyTorch's in a loop, eager and by torch.compile, each in turn in one process. Where PyTorch is not
+installed its columns stay empty. Each case has a process of its own; --jobs of them compile at a
+time, from nothing, and then measure one by one.
 """
 
 import argparse
@@ -42,7 +44,9 @@ KEPT = 4  # batches, which the steps take in turn
 
 
 class Case(NamedTuple):
-    """A preset, with what is changed, and how many steps are timed together on a CPU and on an accelerator."""
+    """A preset, with what is changed, and how many steps are timed together on a CPU and on an
+    accelerator.
+    """
 
     paper: str
     preset: str
@@ -156,9 +160,8 @@ def beside(case: Case, way: str, precision: str, length: int, parameters: int) -
 
     _, config = configured(case, precision)
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
-    torch.set_float32_matmul_precision(
-        "high" if device == "cuda" else "highest"
-    )  # as XLA by default on either
+    # as XLA by default on either
+    torch.set_float32_matmul_precision("high" if device == "cuda" else "highest")
     torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
     wrap = torch.compile if way == "compile" else lambda network: network
     model = getattr(in_torch, case.torch)(config, device, device == "cuda", wrap)
@@ -226,11 +229,12 @@ def measured(
 
 
 def ceiling(precision: str) -> float:
-    """FLOP/s of a large matrix product in this type, by XLA; the fastest of twenty, as others may use the machine."""
+    """FLOP/s of a large matrix product in this type, by XLA; the fastest of twenty, as others may
+    use the machine.
+    """
     n, inner = (8192, 16) if jax.default_backend() != "cpu" else (2048, 1)
-    a = (
-        jax.random.normal(jax.random.key(0), (n, n), precision) * n**-0.5
-    )  # its powers stay of this size
+    # its powers stay of this size
+    a = jax.random.normal(jax.random.key(0), (n, n), precision) * n**-0.5
 
     @jax.jit
     def product(a: jax.Array) -> jax.Array:
@@ -359,7 +363,9 @@ def row_of(process: "subprocess.Popen[str]") -> dict[str, Any] | None:
 
 
 def rows_of(wanted: list[tuple[str, str]], given: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Of each case and type that can be measured; what has not compiled in time is killed, with all that it started."""
+    """Of each case and type that can be measured; what has not compiled in time is killed, with all
+    that it started.
+    """
     with tempfile.TemporaryDirectory() as kept:
         for i in range(0, len(wanted), given.jobs):
             part = wanted[i : i + given.jobs]
@@ -426,7 +432,9 @@ def main() -> None:
 
 
 def save(name: str, result: dict[str, Any]) -> None:
-    """To a file, and the page of all; what the file had of other cases stays if it is of the same machine."""
+    """To a file, and the page of all; what the file had of other cases stays if it is of the same
+    machine.
+    """
     RESULTS.mkdir(exist_ok=True)
     file, of = RESULTS / f"{name}.json", result["machine"]
     old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}

@@ -13,11 +13,12 @@ from PIL import Image, ImageDraw, ImageFont
 from gen_jax.errors import DataError, UserError
 from gen_jax.storage import files
 
+# of ten labels
 PALETTE = np.array(
     [(31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189)]
     + [(140, 86, 75), (227, 119, 194), (127, 127, 127), (188, 189, 34), (23, 190, 207)],
     np.uint8,
-)  # of ten labels
+)
 
 
 class PictureError(UserError, ValueError):
@@ -44,7 +45,9 @@ def to_uint8(images: Any, *, low: float = 0.0, high: float = 1.0) -> np.ndarray:
 
 
 def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.ndarray:
-    """One picture of many, row by row, with black lines between them and around; by default nearly square."""
+    """One picture of many, row by row, with black lines between them and around; by default nearly
+    square.
+    """
     images = to_uint8(images)  # [n, h, w, c]
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
         raise PictureError(
@@ -59,17 +62,18 @@ def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.nda
     rows = math.ceil(n / columns)
     cells = np.zeros((rows * columns, h + padding, w + padding, 3), np.uint8)
     cells[:n, padding:, padding:] = images  # grey broadcasts to RGB
-    page = cells.reshape(rows, columns, h + padding, w + padding, 3).swapaxes(
-        1, 2
-    )  # [rows, h, columns, w, 3]
+    # [rows, h, columns, w, 3]
+    page = cells.reshape(rows, columns, h + padding, w + padding, 3).swapaxes(1, 2)
     page = page.reshape(rows * (h + padding), columns * (w + padding), 3)
     return np.pad(page, ((0, padding), (0, padding), (0, 0)))
 
 
 def captioned(rows: Any, captions: Sequence[str], *, least: int = 32) -> np.ndarray:
-    """Rows of images with what each row is called to their left, on white: [n, k, h, w, 3], n texts -> uint8 [h, w, 3].
+    """Rows of images with what each row is called to their left, on white: [n, k, h, w, 3], n texts
+    -> uint8 [h, w, 3].
 
-    Images of fewer than `least` pixels a side are enlarged by whole numbers, so that the text can be read.
+    Images of fewer than `least` pixels a side are enlarged by whole numbers, so that the text can
+    be read.
     """
     rows = to_uint8(rows)
     if rows.ndim != 5 or rows.shape[-1] != 3 or 0 in rows.shape or len(rows) != len(captions):
@@ -91,7 +95,8 @@ def captioned(rows: Any, captions: Sequence[str], *, least: int = 32) -> np.ndar
 
 
 def scatter(points: Any, labels: Any, *, reach: float, side: int = 400) -> np.ndarray:
-    """The plane from -reach to reach, a dot of its label's colour for each point: [n, 2], [n] -> uint8 [h, w, 3].
+    """The plane from -reach to reach, a dot of its label's colour for each point: [n, 2], [n] ->
+    uint8 [h, w, 3].
 
     The labels are 0..9. A later point covers an earlier one; points beyond the reach are left out.
     """
@@ -131,7 +136,10 @@ def load(path: Path) -> np.ndarray:
 
 
 def animation(path: Path, frames: Sequence[Any] | np.ndarray, *, milliseconds: int = 200) -> None:
-    """An endless animation: `.webp`, or `.gif` (larger, 256 colours). Equal neighbours may become one longer frame."""
+    """An endless animation: `.webp`, or `.gif` (larger, 256 colours).
+
+    Equal neighbours may become one longer frame.
+    """
     pictures = [_picture(frame) for frame in frames]
     if not pictures or len({picture.size for picture in pictures}) > 1:
         sizes = sorted({picture.size for picture in pictures})

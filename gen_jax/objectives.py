@@ -16,7 +16,8 @@ Critic = Callable[[Array], Array]  # x [b, ...] -> scores [b, ...]
 def evidence_lower_bound(
     encoder: Encoder, decoder: Decoder, x: Array, key: Key, samples: int
 ) -> tuple[Array, Array]:
-    """Both terms of the bound, in nats: E log p(x|z) by L draws of z from q(z|x), and KL(q || N(0, I)): [b] each.
+    """Both terms of the bound, in nats: E log p(x|z) by L draws of z from q(z|x), and KL(q || N(0,
+    I)): [b] each.
 
     Kingma & Welling 2013, equation 10.
     """
@@ -36,11 +37,13 @@ def log_weights(encoder: Encoder, decoder: Decoder, x: Array, key: Key, samples:
 def gradient_penalty(
     critic: Critic, real: Array, fake: Array, key: Key, *, target: float = 1, shrink: float = 1
 ) -> Array:
-    """E(||grad C(x)||_2 / shrink - target)^2 at a random point between each image and its fake: [b, ...] each -> [].
+    """E(||grad C(x)||_2 / shrink - target)^2 at a random point between each image and its fake:
+    [b, ...] each -> [].
 
-    Gulrajani et al. 2017, Algorithm 1. Where the critic scores patches, C(x) is the sum of those of x. Each score must
-    be of its own image alone: no batch norm. A `shrink` of f gives the penalty of a critic that is shown each pixel f x
-    f times and averages them: each then has 1 / f^2 of the gradient, and all of them 1 / f of its length.
+    Gulrajani et al. 2017, Algorithm 1. Where the critic scores patches, C(x) is the sum of those of
+    x. Each score must be of its own image alone: no batch norm. A `shrink` of f gives the penalty
+    of a critic that is shown each pixel f x f times and averages them: each then has 1 / f^2 of the
+    gradient, and all of them 1 / f of its length.
     """
     share = jax.random.uniform(key, (len(real), *(1,) * (real.ndim - 1)))
     between = share * real + (1 - share) * fake

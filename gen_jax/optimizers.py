@@ -1,4 +1,6 @@
-"""Adam as the frameworks have it; learning rates, as functions of a player's own updates; fixed weights."""
+"""Adam as the frameworks have it; learning rates, as functions of a player's own updates; fixed
+weights.
+"""
 
 import dataclasses
 from typing import Any
@@ -19,16 +21,16 @@ class Adam(Checked):
     b1: Fraction = 0.9  # decay of the first moment
     b2: Fraction = 0.999  # decay of the second moment
     eps: Positive = 1e-8
-    epsilon_hat: bool = (
-        False  # add eps before the bias correction, as TensorFlow, Torch and Lasagne do
-    )
-    decay: Fraction = (
-        0  # the share of the steps, at the end, over which the rate falls linearly to 0
-    )
+    # add eps before the bias correction, as TensorFlow, Torch and Lasagne do
+    epsilon_hat: bool = False
+    # the share of the steps, at the end, over which the rate falls linearly to 0
+    decay: Fraction = 0
     period: Count = 1  # steps between two changes of a falling rate
 
     def over(self, steps: int, every: int = 1) -> optax.GradientTransformation:
-        """The optimizer of a player that plays at the last of each `every` steps of a game of so many."""
+        """The optimizer of a player that plays at the last of each `every` steps of a game of so
+        many.
+        """
         if not self.decay:
             return self.at(self.learning_rate)
         return self.at(
@@ -45,17 +47,17 @@ class Adam(Checked):
 def constant_then_linear(rate: float, updates: int) -> optax.Schedule:
     """Constant over the first half of the updates, then linear to 0."""
     half = max(updates // 2, 1)
-    return optax.schedules.join_schedules(
-        [optax.constant_schedule(rate), optax.linear_schedule(rate, 0, half)], [half]
-    )
+    return optax.linear_schedule(rate, 0, half, transition_begin=half)
 
 
 def linear_tail(
     rate: float, steps: int, *, share: float, period: int, every: int
 ) -> optax.Schedule:
-    """Constant, then in the last share of a game's steps linear to 0, for a player at the last of each `every` steps.
+    """Constant, then in the last share of a game's steps linear to 0, for a player at the last of
+    each `every` steps.
 
-    With a period above 1 the rate changes once in a period, and then by what one step would change it: it hardly falls.
+    With a period above 1 the rate changes once in a period, and then by what one step would change
+    it: it hardly falls.
     """
     last = max(round(share * steps), 1)  # steps
 
@@ -74,10 +76,12 @@ def adam(
     eps: float = 1e-8,
     epsilon_hat: bool = False,
 ) -> optax.GradientTransformation:
-    """Adam (Kingma & Ba 2015) by Algorithm 1, or with `epsilon_hat` by the faster form at the end of its section 2.
+    """Adam (Kingma & Ba 2015) by Algorithm 1, or with `epsilon_hat` by the faster form at the end
+    of its section 2.
 
-    That form, rate sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps), is the one of TensorFlow, Torch and Lasagne: eps
-    is not corrected with v, so that the first steps are shorter where gradients are small.
+    That form, rate sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps), is the one of TensorFlow,
+    Torch and Lasagne: eps is not corrected with v, so that the first steps are shorter where
+    gradients are small.
     """
     scaled = _scale_by_epsilon_hat(b1, b2, eps) if epsilon_hat else optax.scale_by_adam(b1, b2, eps)
     return optax.chain(scaled, optax.scale_by_learning_rate(rate))
@@ -101,7 +105,9 @@ def moments(gradients: Any, state: optax.ScaleByAdamState, b1: float, b2: float)
 
 
 def freeze_conv_biases(descent: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Hold the biases of convolutions at 0, where they begin: some Torch codes set them so before each evaluation."""
+    """Hold the biases of convolutions at 0, where they begin: some Torch codes set them so before
+    each evaluation.
+    """
 
     def held(params: Any) -> Any:
         def of_convolution(path: Any, _: Array) -> bool:

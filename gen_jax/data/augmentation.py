@@ -7,14 +7,17 @@ from gen_jax.types import Array, Key
 
 
 def resized(image: Array, side: int) -> Array:
-    """uint8 [b, s, s, c] -> [b, side, side, c] in [-1, 1], by cubic interpolation where s is another side."""
+    """uint8 [b, s, s, c] -> [b, side, side, c] in [-1, 1], by cubic interpolation where s is
+    another side.
+    """
     x = image.astype(jnp.float32) / 127.5 - 1
     shape = (len(x), side, side, x.shape[-1])
     return x if x.shape == shape else jnp.clip(jax.image.resize(x, shape, "cubic"), -1, 1)
 
 
 def crop_and_resize(image: Array, first: Array, size: Array, side: int) -> Array:
-    """A box from a corner (row, column), of any height and width in pixels, resized by cubic interpolation.
+    """A box from a corner (row, column), of any height and width in pixels, resized by cubic
+    interpolation.
 
     [h, w, c], [2], [2] -> [side, side, c].
     """

@@ -1,8 +1,9 @@
-"""The batch of (seed, step): a pure function, so that a run which is stopped and resumed sees what it would have seen.
+"""The batch of (seed, step): a pure function, so that a run which is stopped and resumed sees what
+it would have seen.
 
-The order of an epoch is a keyed bijection of the indices, evaluated only where it is needed: nothing is shuffled,
-nothing is remembered. Sets that fit stay on the device and a batch is a gather; larger ones stream, the next chunk
-being gathered on the host while the device computes.
+The order of an epoch is a keyed bijection of the indices, evaluated only where it is needed:
+nothing is shuffled, nothing is remembered. Sets that fit stay on the device and a batch is a
+gather; larger ones stream, the next chunk being gathered on the host while the device computes.
 """
 
 import hashlib
@@ -39,7 +40,9 @@ def vectors(batch: Batch, key: Key) -> Batch:
 
 
 def binary_vectors(batch: Batch, key: Key) -> Batch:
-    """Adds "x" as `vectors` does, each value drawn anew as 0 or 1 with the grey value as its probability."""
+    """Adds "x" as `vectors` does, each value drawn anew as 0 or 1 with the grey value as its
+    probability.
+    """
     return {**batch, "x": jax.random.bernoulli(key, vectors(batch, key)["x"]).astype(jnp.float32)}
 
 
@@ -54,26 +57,23 @@ def mean_image(train: Arrays) -> Batch:
 
 
 class Source(NamedTuple):
-    """The data that an experiment asks for, by name, and how a batch of it is prepared inside the step."""
+    """The data that an experiment asks for, by name, and how a batch of it is prepared inside the
+    step.
+    """
 
     name: str  # of gen_jax.data.catalog.sets
-    prepare: Callable[[Batch, Key], Batch] = (
-        identity  # uint8 -> what the objective wants; augmentation
-    )
+    # uint8 -> what the objective wants; augmentation
+    prepare: Callable[[Batch, Key], Batch] = identity
     train: str = "train"
     test: str = "test"
-    init_extras: Callable[[Arrays], Batch] = (
-        no_extras  # what the first state may know of the whole training set
-    )
-    arrays: Callable[[], tuple[Arrays, Arrays]] | None = (
-        None  # both splits where they are computed, not kept by name
-    )
-    unpaired: tuple[
-        str, ...
-    ] = ()  # fields that are drawn independently in training: domains without pairs
-    fields: Mapping[str, tuple[tuple[int, ...], str]] | None = (
-        None  # of an example, where computing arrays is long
-    )
+    # what the first state may know of the whole training set
+    init_extras: Callable[[Arrays], Batch] = no_extras
+    # both splits where they are computed, not kept by name
+    arrays: Callable[[], tuple[Arrays, Arrays]] | None = None
+    # fields that are drawn independently in training: domains without pairs
+    unpaired: tuple[str, ...] = ()
+    # of an example, where computing arrays is long
+    fields: Mapping[str, tuple[tuple[int, ...], str]] | None = None
 
 
 class Data(NamedTuple):
@@ -144,8 +144,8 @@ def check_batch(arrays: Arrays, batch_size: int) -> None:
 def permute(index: Array, count: int, key: Key) -> Array:
     """A random bijection of 0 .. count-1, evaluated at `index` [b] alone.
 
-    A Feistel network of 8 rounds on the next larger power of four, walked until it falls inside the range
-    (Black & Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking).
+    A Feistel network of 8 rounds on the next larger power of four, walked until it falls inside the
+    range (Black & Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking).
     """
     half = max(1, ((count - 1).bit_length() + 1) // 2)
     mask = jnp.uint32((1 << half) - 1)
@@ -172,7 +172,10 @@ def permute(index: Array, count: int, key: Key) -> Array:
 
 
 def indices(key: Key, step: Array, *, count: int, batch_size: int) -> Array:
-    """The examples in the batch of a step: [batch_size]. Each epoch is a new order; its last partial batch is left."""
+    """The examples in the batch of a step: [batch_size].
+
+    Each epoch is a new order; its last partial batch is left.
+    """
     per_epoch = count // batch_size
     epoch, batch = step // per_epoch, step % per_epoch
     return permute(
@@ -188,15 +191,16 @@ def _augmentation(key: Key, step: Array) -> Key:
     return jax.random.fold_in(jax.random.fold_in(key, 1), step)
 
 
-BatchOf = Callable[
-    [Batch, Key, Array, Array], Batch
-]  # (raw arrays, key, step, first step of the chunk) -> batch
+# (raw arrays, key, step, first step of the chunk) -> batch
+BatchOf = Callable[[Batch, Key, Array, Array], Batch]
 
 
 def _chosen(
     arrays: Arrays, key: Key, step: Array, batch_size: int, unpaired: tuple[str, ...]
 ) -> Batch:
-    """The indices of each field in the batch of a step; a field that is drawn apart has an order of its own."""
+    """The indices of each field in the batch of a step; a field that is drawn apart has an order of
+    its own.
+    """
     orders = {name: jax.random.fold_in(key, 2 + i) for i, name in enumerate(unpaired)}
     paired = {name: array for name, array in arrays.items() if name not in unpaired} or arrays
     together = indices(_order(key), step, count=size(paired), batch_size=batch_size)
@@ -240,7 +244,9 @@ def resident(
 
 
 def streamed(prepare: Callable[[Batch, Key], Batch], part: Shard = ALL) -> BatchOf:
-    """The same batch where the raw arrays are those of one chunk, [steps, batch, ...], as `stream` gathers them."""
+    """The same batch where the raw arrays are those of one chunk, [steps, batch, ...], as `stream`
+    gathers them.
+    """
 
     def batch_of(raw: Batch, key: Key, step: Array, first: Array) -> Batch:
         return prepare(
@@ -259,7 +265,8 @@ def stream(
     unpaired: tuple[str, ...] = (),
     rows: slice = slice(None),
 ) -> Iterator[dict[str, np.ndarray]]:
-    """For each (first step, number of steps): the same raw batches, [steps, batch, ...], gathered one chunk ahead.
+    """For each (first step, number of steps): the same raw batches, [steps, batch, ...], gathered
+    one chunk ahead.
 
     Of each batch only some rows, if others are read elsewhere.
     """
@@ -268,9 +275,8 @@ def stream(
     )
 
     def gather(first: int, steps: int) -> dict[str, np.ndarray]:
-        whole = jax.device_get(
-            chosen_by(key, jnp.arange(first, first + steps))
-        )  # by field: [steps, batch]
+        # by field: [steps, batch]
+        whole = jax.device_get(chosen_by(key, jnp.arange(first, first + steps)))
         chosen = {n: each[:, rows] for n, each in whole.items()}
         return {
             n: np.asarray(a[chosen[n].ravel()]).reshape(*chosen[n].shape, *a.shape[1:])
@@ -295,7 +301,8 @@ def batches(
     batch_size: int,
     count: int = 0,
 ) -> Iterator[tuple[Batch, Key]]:
-    """(prepared batch, key) in the order of the data, for evaluation: the first `count` examples, all for 0.
+    """(prepared batch, key) in the order of the data, for evaluation: the first `count` examples,
+    all for 0.
 
     Of larger domains beside a smaller one only as many: give `arrays` of equal lengths to see all.
     """

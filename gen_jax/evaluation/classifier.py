@@ -1,6 +1,8 @@
-"""A classifier trained here, once: judge of labels and feature map of images, with a name that tells its weights.
+"""A classifier trained here, once: judge of labels and feature map of images, with a name that
+tells its weights.
 
-It stands in for networks that cannot be had: a number seen through it is never called FID or Inception score.
+It stands in for networks that cannot be had: a number seen through it is never called FID or
+Inception score.
 """
 
 import dataclasses
@@ -26,13 +28,16 @@ CHUNK = 500  # images seen at once
 
 
 class Network(nn.Module):
-    """Two strided convolutions and a dense layer, without normalisation: each image is judged alone."""
+    """Two strided convolutions and a dense layer, without normalisation: each image is judged
+    alone.
+    """
 
     classes: int
 
     @nn.compact
     def __call__(self, images: Array) -> tuple[Array, Array]:
-        """Logits, and the activations below them as features."""  # [b, h, w, c] -> [b, classes], [b, 128]
+        # [b, h, w, c] -> [b, classes], [b, 128]
+        """Logits, and the activations below them as features."""
         x = images.astype(jnp.float32) / (255 if images.dtype == jnp.uint8 else 1)
         x = nn.relu(nn.Conv(16, (5, 5), strides=2)(x))  # [b, h/2, w/2, 16]
         x = nn.relu(nn.Conv(64, (3, 3), strides=2)(x))  # [b, h/4, w/4, 64]
@@ -42,7 +47,10 @@ class Network(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """A trained network. Its images are uint8, or floats in [0, 1] that mean the same divided by 255."""
+    """A trained network.
+
+    Its images are uint8, or floats in [0, 1] that mean the same divided by 255.
+    """
 
     name: str
     """The data, the seed and the weights: it goes into the name of every number seen through this network."""
@@ -83,10 +91,12 @@ def classifier(
     rate: float = 3e-3,
     shift: int = 2,
 ) -> Classifier:
-    """The classifier of these images [n, h, w, c] and labels [n], from the user's cache or trained now.
+    """The classifier of these images [n, h, w, c] and labels [n], from the user's cache or trained
+    now.
 
-    `test` holds images and labels to measure its accuracy on. `shift` is how many pixels an image is moved at most,
-    each way, while training. The result is a function of the arguments, bit for bit on one machine.
+    `test` holds images and labels to measure its accuracy on. `shift` is how many pixels an image
+    is moved at most, each way, while training. The result is a function of the arguments, bit for
+    bit on one machine.
     """
     images, test_images = _images(images), _images(test[0])
     labels, test_labels = _labels(labels, images), _labels(test[1], test_images)
@@ -145,7 +155,9 @@ def _train(
     rate: float,
     shift: int,
 ) -> Any:
-    """Adam under one cycle of the rate (Smith & Topin 2017), each image moved at random: -> params of NumPy arrays."""
+    """Adam under one cycle of the rate (Smith & Topin 2017), each image moved at random: -> params
+    of NumPy arrays.
+    """
     key_init, key_order, key_shift = jax.random.split(jax.random.key(seed), 3)
     batch = min(batch, len(images))
     steps = len(images) // batch
@@ -156,7 +168,8 @@ def _train(
         logits, _ = network.apply({"params": params}, images)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
-    # Not a scan: inside one, XLA's CPU computes a convolution's kernel gradient over ten times more slowly.
+    # Not a scan: inside one, XLA's CPU computes a convolution's kernel gradient over ten times more
+    # slowly.
     @partial(jax.jit, donate_argnums=0)
     def update(state: tuple[Any, Any], images: Array, labels: Array, key: Key) -> tuple[Any, Any]:
         params, moments = state
@@ -178,7 +191,9 @@ def _train(
 
 
 def _moved(images: Array, key: Key, most: int) -> Array:
-    """Each image moved by its own -most..most pixels along both axes, its border repeated: [b, h, w, c] -> the same."""
+    """Each image moved by its own -most..most pixels along both axes, its border repeated:
+    [b, h, w, c] -> the same.
+    """
     padded = jnp.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
     corners = jax.random.randint(key, (len(images), 2), 0, 2 * most + 1)  # [b, 2]
     return jax.vmap(

@@ -1,7 +1,8 @@
 """How far two sets of images are apart, seen through a feature map.
 
-Every function takes features [n, d] from any network. A number means nothing without the map that it was seen through,
-so a metric's name carries the map's: `frechet/mnist-cnn-s0-1a2b3c4d`; only Inception's may be called FID. In float64.
+Every function takes features [n, d] from any network. A number means nothing without the map that
+it was seen through, so a metric's name carries the map's: `frechet/mnist-cnn-s0-1a2b3c4d`; only
+Inception's may be called FID. In float64.
 """
 
 import functools
@@ -47,10 +48,12 @@ def streamed(batches: Iterable[Any]) -> Moments:
 
 
 def distance(a: Moments, b: Moments) -> float:
-    """|m - m'|^2 + tr(C + C') - 2 tr((C C')^1/2): squared Frechet distance of two Gaussians (Dowson & Landau 1982).
+    """|m - m'|^2 + tr(C + C') - 2 tr((C C')^1/2): squared Frechet distance of two Gaussians (Dowson
+    & Landau 1982).
 
-    tr((C^1/2 C' C^1/2)^1/2) is the sum of the singular values of C^1/2 C'^1/2. In this form no square root is taken of
-    a product, so nothing turns imaginary and a singular covariance (fewer images than features) costs no accuracy.
+    tr((C^1/2 C' C^1/2)^1/2) is the sum of the singular values of C^1/2 C'^1/2. In this form no
+    square root is taken of a product, so nothing turns imaginary and a singular covariance (fewer
+    images than features) costs no accuracy.
     """
     _same_dimension(a.mean, b.mean)
     if min(a.n, b.n) < 2:
@@ -65,7 +68,9 @@ def distance(a: Moments, b: Moments) -> float:
 
 
 def distances(a: Any, b: Any, seen_by: str, title: str = "") -> dict[str, Measure]:
-    """The squared Frechet distance and 1000 times the kernel distance, under names with that of the feature map."""
+    """The squared Frechet distance and 1000 times the kernel distance, under names with that of the
+    feature map.
+    """
     found = distance(moments(a), moments(b)), 1000 * squared_discrepancy(a, b)
     named = zip(units(seen_by, title).items(), found, strict=True)
     return {name: Measure(value, unit) for (name, unit), value in named}
@@ -90,7 +95,9 @@ class KernelDistance(NamedTuple):
 def kernel_distance(
     a: Any, b: Any, *, subsets: int = 100, size: int = 1000, seed: int = 0
 ) -> KernelDistance:
-    """The kernel distance (KID; Binkowski et al. 2018, section 4): `squared_discrepancy` of random subsets."""
+    """The kernel distance (KID; Binkowski et al. 2018, section 4): `squared_discrepancy` of random
+    subsets.
+    """
     a, b = _checked(a), _checked(b)
     if not 1 < size <= min(len(a), len(b)) or subsets < 1:
         raise DataError(
@@ -108,7 +115,8 @@ def kernel_distance(
 
 
 def squared_discrepancy(a: Any, b: Any) -> float:
-    """E k(a, a') + E k(b, b') - 2 E k(a, b) with k(x, y) = (x.y / d + 1)^3 (Gretton et al. 2012, eq. 3).
+    """E k(a, a') + E k(b, b') - 2 E k(a, b) with k(x, y) = (x.y / d + 1)^3 (Gretton et al. 2012,
+    eq. 3).
 
     Pairs of one point with itself are left out, so the estimate has no bias and may be negative.
     """
@@ -128,7 +136,8 @@ def squared_discrepancy(a: Any, b: Any) -> float:
 
 
 def precision_recall(real: Any, fake: Any, *, neighbours: int = 3) -> tuple[float, float]:
-    """Share of fakes inside the real images' balls, and the reverse (Kynkaanniemi et al. 2019, eq. 1-2).
+    """Share of fakes inside the real images' balls, and the reverse (Kynkaanniemi et al. 2019,
+    eq. 1-2).
 
     A point's ball reaches to its k-th nearest neighbour in its own set.
     """
@@ -139,9 +148,11 @@ def precision_recall(real: Any, fake: Any, *, neighbours: int = 3) -> tuple[floa
 
 
 def density_coverage(real: Any, fake: Any, *, neighbours: int = 5) -> tuple[float, float]:
-    """Real balls around a fake, over k; share of real balls with a fake inside (Naeem et al. 2020, section 3).
+    """Real balls around a fake, over k; share of real balls with a fake inside (Naeem et al. 2020,
+    section 3).
 
-    Two sets of n from one distribution have density 1 and coverage 1 - (n-1)...(n-k) / (2n-1)...(2n-k) in expectation.
+    Two sets of n from one distribution have density 1 and coverage 1 - (n-1)...(n-k) /
+    (2n-1)...(2n-k) in expectation.
     """
     around_fake, filled = _balls(_checked(real), _checked(fake), neighbours)
     return float(np.mean(around_fake) / neighbours), float(np.mean(filled))
@@ -150,7 +161,9 @@ def density_coverage(real: Any, fake: Any, *, neighbours: int = 5) -> tuple[floa
 def _balls(
     centres: np.ndarray, points: np.ndarray, neighbours: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How many of the centres' balls each point lies in [m], and whether each ball holds any point [n]."""
+    """How many of the centres' balls each point lies in [m], and whether each ball holds any point
+    [n].
+    """
     from sklearn.metrics import pairwise_distances_chunked  # slow to import
 
     _same_dimension(centres[0], points[0])
@@ -158,12 +171,12 @@ def _balls(
         raise DataError(
             f"Neighbour {neighbours} of {len(centres)} points was asked for: give 1 to {len(centres) - 1}."
         )
-    own = pairwise_distances_chunked(
-        centres, working_memory=256
-    )  # MiB; each point is its own neighbour 0
+    # MiB; each point is its own neighbour 0
+    own = pairwise_distances_chunked(centres, working_memory=256)
+    # [n]
     radii = np.concatenate(
         [np.partition(block, neighbours, axis=1)[:, neighbours] for block in own]
-    )  # [n]
+    )
     counts, filled = [], np.zeros(len(centres), bool)
     for block in pairwise_distances_chunked(points, centres, working_memory=256):
         inside = block <= radii  # [chunk, n]
@@ -179,9 +192,8 @@ def _root(covariance: np.ndarray) -> np.ndarray:
         raise DataError(
             f"A covariance has the eigenvalue {values[0]:.3g}, but none may be negative: compute it again."
         )
-    values[values < len(values) * np.finfo(float).eps * values[-1]] = (
-        0  # rounding noise, whose root would not be small
-    )
+    # rounding noise, whose root would not be small
+    values[values < len(values) * np.finfo(float).eps * values[-1]] = 0
     return (vectors * np.sqrt(values)) @ vectors.T
 
 

@@ -1,13 +1,15 @@
 """Convolutions and transposed convolutions whose gradients, of every order, are fast.
 
-All of it comes from one trilinear form, <conv(x, w), y>, which is linear in the image x, the kernel w and the output y,
-and the gradients of each of its three derivatives are the two others. A transposed convolution is the derivative by the
-image. Derivatives are backward ones (jax.grad, jax.vjp), not jax.jvp.
+All of it comes from one trilinear form, <conv(x, w), y>, which is linear in the image x, the kernel
+w and the output y, and the gradients of each of its three derivatives are the two others. A
+transposed convolution is the derivative by the image. Derivatives are backward ones (jax.grad,
+jax.vjp), not jax.jvp.
 
-cuDNN has a kernel for each of the three, which XLA finds in what it writes for a convolution's own gradients, but not
-in the gradients of these. XLA's CPU leaves its fast path for whatever is dilated, and where an output has few features;
-there, all are undilated NHWC/HWIO convolutions, one for each phase of a stride, and matrix products, and with many
-features a kernel three wide takes half of the multiplications (Winograd's).
+cuDNN has a kernel for each of the three, which XLA finds in what it writes for a convolution's own
+gradients, but not in the gradients of these. XLA's CPU leaves its fast path for whatever is
+dilated, and where an output has few features; there, all are undilated NHWC/HWIO convolutions, one
+for each phase of a stride, and matrix products, and with many features a kernel three wide takes
+half of the multiplications (Winograd's).
 """
 
 import functools
@@ -28,8 +30,11 @@ Sizes = tuple[int, ...]  # of height and width
 Pads = tuple[Pair, ...]  # (before, after) of height and width; below 0 they crop
 Padding = Literal["SAME", "VALID"] | Pads
 LAYOUT = ("NHWC", "HWIO", "NHWC")
-FEW = 16  # features of an output, as colours are: below this, on a CPU, a matrix product is many times faster
-MANY = 128  # features of an image and of its output: from here on, on a CPU, fewer multiplications are worth their sums
+# features of an output, as colours are: below this, on a CPU, a matrix product is many times faster
+FEW = 16
+# features of an image and of its output: from here on, on a CPU, fewer multiplications are worth
+# their sums
+MANY = 128
 
 
 def conv(x: Array, kernel: Array, *, strides: Pair = (1, 1), padding: Padding = "SAME") -> Array:
@@ -42,10 +47,12 @@ def conv(x: Array, kernel: Array, *, strides: Pair = (1, 1), padding: Padding = 
 def conv_transpose(
     x: Array, kernel: Array, *, strides: Pair = (1, 1), padding: Padding = "SAME"
 ) -> Array:
-    """The transposed convolution of lax.conv_transpose: [b, h, w, i], [kh, kw, i, o] -> [b, h', w', o].
+    """The transposed convolution of lax.conv_transpose: [b, h, w, i], [kh, kw, i, o]
+    -> [b, h', w', o].
 
-    With "SAME", h' is h times the stride. As in Flax, pairs are what the dilated image is padded with: PyTorch's
-    padding p is the pair (k - 1 - p, k - 1 - p), and its kernel is this one turned by 180 degrees.
+    With "SAME", h' is h times the stride. As in Flax, pairs are what the dilated image is padded
+    with: PyTorch's padding p is the pair (k - 1 - p, k - 1 - p), and its kernel is this one turned
+    by 180 degrees.
     """
     sides = tuple(zip(x.shape[1:3], kernel.shape[:2], strides, strict=True))
     pads = (
@@ -53,9 +60,8 @@ def conv_transpose(
     )
     ends = tuple(zip(sides, pads, strict=True))
     size = tuple((n - 1) * s + 2 + lo + hi - k for (n, k, s), (lo, hi) in ends)
-    back = tuple(
-        (k - 1 - lo, k - 1 - hi) for (_, k, _), (lo, hi) in ends
-    )  # of the convolution that this transposes
+    # of the convolution that this transposes
+    back = tuple((k - 1 - lo, k - 1 - hi) for (_, k, _), (lo, hi) in ends)
     return _image(strides, back, size, x, kernel[::-1, ::-1].swapaxes(2, 3))
 
 
@@ -101,7 +107,7 @@ def _layer(layer: Any, operation: Callable[..., Array], x: Array) -> Array:
     return y + layer.param("bias", layer.bias_init, (layer.features,))[None, None, None]
 
 
-# The trilinear form: sum over b, m, k, i, o of x[b, m s + k - before, i] w[k, i, o] y[b, m, o] -----------------------
+# The trilinear form: sum over b, m, k, i, o of x[b, m s + k - before, i] w[k, i, o] y[b, m, o] ----
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -119,8 +125,8 @@ def _output(strides: Pair, pads: Pads, x: Array, w: Array) -> Array:
 def _image(strides: Pair, pads: Pads, size: Sizes, y: Array, w: Array) -> Array:
     """Its derivative by an image x of this size: [b, h', w', o], [kh, kw, i, o] -> [b, h, w, i].
 
-    On a CPU by phases: the pixels a, a + s, a + 2s ... see only the values k, k + s, ... of the kernel, so they are an
-    ordinary convolution of y.
+    On a CPU by phases: the pixels a, a + s, a + 2s ... see only the values k, k + s, ... of the
+    kernel, so they are an ordinary convolution of y.
     """
     if jax.default_backend() != "cpu":
         image = jax.ShapeDtypeStruct((len(y), *size, w.shape[2]), y.dtype)
@@ -148,7 +154,8 @@ def _image(strides: Pair, pads: Pads, size: Sizes, y: Array, w: Array) -> Array:
 def _kernel(strides: Pair, pads: Pads, size: Sizes, x: Array, y: Array) -> Array:
     """Its derivative by a kernel w of this size: [b, h, w, i], [b, h', w', o] -> [kh, kw, i, o].
 
-    On a CPU by phases, too: the values k, k + s, ... of the kernel see only the pixels k, k + s, ... of a padded image.
+    On a CPU by phases, too: the values k, k + s, ... of the kernel see only the pixels k, k + s,
+    ... of a padded image.
     """
     if jax.default_backend() != "cpu":
         kernel = jax.ShapeDtypeStruct((*size, x.shape[3], y.shape[3]), x.dtype)
@@ -177,7 +184,8 @@ def _kernel(strides: Pair, pads: Pads, size: Sizes, x: Array, y: Array) -> Array
 
 
 def _kernel_alone(x: Array, y: Array) -> Array:
-    """With strides of 1, of a padded x: x convolved with y, in which the batch is summed over and i takes its place.
+    """With strides of 1, of a padded x: x convolved with y, in which the batch is summed over and i
+    takes its place.
 
     x and y can change places, which turns the kernel by 180 degrees; few features are rather i's.
     """
@@ -188,7 +196,9 @@ def _kernel_alone(x: Array, y: Array) -> Array:
 
 
 def _interleaved(phase: Callable[[int, int], Array], strides: Pair, axis: int) -> Array:
-    """All pixels, or values of a kernel, of the phases; heights of each are at this axis, and widths at the next."""
+    """All pixels, or values of a kernel, of the phases; heights of each are at this axis, and
+    widths at the next.
+    """
     rows, columns = strides
     x = jnp.stack(
         [jnp.stack([phase(a, b) for b in range(columns)], axis + 2) for a in range(rows)], axis + 1
@@ -209,7 +219,9 @@ def _are_few(i: int, o: int) -> bool:
 
 
 def _few(x: Array, w: Array, pads: Pads) -> Array:
-    """The convolution: each pixel with all values of the kernel in one product, and their sum after moving them."""
+    """The convolution: each pixel with all values of the kernel in one product, and their sum after
+    moving them.
+    """
     x, (kh, kw, i, o) = _padded(x, pads), w.shape
     values, exact = w.transpose(2, 0, 1, 3).reshape(i, -1), jnp.promote_types(x.dtype, jnp.float32)
     every = lax.dot(x.reshape(-1, i), values, preferred_element_type=exact).reshape(
@@ -220,8 +232,9 @@ def _few(x: Array, w: Array, pads: Pads) -> Array:
     return functools.reduce(operator.add, parts).astype(x.dtype)
 
 
-# Winograd's F(4, 3), as of Lavin and Gray (2016, arXiv 1509.09308): four outputs of a kernel of three values, which see
-# six pixels, are OUTPUTS ((VALUES w) * (PIXELS x)), of six products instead of twelve.
+# Winograd's F(4, 3), as of Lavin and Gray (2016, arXiv 1509.09308): four outputs of a kernel of
+# three values, which see six pixels, are OUTPUTS ((VALUES w) * (PIXELS x)), of six products instead
+# of twelve.
 PIXELS = (
     (4, 0, -5, 0, 1, 0),
     (0, -4, -4, 1, 1, 0),
@@ -242,7 +255,9 @@ OUTPUTS = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, 
 
 
 def _three_wide(x: Array, w: Array, pads: Pads) -> Array:
-    """The convolution, by F(4, 3) along the width; its rounding is four times as large, 2e-6 of the largest output."""
+    """The convolution, by F(4, 3) along the width; its rounding is four times as large, 2e-6 of the
+    largest output.
+    """
     columns = x.shape[2] + sum(pads[1]) - 2
     tiles = -(-columns // 4)
     x = _padded(x, ((0, 0), (pads[1][0], pads[1][1] + 4 * tiles - columns)))

@@ -1,6 +1,8 @@
-"""`python -m gen_jax.pretrained` lists the networks and where they come from; `... minilm` fetches one.
+"""`python -m gen_jax.pretrained` lists the networks and where they come from; `... minilm` fetches
+one.
 
-Exit codes: 0 done, 2 bad arguments, 65 weights that cannot be had, 73 a directory that cannot be written.
+Exit codes: 0 done, 2 bad arguments, 65 weights that cannot be had, 73 a directory that cannot be
+written.
 """
 
 import argparse

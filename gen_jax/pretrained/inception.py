@@ -1,10 +1,11 @@
 """Inception-v3 as the Frechet inception distance knows it, with weights that the user gives.
 
-Szegedy et al. Rethinking the Inception Architecture for Computer Vision. CVPR 2016; Heusel et al. GANs Trained by a Two
-Time-Scale Update Rule. NIPS 2017. TensorFlow's graph of 2015-12-05 has 1008 outputs, averages that leave out what lies
-beyond the border, and a maximum in their place in the last block. No package carries its weights: $GEN_JAX_INCEPTION
-names a file of safetensors with the names of PyTorch's ports (pt_inception-2015-12-05-6726825d.pth, loaded there with
-weights_only=True and saved again). The hash of their values goes into the name of every number seen through them.
+Szegedy et al. Rethinking the Inception Architecture for Computer Vision. CVPR 2016; Heusel et al.
+GANs Trained by a Two Time-Scale Update Rule. NIPS 2017. TensorFlow's graph of 2015-12-05 has 1008
+outputs, averages that leave out what lies beyond the border, and a maximum in their place in the
+last block. No package carries its weights: $GEN_JAX_INCEPTION names a file of safetensors with the
+names of PyTorch's ports (pt_inception-2015-12-05-6726825d.pth, loaded there with weights_only=True
+and saved again). The hash of their values goes into the name of every number seen through them.
 """
 
 import functools
@@ -34,8 +35,9 @@ CHUNK = 16  # images in one program
 EPS = 1e-3  # of the batch norms
 NORM = ("weight", "bias", "running_mean", "running_var")
 
-# Each layer's name, height and width of its kernel, and features. In a block chains stand side by side; + joins layers
-# that see the same. What enters the chain `_pool` is pooled first; a block without it halves the sides.
+# Each layer's name, height and width of its kernel, and features. In a block chains stand side by
+# side; + joins layers that see the same. What enters the chain `_pool` is pooled first; a block
+# without it halves the sides.
 STEM = "1a_3x3=3x3x32 2a_3x3=3x3x32 2b_3x3=3x3x64 3b_1x1=1x1x80 4a_3x3=3x3x192"
 FINE = "1x1=1x1x64; 5x5_1=1x1x48 5x5_2=5x5x64; 3x3dbl_1=1x1x64 3x3dbl_2=3x3x96 3x3dbl_3=3x3x96; _pool=1x1x{}"
 MIDDLE = (
@@ -61,9 +63,8 @@ BLOCKS = {
 }
 
 Layer = tuple[str, tuple[int, ...]]  # its name; height, width, features
-Params = Mapping[
-    str, tuple[Array, Array]
-]  # of each layer kernel [h, w, in, out] and bias, the batch norm in them
+# of each layer kernel [h, w, in, out] and bias, the batch norm in them
+Params = Mapping[str, tuple[Array, Array]]
 
 
 class Inception(NamedTuple):
@@ -73,11 +74,15 @@ class Inception(NamedTuple):
     params: Params
 
     def features(self, images: Any) -> np.ndarray:
-        """Images of any size, uint8 or with values in [-1, 1], rounded to 8 bits: [n, h, w, 3] -> float32 [n, 2048]"""
+        """Images of any size, uint8 or with values in [-1, 1], rounded to 8 bits: [n, h, w, 3] ->
+        float32 [n, 2048]
+        """
         return self.see(images)[0]
 
     def classes(self, images: Any) -> np.ndarray:
-        """The logits less their bias, of which the Inception score is made: [n, h, w, 3] -> float32 [n, 1008]"""
+        """The logits less their bias, of which the Inception score is made: [n, h, w, 3] -> float32
+        [n, 1008]
+        """
         return self.see(images)[1]
 
     def see(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +139,9 @@ def conv(params: Params, name: str, x: Array, *, stride: int = 1, padding: str =
 
 
 def mixed(params: Params, block: str, x: Array) -> Array:
-    """A block: what its chains make of x, and in one that halves the sides its maxima, side by side in this order."""
+    """A block: what its chains make of x, and in one that halves the sides its maxima, side by side
+    in this order.
+    """
     found, halving = [], "pool" not in BLOCKS[block]
     for chain in chains(f"{block}.branch", BLOCKS[block]):
         y = x
@@ -160,7 +167,9 @@ def prepared(images: Array) -> Array:
 
 
 def _resizing(side: int) -> np.ndarray:
-    """Pixel i of the result lies at i side / 299, between two pixels of which the last is repeated: [299, side]"""
+    """Pixel i of the result lies at i side / 299, between two pixels of which the last is repeated:
+    [299, side]
+    """
     rows, places = np.arange(SIDE), np.arange(SIDE, dtype=np.float32) * np.float32(side / SIDE)
     below, matrix = places.astype(int), np.zeros((SIDE, side), np.float32)
     matrix[rows, below] = 1 - (places - below)
@@ -170,7 +179,9 @@ def _resizing(side: int) -> np.ndarray:
 
 @jax.jit
 def seen(params: Params, images: Array) -> tuple[Array, Array]:
-    """Features, and the logits of the 1008 classes less their bias: [n, h, w, 3] -> [n, 2048], [n, 1008]"""
+    """Features, and the logits of the 1008 classes less their bias: [n, h, w, 3] -> [n, 2048],
+    [n, 1008]
+    """
     x = conv(params, "Conv2d_1a_3x3", prepared(images), stride=2, padding="VALID")
     x = conv(params, "Conv2d_2a_3x3", x, padding="VALID")
     x = nn.max_pool(conv(params, "Conv2d_2b_3x3", x), (3, 3), (2, 2))

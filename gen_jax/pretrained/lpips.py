@@ -1,7 +1,8 @@
 """LPIPS: how different two images look, learned from people's choices.
 
-Zhang, Isola, Efros, Shechtman, Wang. The Unreasonable Effectiveness of Deep Features as a Perceptual Metric. CVPR 2018.
-Version 0.1 of its weights, the one with scaled inputs. Only differences by one network compare with each other.
+Zhang, Isola, Efros, Shechtman, Wang. The Unreasonable Effectiveness of Deep Features as a
+Perceptual Metric. CVPR 2018. Version 0.1 of its weights, the one with scaled inputs. Only
+differences by one network compare with each other.
 """
 
 import functools
@@ -25,10 +26,11 @@ from gen_jax.types import Array
 Name = Literal["alex", "vgg"]
 Params = Mapping[str, Any]
 CHUNK = 32  # pairs in one program
+# ImageNet's mean and deviation, of values in [-1, 1]
 SHIFT, SCALE = (
     (-0.030, -0.088, -0.188),
     (0.458, 0.448, 0.450),
-)  # ImageNet's mean and deviation, of values in [-1, 1]
+)
 
 
 class Network(NamedTuple):
@@ -50,7 +52,9 @@ NETWORKS: dict[Name, Network] = {
 
 
 def read(folder: Path, split: str, sizes: Mapping[str, int]) -> Iterator[Block]:
-    """The one file of the package: convolutions [h, w, in, out], and the weights of the channels [1, 1, c, 1]."""
+    """The one file of the package: convolutions [h, w, in, out], and the weights of the channels
+    [1, 1, c, 1].
+    """
     (file,) = folder.glob("*.ckpt")
     yield pickles.read(file.read_bytes(), file.name)
 
@@ -115,7 +119,9 @@ def features(params: Params, x: Array, network: Network) -> list[Array]:
 
 @functools.partial(jax.jit, static_argnums=3)
 def distances(params: Params, a: Array, b: Array, network: Network) -> Array:
-    """Equation 1: the weighted squares of differences, summed over channels and layers, the mean over places: -> [n]"""
+    """Equation 1: the weighted squares of differences, summed over channels and layers, the mean
+    over places: -> [n]
+    """
     found, n = jnp.zeros(len(a)), len(a)
     for i, both in enumerate(features(params, jnp.concatenate([a, b]), network)):
         squares = (both[:n] - both[n:]) ** 2  # [n, h', w', c]

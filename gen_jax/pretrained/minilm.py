@@ -1,7 +1,8 @@
-"""all-MiniLM-L6-v2: a sentence as a unit vector whose inner products say how alike two meanings are.
+"""all-MiniLM-L6-v2: a sentence as a unit vector whose inner products say how alike two meanings
+are.
 
-A BERT of 6 layers (Devlin et al. 2018), distilled (Wang et al. 2020), then taught on a billion pairs of sentences
-(Reimers & Gurevych 2019). Frozen: nothing here is trained.
+A BERT of 6 layers (Devlin et al. 2018), distilled (Wang et al. 2020), then taught on a billion
+pairs of sentences (Reimers & Gurevych 2019). Frozen: nothing here is trained.
 """
 
 import functools
@@ -87,7 +88,9 @@ def normed(params: Params, name: str, x: Array) -> Array:
 
 
 def layer(params: Params, name: str, x: Array, real: Array, heads: int) -> Array:
-    """Attention to the real tokens, then two dense layers, each with its shortcut: [n, t, d], [n, t] -> [n, t, d]"""
+    """Attention to the real tokens, then two dense layers, each with its shortcut: [n, t, d],
+    [n, t] -> [n, t, d]
+    """
     split = (*x.shape[:2], heads, -1)
     q, k, v = (
         dense(params, f"{name}.attention.self.{part}", x).reshape(split)
@@ -104,7 +107,9 @@ def layer(params: Params, name: str, x: Array, real: Array, heads: int) -> Array
 
 
 def bert(params: Params, tokens: Array, real: Array, *, heads: int = HEADS) -> Array:
-    """What each token means in its sentence: numbers of tokens, and which are no padding: [n, t] x 2 -> [n, t, d]"""
+    """What each token means in its sentence: numbers of tokens, and which are no padding: [n, t] x
+    2 -> [n, t, d]
+    """
     word, place, kind = (
         params[f"embeddings.{of}_embeddings.weight"] for of in ("word", "position", "token_type")
     )

@@ -1,7 +1,8 @@
 """ResNet-50, taught on ImageNet: features of images, for distances between sets, and classes.
 
-He, Zhang, Ren, Sun. Deep Residual Learning for Image Recognition. CVPR 2016. The weights are Keras's, whose strided
-convolutions are the 1 x 1 ones. A distance seen through it is named `resnet50`: it is not FID, which is Inception's.
+He, Zhang, Ren, Sun. Deep Residual Learning for Image Recognition. CVPR 2016. The weights are
+Keras's, whose strided convolutions are the 1 x 1 ones. A distance seen through it is named
+`resnet50`: it is not FID, which is Inception's.
 """
 
 import functools
@@ -20,10 +21,11 @@ from gen_jax.pretrained.formats import shards
 from gen_jax.pretrained.weights import Weights, load
 from gen_jax.types import Array
 
+# in the names of the numbers that are seen through it, and for people
 NAME, TITLE = (
     "resnet50",
     "ResNet-50",
-)  # in the names of the numbers that are seen through it, and for people
+)
 SIDE = 224  # pixels, to which images are resized
 CHUNK = 16  # images in one program
 DEPTHS = (3, 4, 6, 3)  # residual blocks of the stages
@@ -71,7 +73,9 @@ def conv(params: Params, name: str, x: Array, *, stride: int = 1, padding: int =
 
 
 def pooled(params: Params, x: Array) -> Array:
-    """The activations below the classes, averaged over places; x as `prepared`: [n, h, w, 3] -> [n, 2048]"""
+    """The activations below the classes, averaged over places; x as `prepared`: [n, h, w, 3]
+    -> [n, 2048]
+    """
     x = nn.relu(conv(params, "conv1", x, stride=2, padding=3))
     x = nn.max_pool(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3), (2, 2))
     for stage, depth in enumerate(DEPTHS, 2):
@@ -85,7 +89,9 @@ def pooled(params: Params, x: Array) -> Array:
 
 
 def prepared(images: Array, side: int) -> Array:
-    """Values in [-1, 1], any size -> blue, green, red, of 255, less their means: [n, h, w, 3] -> [n, side, side, 3]"""
+    """Values in [-1, 1], any size -> blue, green, red, of 255, less their means: [n, h, w, 3]
+    -> [n, side, side, 3]
+    """
     x = jax.image.resize(images, (len(images), side, side, 3), "bilinear")
     return 127.5 * (x[..., ::-1] + 1) - jnp.array(MEANS)[None, None, None]
 

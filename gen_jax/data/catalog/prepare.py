@@ -1,6 +1,8 @@
-"""Prepare a set once: fetch, read, write with a TFDS builder, materialise as arrays, compare with the known hashes.
+"""Prepare a set once: fetch, read, write with a TFDS builder, materialise as arrays, compare with
+the known hashes.
 
-All is made in a private directory and renamed at the end, so a prepared set is whole or is not there.
+All is made in a private directory and renamed at the end, so a prepared set is whole or is not
+there.
 """
 
 import contextlib
@@ -48,13 +50,17 @@ class DataSet:
 
 
 def labelled(shape: tuple[int, ...], *sha256: str) -> dict[str, Field]:
-    """Images of ten classes; the hashes are those of the training images, their labels, the test images, theirs."""
+    """Images of ten classes; the hashes are those of the training images, their labels, the test
+    images, theirs.
+    """
     image, label = (dict(zip(("train", "test"), sha256[start::2], strict=True)) for start in (0, 1))
     return {"image": Field(shape, image), "label": Field((), label, range=(0, 9))}
 
 
 def home(name: str, base: Path) -> Path:
-    """Where a set's arrays are; names of sets that TFDS prepared, or that are made of others, hold any character."""
+    """Where a set's arrays are; names of sets that TFDS prepared, or that are made of others, hold
+    any character.
+    """
     if name.startswith(("tfds:", "boxes:")):
         name = re.sub(r"[^\w.]+", "-", name) + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
     return base / "arrays" / name
@@ -62,7 +68,9 @@ def home(name: str, base: Path) -> Path:
 
 @contextlib.contextmanager
 def building(name: str, base: Path, again: bool = False) -> Iterator[Path | None]:
-    """A private directory whose `arrays` becomes the set's; None if another process prepared it while we waited."""
+    """A private directory whose `arrays` becomes the set's; None if another process prepared it
+    while we waited.
+    """
     target, start = home(name, base), time.monotonic()
     beside = target.parent / f".{target.name}"
     try:
@@ -171,7 +179,9 @@ def prepare_tfds(name: str, base: Path, *, again: bool = False) -> None:
 
 
 def verify(name: str, source: DataSet | None, home: Path) -> int:
-    """Hash every array of a prepared set and compare with its manifest and, if it is ours, with the known hashes."""
+    """Hash every array of a prepared set and compare with its manifest and, if it is ours, with the
+    known hashes.
+    """
     content, count = store.manifest(home, name=name, version=source.version if source else None), 0
     for split in content["splits"]:
         for field, array in store.view(home, name, split, content, whole=True).items():

@@ -1,8 +1,10 @@
-"""Every data set by name: where it comes from, its licence, whom to cite, and the SHA-256 of its values.
+"""Every data set by name: where it comes from, its licence, whom to cite, and the SHA-256 of its
+values.
 
-A set is prepared once: its files are fetched and checked (`fetch`), read (`formats`), written by a TFDS builder of ours
-(`builders`) and materialised as memory-mapped arrays (`arrays`) in the original order. From then on it opens with NumPy
-alone, without a network. The hashes are of the values, so every way to a set gives the same set.
+A set is prepared once: its files are fetched and checked (`fetch`), read (`formats`), written by a
+TFDS builder of ours (`builders`) and materialised as memory-mapped arrays (`arrays`) in the
+original order. From then on it opens with NumPy alone, without a network. The hashes are of the
+values, so every way to a set gives the same set.
 """
 
 import difflib
@@ -352,12 +354,14 @@ def find(name: str) -> DataSet:
 
 
 def load(name: str, split: str = "train", directory: Path | None = None) -> Block:
-    """{"image": uint8 [n, h, w, c], "label": [n], ...} as read-only memory maps; prepares the set on first use.
+    """{"image": uint8 [n, h, w, c], "label": [n], ...} as read-only memory maps; prepares the set
+    on first use.
 
-    `split` is a name or a slice of one, "train[:50000]"; slices are views. `directory` is `default_directory()` if not
-    given. A set is one of `SOURCES`, or one that TFDS has prepared: tfds:NAME, tfds:NAME:CONFIG or tfds:/DIRECTORY,
-    and @SIDE after it if images are to be resized (`published` says how): tfds:celeb_a@128. Unpaired domains, as those
-    of tfds:cycle_gan:horse2zebra, are the fields "x" and "y", of different lengths.
+    `split` is a name or a slice of one, "train[:50000]"; slices are views. `directory` is
+    `default_directory()` if not given. A set is one of `SOURCES`, or one that TFDS has prepared:
+    tfds:NAME, tfds:NAME:CONFIG or tfds:/DIRECTORY, and @SIDE after it if images are to be resized
+    (`published` says how): tfds:celeb_a@128. Unpaired domains, as those of
+    tfds:cycle_gan:horse2zebra, are the fields "x" and "y", of different lengths.
     """
     known, part = store.parse(split)
     name, source = _resolve(name)
@@ -372,7 +376,9 @@ def load(name: str, split: str = "train", directory: Path | None = None) -> Bloc
 
 
 def _check(source: DataSet, folder: Path, fields: Block) -> None:
-    """Refuse what a set of this name cannot hold, whatever its manifest says: another shape, a label that is none."""
+    """Refuse what a set of this name cannot hold, whatever its manifest says: another shape, a
+    label that is none.
+    """
     for name, known in source.fields.items():
         path, array = folder / f"{name}.npy", fields.get(name)
         if array is None or (array.shape[1:], str(array.dtype)) != (known.shape, known.dtype):
@@ -388,7 +394,9 @@ def _check(source: DataSet, folder: Path, fields: Block) -> None:
 
 
 def hashes(name: str, splits: Iterable[str], directory: Path | None = None) -> dict[str, str]:
-    """ "SPLIT/FIELD" -> the SHA-256 of its file, as the manifest of a prepared set says; of a slice, that of all."""
+    """ "SPLIT/FIELD" -> the SHA-256 of its file, as the manifest of a prepared set says; of a slice,
+    that of all.
+    """
     content = store.manifest(make(name, directory), name=_resolve(name)[0])
     known = {split: content["splits"][store.parse(split)[0]] for split in splits}
     return {
@@ -411,7 +419,9 @@ def make(name: str, directory: Path | None = None, *, again: bool = False) -> Pa
 
 
 def verify(name: str, directory: Path | None = None) -> int:
-    """Hash every array of a prepared set, however large, and compare with what is known; gives their number."""
+    """Hash every array of a prepared set, however large, and compare with what is known; gives
+    their number.
+    """
     name, source = _resolve(name)
     return prepare.verify(
         name, source, prepare.home(name, (directory or default_directory()).absolute())

@@ -1,4 +1,6 @@
-"""Prepared data: one directory per set with SPLIT/FIELD.npy and a manifest, opened as memory maps with NumPy alone."""
+"""Prepared data: one directory per set with SPLIT/FIELD.npy and a manifest, opened as memory maps
+with NumPy alone.
+"""
 
 import hashlib
 import json
@@ -36,10 +38,11 @@ def write(
     fields: Mapping[str, tuple[tuple[int, ...], str]],
     blocks: Iterator[Block],
 ) -> tuple[dict[str, Entry], dict[str, str]]:
-    """Write `size` examples to home/FIELD.npy; gives the manifest's entries and the SHA-256 of each field's values.
+    """Write `size` examples to home/FIELD.npy; gives the manifest's entries and the SHA-256 of each
+    field's values.
 
-    `fields` maps a name to the shape and dtype of one example. Plain writes, not a writable map: a full disk is then an
-    error that names itself, not a SIGBUS.
+    `fields` maps a name to the shape and dtype of one example. Plain writes, not a writable map: a
+    full disk is then an error that names itself, not a SIGBUS.
     """
     home.mkdir(parents=True, exist_ok=True)  # domains of different sizes are written one by one
     files, values, streams = {}, {}, {}
@@ -97,7 +100,9 @@ def write_manifest(
 
 
 def manifest(home: Path, *, name: str, version: str | None = None) -> dict[str, Any]:
-    """The manifest of a prepared set, which must be of this name and, if given, of this version of the recipe."""
+    """The manifest of a prepared set, which must be of this name and, if given, of this version of
+    the recipe.
+    """
     path = home / MANIFEST
     try:
         with path.open("rb") as stream:
@@ -133,7 +138,9 @@ def damaged(path: Path, why: str, name: str) -> DataError:
 def view(
     home: Path, name: str, split: str, content: Mapping[str, Any], *, whole: bool = False
 ) -> Block:
-    """The fields of one split as read-only memory maps; size, shape, dtype and (unless large) SHA-256 are checked."""
+    """The fields of one split as read-only memory maps; size, shape, dtype and (unless large)
+    SHA-256 are checked.
+    """
     known = content["splits"]
     if split not in known:
         raise DataError(f"{name} has no split {split!r}: choose from {', '.join(sorted(known))}.")

@@ -1,4 +1,5 @@
-"""TensorFlow Datasets without TensorFlow: our sets as array_record files, and sets that somebody else prepared.
+"""TensorFlow Datasets without TensorFlow: our sets as array_record files, and sets that somebody
+else prepared.
 
 Imported only while a set is prepared: what is prepared opens without TFDS.
 """
@@ -32,7 +33,9 @@ def build(
     blocks: Callable[[str], Iterator[Block]],
     directory: Path,
 ) -> dict[str, Sequence[Any]]:
-    """Write a set with a TFDS builder of its own, `name`, and open its splits; the order of `blocks` is kept."""
+    """Write a set with a TFDS builder of its own, `name`, and open its splits; the order of
+    `blocks` is kept.
+    """
 
     volume = max(sizes.values()) * sum(
         math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in fields.values()
@@ -42,8 +45,9 @@ def build(
         kind = np.dtype(dtype).type
         if not shape:
             return tfds.features.Scalar(kind)
-        # Raw bytes are 2.5 times faster to write than lists of integers. But TFDS gathers a split in memory, and above
-        # 1 GiB it wants TensorFlow for its temporary files: zlib keeps a large set, if it compresses, below that.
+        # Raw bytes are 2.5 times faster to write than lists of integers. But TFDS gathers a split
+        # in memory, and above 1 GiB it wants TensorFlow for its temporary files: zlib keeps a large
+        # set, if it compresses, below that.
         large = volume > GATHERED / 2 and len(shape) > 1
         return tfds.features.Tensor(shape=shape, dtype=kind, encoding="zlib" if large else "bytes")
 
@@ -105,7 +109,9 @@ def blocks(source: Any, fields: Mapping[str, tuple[tuple[int, ...], str]]) -> It
 
 
 def prepared(name: str, directories: Sequence[Path | None]) -> dict[str, Sequence[Any]]:
-    """The splits of a set that TFDS has prepared: NAME, NAME:CONFIG, NAME:VERSION or the directory of a version."""
+    """The splits of a set that TFDS has prepared: NAME, NAME:CONFIG, NAME:VERSION or the directory
+    of a version.
+    """
     tried: list[str] = []
     if Path(name).is_absolute():
         with _failing(tried, name):
@@ -123,7 +129,8 @@ def prepared(name: str, directories: Sequence[Path | None]) -> dict[str, Sequenc
             directory or "TFDS's own directory ($TFDS_DATA_DIR, else ~/tensorflow_datasets)"
         )
         with _failing(tried, place):
-            # Not tfds.data_source: it runs the set's own builder, and COCO's cannot be had without TensorFlow.
+            # Not tfds.data_source: it runs the set's own builder, and COCO's cannot be had without
+            # TensorFlow.
             if opened := dict(
                 read_only_builder.builder_from_files(address, data_dir=directory).as_data_source()
             ):

@@ -1,9 +1,10 @@
 """The papers' own sets as TFDS has prepared them: what of each is taken, and how it becomes arrays.
 
-Imported only while a set is prepared. Numbers of a fixed shape are taken as they are, under joined names
-(attributes.Male, image.id). Where a side is stated, an image is its middle square, resized with PIL's bicubic filter:
-the shorter side becomes that many pixels and of the longer one as much is cut off at both ends. Its own bounding boxes
-follow; other coordinates stay those of the original. The authors' file of a face is told by its number, `file`.
+Imported only while a set is prepared. Numbers of a fixed shape are taken as they are, under joined
+names (attributes.Male, image.id). Where a side is stated, an image is its middle square, resized
+with PIL's bicubic filter: the shorter side becomes that many pixels and of the longer one as much
+is cut off at both ends. Its own bounding boxes follow; other coordinates stay those of the
+original. The authors' file of a face is told by its number, `file`.
 """
 
 import io
@@ -27,29 +28,25 @@ Example = Mapping[str, Any]
 class Recipe(NamedTuple):
     """What is taken of a set, beside its numbers and its images."""
 
-    side: int | None = (
-        None  # [pixels] to which images are resized; None: they are all of one size already
-    )
-    captions: Callable[[Any, Example], Sequence[bytes]] | None = (
-        None  # (features, example) -> UTF-8
-    )
-    per_image: int = (
-        1  # captions of an image: the first ones, repeated in their order where there are fewer
-    )
-    width: int = (
-        80  # [bytes] of a caption, filled up with zeros, cut at a whole character if it is longer
-    )
-    domains: Mapping[str, Mapping[str, str]] | None = (
-        None  # split -> field -> TFDS's split, whose images it holds
-    )
+    # [pixels] to which images are resized; None: they are all of one size already
+    side: int | None = None
+    # (features, example) -> UTF-8
+    captions: Callable[[Any, Example], Sequence[bytes]] | None = None
+    # captions of an image: the first ones, repeated in their order where there are fewer
+    per_image: int = 1
+    # [bytes] of a caption, filled up with zeros, cut at a whole character if it is longer
+    width: int = 80
+    # split -> field -> TFDS's split, whose images it holds
+    domains: Mapping[str, Mapping[str, str]] | None = None
     configs: tuple[str, ...] = ()  # one of these must be named
-    numbered: tuple[
-        str, ...
-    ] = ()  # splits, of files that are numbered through, 000001.jpg and so on
+    # splits, of files that are numbered through, 000001.jpg and so on
+    numbered: tuple[str, ...] = ()
 
 
 def species(features: Any, example: Example) -> list[bytes]:
-    """The birds have no captions in TFDS: the name of their class, which is that of a folder of the archive."""
+    """The birds have no captions in TFDS: the name of their class, which is that of a folder of the
+    archive.
+    """
     return [example["label_name"].replace(b"_", b" ")]
 
 
@@ -94,7 +91,9 @@ def check(name: str) -> None:
 
 
 def views(splits: Mapping[str, Any], side: int | None = None) -> dict[str, list["View"]]:
-    """Each split as the parts whose fields it has: one, or one for each domain, which may differ in length."""
+    """Each split as the parts whose fields it has: one, or one for each domain, which may differ in
+    length.
+    """
     recipe = SETS.get(next(iter(splits.values())).dataset_info.name, Recipe())
     recipe = recipe._replace(side=side or recipe.side)
     if not recipe.domains:
@@ -114,7 +113,9 @@ def views(splits: Mapping[str, Any], side: int | None = None) -> dict[str, list[
 
 
 def files(splits: Mapping[str, Any], numbered: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The number of each example's file, by split: TFDS shuffles by a hash of the split and the file's name."""
+    """The number of each example's file, by split: TFDS shuffles by a hash of the split and the
+    file's name.
+    """
     found, first = {}, 1
     for split in numbered if set(numbered) <= set(splits) else ():
         those = np.arange(first, first + len(splits[split]), dtype=np.int32)
@@ -131,7 +132,9 @@ class View:
     def __init__(
         self, source: Any, recipe: Recipe, alone: str = "", numbers: np.ndarray | None = None
     ):
-        """Of a domain there is but the image, under the name `alone`; `numbers` are of the examples' files."""
+        """Of a domain there is but the image, under the name `alone`; `numbers` are of the
+        examples' files.
+        """
         self.features, self.recipe, self.alone = source.dataset_info.features, recipe, alone
         self.numbers = numbers
         self.leaves = dict(leaves(self.features))
@@ -175,7 +178,9 @@ class View:
         return {name.replace("/", "."): value for name, value in found.items()}
 
     def _fixed(self, example: Example) -> Iterator[tuple[str, Any]]:
-        """What has a fixed shape, but an image even if it has none; lists of features are no leaves of the features."""
+        """What has a fixed shape, but an image even if it has none; lists of features are no leaves
+        of the features.
+        """
         for name, value in leaves(example):
             feature = self.leaves.get(name)
             if name == "image":
@@ -191,13 +196,14 @@ class View:
         return rows if count > 1 else rows[0]
 
 
-Box = tuple[
-    float, float, float, float
-]  # ymin, xmin, ymax, xmax, of the original's height and width
+# ymin, xmin, ymax, xmax, of the original's height and width
+Box = tuple[float, float, float, float]
 
 
 def picture(content: Any, channels: int | None, side: int | None = None) -> tuple[np.ndarray, Box]:
-    """A file or pixels -> uint8 [h, w, c], or the middle square, [side, side, c]; and what is left of the original."""
+    """A file or pixels -> uint8 [h, w, c], or the middle square, [side, side, c]; and what is left
+    of the original.
+    """
     try:
         if isinstance(content, np.ndarray):
             image = Image.fromarray(content[..., 0] if channels == 1 else content)
@@ -226,7 +232,9 @@ def picture(content: Any, channels: int | None, side: int | None = None) -> tupl
 
 
 def moved(boxes: np.ndarray, kept: Box) -> np.ndarray:
-    """Boxes of the original (ymin, xmin, ymax, xmax, in [0, 1]) as boxes of what is kept: [..., 4] -> the same."""
+    """Boxes of the original (ymin, xmin, ymax, xmax, in [0, 1]) as boxes of what is kept: [..., 4]
+    -> the same.
+    """
     top, left, bottom, right = kept
     first, size = np.array([top, left] * 2), np.array([bottom - top, right - left] * 2)
     return np.clip((boxes - first) / size, 0, 1).astype(np.float32)

@@ -1,7 +1,9 @@
-"""Arrays out of a pickle that is never executed: a reader of the few opcodes that nested dicts of arrays need.
+"""Arrays out of a pickle that is never executed: a reader of the few opcodes that nested dicts of
+arrays need.
 
-A pickle is a program that may call anything. Here three names of NumPy stand for themselves, are called with the one
-set of arguments that NumPy writes, and are never imported; whatever else a pickle holds, it is refused.
+A pickle is a program that may call anything. Here three names of NumPy stand for themselves, are
+called with the one set of arguments that NumPy writes, and are never imported; whatever else a
+pickle holds, it is refused.
 """
 
 import pickletools
@@ -32,7 +34,9 @@ class Global(str):
 
 
 class Made:
-    """What a call of NumPy would have made: an array, or the type float32, once BUILD has given its state."""
+    """What a call of NumPy would have made: an array, or the type float32, once BUILD has given its
+    state.
+    """
 
     def __init__(self, kind: str):
         self.kind = kind

@@ -1,4 +1,6 @@
-"""TensorFlow.js's format: little-endian numbers in files, whose order, names, types and shapes a manifest gives."""
+"""TensorFlow.js's format: little-endian numbers in files, whose order, names, types and shapes a
+manifest gives.
+"""
 
 import json
 import math
