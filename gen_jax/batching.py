@@ -8,11 +8,10 @@ import numpy as np
 
 
 def by_chunks(function: Callable[..., Any], *arrays: np.ndarray, size: int) -> Any:
-    """What `function` gives of `size` rows at a time, put together: [n, ...] each -> a tree of
-    NumPy arrays [n, ...].
+    """Apply `function` to `size` rows at a time: arrays [n, ...] -> a tree of NumPy arrays [n, ...].
 
-    The last chunk is filled up with zeros, so that one program serves all; what it gives of these
-    is cut off.
+    The last chunk is padded with zeros, so that one compiled program serves all; the results of the
+    padding are cut off.
     """
     n = len(arrays[0])
     rows = max(-(-n // size), 1) * size

@@ -22,11 +22,11 @@ PALETTE = np.array(
 
 
 class PictureError(UserError, ValueError):
-    """An array that is no picture: its shape, type or values."""
+    """An array cannot be drawn: its shape, type or values are wrong."""
 
 
 def to_uint8(images: Any, *, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """Real values in [low, high] to 0..255, rounded to nearest and clipped; uint8 passes as it is."""
+    """Real values in [low, high] to 0..255, rounded and clipped; uint8 is returned as it is."""
     pixels = np.asarray(images)
     if pixels.dtype == np.uint8:
         return pixels
@@ -45,8 +45,9 @@ def to_uint8(images: Any, *, low: float = 0.0, high: float = 1.0) -> np.ndarray:
 
 
 def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.ndarray:
-    """One picture of many, row by row, with black lines between them and around; by default nearly
-    square.
+    """One picture of many images, row by row, with black lines between them; by default nearly square.
+
+    [n, h, w, 1 or 3] -> uint8 [h', w', 3]. PictureError for another shape or for values that are NaN.
     """
     images = to_uint8(images)  # [n, h, w, c]
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
@@ -69,10 +70,9 @@ def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.nda
 
 
 def captioned(rows: Any, captions: Sequence[str], *, least: int = 32) -> np.ndarray:
-    """Rows of images with what each row is called to their left, on white: [n, k, h, w, 3], n texts
-    -> uint8 [h, w, 3].
+    """Rows of images, each with its caption to the left: [n, k, h, w, 3], n texts -> uint8 [h, w, 3].
 
-    Images of fewer than `least` pixels a side are enlarged by whole numbers, so that the text can
+    Images of fewer than `least` pixels a side are enlarged by a whole factor, so that the text can
     be read.
     """
     rows = to_uint8(rows)
@@ -95,10 +95,10 @@ def captioned(rows: Any, captions: Sequence[str], *, least: int = 32) -> np.ndar
 
 
 def scatter(points: Any, labels: Any, *, reach: float, side: int = 400) -> np.ndarray:
-    """The plane from -reach to reach, a dot of its label's colour for each point: [n, 2], [n] ->
-    uint8 [h, w, 3].
+    """The plane from -reach to reach, with a dot for each point in the colour of its label.
 
-    The labels are 0..9. A later point covers an earlier one; points beyond the reach are left out.
+    [n, 2], labels 0..9 [n] -> uint8 [side, side, 3]. Later points cover earlier ones; points beyond
+    the reach are left out.
     """
     points, labels = np.asarray(points, np.float64), np.asarray(labels)
     if (

@@ -7,19 +7,16 @@ from gen_jax.types import Array, Key
 
 
 def resized(image: Array, side: int) -> Array:
-    """uint8 [b, s, s, c] -> [b, side, side, c] in [-1, 1], by cubic interpolation where s is
-    another side.
-    """
+    """uint8 [b, s, s, c] -> [b, side, side, c] in [-1, 1], by cubic interpolation if s is not `side`."""
     x = image.astype(jnp.float32) / 127.5 - 1
     shape = (len(x), side, side, x.shape[-1])
     return x if x.shape == shape else jnp.clip(jax.image.resize(x, shape, "cubic"), -1, 1)
 
 
 def crop_and_resize(image: Array, first: Array, size: Array, side: int) -> Array:
-    """A box from a corner (row, column), of any height and width in pixels, resized by cubic
-    interpolation.
+    """The box at a corner (row, column), of a height and width in pixels, resized to a square.
 
-    [h, w, c], [2], [2] -> [side, side, c].
+    By cubic interpolation: [h, w, c], [2], [2] -> [side, side, c].
     """
     scale, shape = side / size, (side, side, image.shape[-1])
     return jax.image.scale_and_translate(
@@ -28,7 +25,7 @@ def crop_and_resize(image: Array, first: Array, size: Array, side: int) -> Array
 
 
 def random_crop(x: Array, key: Key, side: int) -> Array:
-    """Of each image a random part: [b, s, s, c] -> [b, side, side, c]."""
+    """A random square of each image: [b, s, s, c] -> [b, side, side, c]."""
 
     def part(x: Array, key: Key) -> Array:
         corner = jax.random.randint(key, (2,), 0, x.shape[0] - side + 1)
@@ -38,6 +35,6 @@ def random_crop(x: Array, key: Key, side: int) -> Array:
 
 
 def random_flip(x: Array, key: Key) -> Array:
-    """Left and right exchanged in half of the images: [b, h, w, c] -> the same."""
+    """Flip left and right in half of the images, at random: [b, h, w, c] -> the same."""
     coins = jax.random.bernoulli(key, shape=(len(x), 1, 1, 1))
     return jnp.where(coins, x[:, :, ::-1], x)

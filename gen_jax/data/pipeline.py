@@ -1,5 +1,4 @@
-"""The batch of (seed, step): a pure function, so that a run which is stopped and resumed sees what
-it would have seen.
+"""Batches as a pure function of seed and step, so that a resumed run sees the same ones.
 
 The order of an epoch is a keyed bijection of the indices, evaluated only where it is needed:
 nothing is shuffled, nothing is remembered. Sets that fit stay on the device and a batch is a
@@ -24,12 +23,12 @@ Arrays = Mapping[str, np.ndarray]  # {"image": uint8 [n, h, w, c], "label": [n],
 
 
 def identity(batch: Batch, key: Key) -> Batch:
-    """No preparation."""
+    """The batch as it is: no preparation."""
     return batch
 
 
 def no_extras(train: Arrays) -> Batch:
-    """Nothing of the training set as a whole is needed."""
+    """Nothing about the training set as a whole is needed."""
     return {}
 
 
@@ -40,8 +39,8 @@ def vectors(batch: Batch, key: Key) -> Batch:
 
 
 def binary_vectors(batch: Batch, key: Key) -> Batch:
-    """Adds "x" as `vectors` does, each value drawn anew as 0 or 1 with the grey value as its
-    probability.
+    """Adds "x" as `vectors` does, each value drawn as 0 or 1 with the grey value as its probability,
+    anew in each step.
     """
     return {**batch, "x": jax.random.bernoulli(key, vectors(batch, key)["x"]).astype(jnp.float32)}
 
@@ -52,27 +51,25 @@ def flat(arrays: Arrays) -> np.ndarray:
 
 
 def mean_image(train: Arrays) -> Batch:
-    """The mean of each pixel: {"mean": [d]}. The `birth` of a source whose game starts at it."""
+    """The mean of each pixel: {"mean": [d]}. For the `init_extras` of a source."""
     return {"mean": jnp.asarray(flat(train).mean(0))}
 
 
 class Source(NamedTuple):
-    """The data that an experiment asks for, by name, and how a batch of it is prepared inside the
-    step.
-    """
+    """The data of an experiment, and how a batch of it is prepared within the step."""
 
     name: str  # of gen_jax.data.catalog.sets
-    # uint8 -> what the objective wants; augmentation
+    # From raw uint8 values to what the objective reads; augmentation.
     prepare: Callable[[Batch, Key], Batch] = identity
     train: str = "train"
     test: str = "test"
-    # what the first state may know of the whole training set
+    # What the initial state may depend on, from the whole training set.
     init_extras: Callable[[Arrays], Batch] = no_extras
-    # both splits where they are computed, not kept by name
+    # Both splits, if they are computed instead of kept by name.
     arrays: Callable[[], tuple[Arrays, Arrays]] | None = None
-    # fields that are drawn independently in training: domains without pairs
+    # Fields that are drawn independently in training: domains without pairs.
     unpaired: tuple[str, ...] = ()
-    # of an example, where computing arrays is long
+    # Shape and type of each field of an example, if computing the arrays takes long.
     fields: Mapping[str, tuple[tuple[int, ...], str]] | None = None
 
 
@@ -88,7 +85,7 @@ class Data(NamedTuple):
 
 
 def load(source: Source, directory: Path | None = None) -> Data:
-    """Open (and on first use prepare) a source's data."""
+    """Open a source's data; on first use, prepare them. UserError if paired fields differ in length."""
     hashes: dict[str, str]
     if source.arrays:
         train, test = source.arrays()
@@ -112,7 +109,7 @@ def load(source: Source, directory: Path | None = None) -> Data:
     ):
         raise UserError(
             f"{source.name} has fields of {min(lengths)} to {max(lengths)} examples; fields of different lengths are "
-            "domains without pairs: name them in `apart`."
+            "domains without pairs: name them in `unpaired`."
         )
     return Data(train, test, source.prepare, source.init_extras, source.unpaired, hashes)
 
@@ -129,7 +126,7 @@ def size(arrays: Arrays) -> int:
 
 
 def megabytes(arrays: Arrays) -> float:
-    """The size in memory."""
+    """The size in memory, in 10^6 bytes."""
     return sum(a.nbytes for a in arrays.values()) / 1e6
 
 
@@ -174,7 +171,7 @@ def permute(index: Array, count: int, key: Key) -> Array:
 def indices(key: Key, step: Array, *, count: int, batch_size: int) -> Array:
     """The examples in the batch of a step: [batch_size].
 
-    Each epoch is a new order; its last partial batch is left.
+    Each epoch has a new order. Its last batch is dropped if it is not full.
     """
     per_epoch = count // batch_size
     epoch, batch = step // per_epoch, step % per_epoch
@@ -198,9 +195,7 @@ BatchOf = Callable[[Batch, Key, Array, Array], Batch]
 def _chosen(
     arrays: Arrays, key: Key, step: Array, batch_size: int, unpaired: tuple[str, ...]
 ) -> Batch:
-    """The indices of each field in the batch of a step; a field that is drawn apart has an order of
-    its own.
-    """
+    """The indices of each field in the batch of a step; each unpaired field has its own order."""
     orders = {name: jax.random.fold_in(key, 2 + i) for i, name in enumerate(unpaired)}
     paired = {name: array for name, array in arrays.items() if name not in unpaired} or arrays
     together = indices(_order(key), step, count=size(paired), batch_size=batch_size)
@@ -212,7 +207,7 @@ def _chosen(
 
 
 class Shard(NamedTuple):
-    """What of a batch is wanted: all, unless devices have parts of their own."""
+    """Which part of a batch is wanted: all of it, unless each device has its own part."""
 
     rows: Callable[[Array], Array] = lambda rows: rows
     key: Callable[[Key], Key] = lambda key: key
@@ -244,9 +239,7 @@ def resident(
 
 
 def streamed(prepare: Callable[[Batch, Key], Batch], part: Shard = ALL) -> BatchOf:
-    """The same batch where the raw arrays are those of one chunk, [steps, batch, ...], as `stream`
-    gathers them.
-    """
+    """The same batch, where the raw arrays are those of one chunk, [steps, batch, ...], from `stream`."""
 
     def batch_of(raw: Batch, key: Key, step: Array, first: Array) -> Batch:
         return prepare(
@@ -265,10 +258,9 @@ def stream(
     unpaired: tuple[str, ...] = (),
     rows: slice = slice(None),
 ) -> Iterator[dict[str, np.ndarray]]:
-    """For each (first step, number of steps): the same raw batches, [steps, batch, ...], gathered
-    one chunk ahead.
+    """For each chunk (first step, number of steps), its raw batches: [steps, batch, ...].
 
-    Of each batch only some rows, if others are read elsewhere.
+    They are gathered one chunk ahead. `rows` selects the rows of each batch that this host reads.
     """
     chosen_by = jax.jit(
         jax.vmap(lambda key, step: _chosen(arrays, key, step, batch_size, unpaired), (None, 0))
@@ -301,10 +293,10 @@ def batches(
     batch_size: int,
     count: int = 0,
 ) -> Iterator[tuple[Batch, Key]]:
-    """(prepared batch, key) in the order of the data, for evaluation: the first `count` examples,
-    all for 0.
+    """Pairs (prepared batch, key) in the order of the data, for evaluation.
 
-    Of larger domains beside a smaller one only as many: give `arrays` of equal lengths to see all.
+    They cover the first `count` examples, or all if it is 0. Of domains of different sizes, only as
+    many as the smallest has: give `arrays` of equal lengths to see all.
     """
     count = count or size(arrays)
     for first in range(0, count, batch_size):

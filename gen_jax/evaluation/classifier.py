@@ -1,7 +1,6 @@
-"""A classifier trained here, once: judge of labels and feature map of images, with a name that
-tells its weights.
+"""A classifier trained here, once, for labels and features of images; its name identifies its weights.
 
-It stands in for networks that cannot be had: a number seen through it is never called FID or
+It replaces networks that are not available: a number computed with it is never called FID or
 Inception score.
 """
 
@@ -28,9 +27,7 @@ CHUNK = 500  # images seen at once
 
 
 class Network(nn.Module):
-    """Two strided convolutions and a dense layer, without normalisation: each image is judged
-    alone.
-    """
+    """Two strided convolutions and a dense layer, without normalisation over the batch."""
 
     classes: int
 
@@ -53,9 +50,9 @@ class Classifier:
     """
 
     name: str
-    """The data, the seed and the weights: it goes into the name of every number seen through this network."""
+    """Data, seed and weights: part of the name of every number that is computed with it."""
     accuracy: float
-    """Share of the test images that it labels right."""
+    """Share of the test images that it classifies correctly."""
     network: Network
     shape: tuple[int, ...]
     """Of an image, [h, w, c]."""
@@ -91,12 +88,11 @@ def classifier(
     rate: float = 3e-3,
     shift: int = 2,
 ) -> Classifier:
-    """The classifier of these images [n, h, w, c] and labels [n], from the user's cache or trained
-    now.
+    """The classifier of these images [n, h, w, c] and labels [n], from the user's cache or trained now.
 
-    `test` holds images and labels to measure its accuracy on. `shift` is how many pixels an image
-    is moved at most, each way, while training. The result is a function of the arguments, bit for
-    bit on one machine.
+    `test` holds images and labels for its accuracy. While training, each image is moved by up to
+    `shift` pixels along both axes. The result is a function of the arguments, bit for bit on one
+    machine. DataError if images or labels have another shape or range.
     """
     images, test_images = _images(images), _images(test[0])
     labels, test_labels = _labels(labels, images), _labels(test[1], test_images)
@@ -115,7 +111,7 @@ def classifier(
                 for part in (repr(a.shape), a)
             )
         ),
-        "code": cache.sources(__file__),  # whatever changes in it makes another classifier
+        "code": cache.sources(__file__),  # other code makes another classifier
         **settings,
     }
     network, shape = Network(int(labels.max()) + 1), images.shape[1:]
@@ -155,9 +151,7 @@ def _train(
     rate: float,
     shift: int,
 ) -> Any:
-    """Adam under one cycle of the rate (Smith & Topin 2017), each image moved at random: -> params
-    of NumPy arrays.
-    """
+    """AdamW with one cycle of the learning rate (Smith & Topin 2017): -> params, as NumPy arrays."""
     key_init, key_order, key_shift = jax.random.split(jax.random.key(seed), 3)
     batch = min(batch, len(images))
     steps = len(images) // batch

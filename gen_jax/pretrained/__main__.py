@@ -1,7 +1,6 @@
-"""`python -m gen_jax.pretrained` lists the networks and where they come from; `... minilm` fetches
-one.
+"""List the pretrained networks and their sources, or fetch those that are named.
 
-Exit codes: 0 done, 2 bad arguments, 65 weights that cannot be had, 73 a directory that cannot be
+Exit codes: 0 done, 2 bad arguments, 65 weights that are not available, 73 a directory that cannot be
 written.
 """
 
@@ -21,7 +20,7 @@ ALL = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the words say; gives the exit code."""
+    """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gen_jax.pretrained", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(ALL))
     given = parser.parse_args(arguments)

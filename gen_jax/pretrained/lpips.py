@@ -1,8 +1,8 @@
-"""LPIPS: how different two images look, learned from people's choices.
+"""LPIPS: how different two images look, learned from human judgements.
 
 Zhang, Isola, Efros, Shechtman, Wang. The Unreasonable Effectiveness of Deep Features as a
-Perceptual Metric. CVPR 2018. Version 0.1 of its weights, the one with scaled inputs. Only
-differences by one network compare with each other.
+Perceptual Metric. CVPR 2018. Version 0.1 of its weights, which scales the inputs. Distances by
+different networks cannot be compared.
 """
 
 import functools
@@ -26,11 +26,8 @@ from gen_jax.types import Array
 Name = Literal["alex", "vgg"]
 Params = Mapping[str, Any]
 CHUNK = 32  # pairs in one program
-# ImageNet's mean and deviation, of values in [-1, 1]
-SHIFT, SCALE = (
-    (-0.030, -0.088, -0.188),
-    (0.458, 0.448, 0.450),
-)
+# ImageNet's mean and standard deviation, for values in [-1, 1]
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 
 
 class Network(NamedTuple):
@@ -42,7 +39,7 @@ class Network(NamedTuple):
     pooled: tuple[int, ...]  # convolutions before which the sides are halved
     window: int  # of the pooling
     taken: tuple[int, ...]  # convolutions after which features are compared
-    least: int  # side in pixels below which nothing is left
+    least: int  # smallest side of an image, in pixels
 
 
 NETWORKS: dict[Name, Network] = {
@@ -52,9 +49,7 @@ NETWORKS: dict[Name, Network] = {
 
 
 def read(folder: Path, split: str, sizes: Mapping[str, int]) -> Iterator[Block]:
-    """The one file of the package: convolutions [h, w, in, out], and the weights of the channels
-    [1, 1, c, 1].
-    """
+    """The file of the package: kernels [h, w, in, out], and the channels' weights [1, 1, c, 1]."""
     (file,) = folder.glob("*.ckpt")
     yield pickles.read(file.read_bytes(), file.name)
 
@@ -98,7 +93,7 @@ WEIGHTS: dict[Name, Weights] = {
 
 
 def features(params: Params, x: Array, network: Network) -> list[Array]:
-    """Activations, of length 1 in each place: [n, h, w, 3], in [-1, 1] -> [n, h', w', c] each."""
+    """Activations, normalized to length 1 at each position: [n, h, w, 3], in [-1, 1] -> [n, h', w', c] each."""
     x, found = (x - jnp.array(SHIFT)[None, None, None]) / jnp.array(SCALE)[None, None, None], []
     for i, (stride, padding) in enumerate(zip(network.strides, network.paddings, strict=True)):
         if i in network.pooled:
@@ -119,8 +114,9 @@ def features(params: Params, x: Array, network: Network) -> list[Array]:
 
 @functools.partial(jax.jit, static_argnums=3)
 def distances(params: Params, a: Array, b: Array, network: Network) -> Array:
-    """Equation 1: the weighted squares of differences, summed over channels and layers, the mean
-    over places: -> [n]
+    """Equation 1: weighted squared differences, summed over channels and layers, mean over positions.
+
+    [n, h, w, 3] x 2 -> [n].
     """
     found, n = jnp.zeros(len(a)), len(a)
     for i, both in enumerate(features(params, jnp.concatenate([a, b]), network)):

@@ -1,8 +1,7 @@
-"""all-MiniLM-L6-v2: a sentence as a unit vector whose inner products say how alike two meanings
-are.
+"""all-MiniLM-L6-v2: sentence embeddings, unit vectors whose inner product measures similarity.
 
-A BERT of 6 layers (Devlin et al. 2018), distilled (Wang et al. 2020), then taught on a billion
-pairs of sentences (Reimers & Gurevych 2019). Frozen: nothing here is trained.
+A BERT of 6 layers (Devlin et al. 2018), distilled (Wang et al. 2020), then trained on a billion
+pairs of sentences (Reimers & Gurevych 2019). Nothing here is trained.
 """
 
 import functools
@@ -22,7 +21,7 @@ from gen_jax.pretrained.weights import Weights, load
 from gen_jax.types import Array
 
 WIDTH, HEADS = 384, 12
-LONGEST = 256  # tokens of a sentence, as its authors cut it
+LONGEST = 256  # tokens; longer sentences are cut, as by its authors
 CHUNK, STRIDE = 64, 16  # sentences in one program, padded to a multiple of so many tokens
 TOKENIZER = "tokenizer.json"  # kept among the weights, as bytes
 
@@ -88,8 +87,9 @@ def normed(params: Params, name: str, x: Array) -> Array:
 
 
 def layer(params: Params, name: str, x: Array, real: Array, heads: int) -> Array:
-    """Attention to the real tokens, then two dense layers, each with its shortcut: [n, t, d],
-    [n, t] -> [n, t, d]
+    """Attention to the real tokens, then two dense layers, each with a skip connection.
+
+    [n, t, d], [n, t] -> [n, t, d].
     """
     split = (*x.shape[:2], heads, -1)
     q, k, v = (
@@ -107,9 +107,7 @@ def layer(params: Params, name: str, x: Array, real: Array, heads: int) -> Array
 
 
 def bert(params: Params, tokens: Array, real: Array, *, heads: int = HEADS) -> Array:
-    """What each token means in its sentence: numbers of tokens, and which are no padding: [n, t] x
-    2 -> [n, t, d]
-    """
+    """Contextual embeddings of tokens; `real` is False for padding: [n, t] x 2 -> [n, t, d]."""
     word, place, kind = (
         params[f"embeddings.{of}_embeddings.weight"] for of in ("word", "position", "token_type")
     )
@@ -122,7 +120,7 @@ def bert(params: Params, tokens: Array, real: Array, *, heads: int = HEADS) -> A
 
 @functools.partial(jax.jit, static_argnames="heads")
 def meaning(params: Params, tokens: Array, real: Array, *, heads: int = HEADS) -> Array:
-    """The mean of the real tokens, of length 1: [n, t] x 2 -> [n, d]"""
+    """The mean embedding of the real tokens, normalized: [n, t] x 2 -> [n, d]."""
     x = jnp.where(real[:, :, None], bert(params, tokens, real, heads=heads), 0).sum(1) / real.sum(
         1, keepdims=True
     )
@@ -130,7 +128,7 @@ def meaning(params: Params, tokens: Array, real: Array, *, heads: int = HEADS) -
 
 
 def embed(sentences: Sequence[str]) -> np.ndarray:
-    """[n] -> float32 [n, 384], each of length 1. What is longer than 256 tokens is cut."""
+    """n sentences -> float32 [n, 384], unit vectors. Sentences are cut after 256 tokens."""
     if isinstance(sentences, str) or not all(isinstance(sentence, str) for sentence in sentences):
         raise DataError(
             f"The sentences are {sentences!r:.60}, but must be a list of texts: put them in one."
@@ -143,7 +141,7 @@ def embed(sentences: Sequence[str]) -> np.ndarray:
         rows = order[first : first + CHUNK]
         tokens = np.zeros((CHUNK, -(-len(encoded[rows[-1]]) // STRIDE) * STRIDE), np.int32)
         real = np.zeros(tokens.shape, bool)
-        real[:, 0] = True  # nothing is divided by 0 in the rows that fill up
+        real[:, 0] = True  # so that padding rows do not divide by 0
         for row, i in enumerate(rows):
             tokens[row, : len(encoded[i])], real[row, : len(encoded[i])] = encoded[i], True
         found[rows] = meaning(params, tokens, real)[: len(rows)]

@@ -1,8 +1,8 @@
-"""ResNet-50, taught on ImageNet: features of images, for distances between sets, and classes.
+"""ResNet-50, trained on ImageNet: features of images, for distances between sets, and classes.
 
 He, Zhang, Ren, Sun. Deep Residual Learning for Image Recognition. CVPR 2016. The weights are
-Keras's, whose strided convolutions are the 1 x 1 ones. A distance seen through it is named
-`resnet50`: it is not FID, which is Inception's.
+Keras's, whose strided convolutions are the 1 x 1 ones. A distance of its features has `resnet50` in
+its name: it is not FID, which is Inception's.
 """
 
 import functools
@@ -21,11 +21,7 @@ from gen_jax.pretrained.formats import shards
 from gen_jax.pretrained.weights import Weights, load
 from gen_jax.types import Array
 
-# in the names of the numbers that are seen through it, and for people
-NAME, TITLE = (
-    "resnet50",
-    "ResNet-50",
-)
+NAME, TITLE = "resnet50", "ResNet-50"  # in the names of metrics, and for people
 SIDE = 224  # pixels, to which images are resized
 CHUNK = 16  # images in one program
 DEPTHS = (3, 4, 6, 3)  # residual blocks of the stages
@@ -59,7 +55,7 @@ WEIGHTS = Weights(
 
 
 def conv(params: Params, name: str, x: Array, *, stride: int = 1, padding: int = 0) -> Array:
-    """A convolution and its batch norm at rest: "res2a_branch1" and "bn2a_branch1"."""
+    """A convolution and its batch norm with fixed statistics: "res2a_branch1" and "bn2a_branch1"."""
     kernel, bias = params[f"{name}/kernel"], params[f"{name}/bias"]
     norm = "bn_conv1" if name == "conv1" else name.replace("res", "bn")
     gamma, beta, mean, variance = (
@@ -73,8 +69,9 @@ def conv(params: Params, name: str, x: Array, *, stride: int = 1, padding: int =
 
 
 def pooled(params: Params, x: Array) -> Array:
-    """The activations below the classes, averaged over places; x as `prepared`: [n, h, w, 3]
-    -> [n, 2048]
+    """The activations before the last layer, averaged over positions; x is as from `prepared`.
+
+    [n, h, w, 3] -> [n, 2048].
     """
     x = nn.relu(conv(params, "conv1", x, stride=2, padding=3))
     x = nn.max_pool(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3), (2, 2))
@@ -89,8 +86,9 @@ def pooled(params: Params, x: Array) -> Array:
 
 
 def prepared(images: Array, side: int) -> Array:
-    """Values in [-1, 1], any size -> blue, green, red, of 255, less their means: [n, h, w, 3]
-    -> [n, side, side, 3]
+    """Images in [-1, 1], of any size -> BGR in [0, 255] minus ImageNet's means.
+
+    [n, h, w, 3] -> [n, side, side, 3].
     """
     x = jax.image.resize(images, (len(images), side, side, 3), "bilinear")
     return 127.5 * (x[..., ::-1] + 1) - jnp.array(MEANS)[None, None, None]
@@ -114,7 +112,7 @@ def classes(images: Any) -> np.ndarray:
 
 
 def see(images: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Both of these."""
+    """Features and logits: [n, h, w, 3], in [-1, 1] -> float32 [n, 2048], [n, 1000]. DataError otherwise."""
     images = np.asarray(images, np.float32)
     if (
         images.ndim != 4

@@ -1,8 +1,7 @@
-"""Weights that others have trained: fetched once as data are, and kept as safetensors in the user's
-cache.
+"""Pretrained weights: fetched once, as data sets are, and kept as safetensors in the user's cache.
 
-They are known by the hash of their values, so every way to them gives the same ones, and what is
-kept is what came. No code of a package is run, and no pickle.
+They are identified by the hash of their values, so every source gives the same weights. No code of a
+package is run, and no pickle is executed.
 """
 
 import dataclasses
@@ -31,7 +30,7 @@ class Weights:
     description: str
     licence: str
     citation: str
-    # tried in this order; what a way reads are blocks of named arrays
+    # Tried in this order. The reader of each yields blocks of named arrays.
     ways: tuple[fetch.Mirror, ...]
     sha256: str  # of the values: `digest`
 

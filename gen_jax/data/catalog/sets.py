@@ -2,7 +2,7 @@
 values.
 
 A set is prepared once: its files are fetched and checked (`fetch`), read (`formats`), written by a
-TFDS builder of ours (`builders`) and materialised as memory-mapped arrays (`arrays`) in the
+TFDS builder (`tfds_builder`) and materialised as memory-mapped arrays (`store`) in the
 original order. From then on it opens with NumPy alone, without a network. The hashes are of the
 values, so every way to a set gives the same set.
 """
@@ -343,7 +343,7 @@ SOURCES = {
 
 
 def find(name: str) -> DataSet:
-    """The set of this name."""
+    """The set of this name; DataError with the nearest names if there is none."""
     if name in SOURCES:
         return SOURCES[name]
     near = difflib.get_close_matches(name, SOURCES)
@@ -360,7 +360,7 @@ def load(name: str, split: str = "train", directory: Path | None = None) -> Bloc
     `split` is a name or a slice of one, "train[:50000]"; slices are views. `directory` is
     `default_directory()` if not given. A set is one of `SOURCES`, or one that TFDS has prepared:
     tfds:NAME, tfds:NAME:CONFIG or tfds:/DIRECTORY, and @SIDE after it if images are to be resized
-    (`published` says how): tfds:celeb_a@128. Unpaired domains, as those of
+    (`tfds_recipes` says how): tfds:celeb_a@128. Unpaired domains, as those of
     tfds:cycle_gan:horse2zebra, are the fields "x" and "y", of different lengths.
     """
     known, part = store.parse(split)
@@ -376,9 +376,7 @@ def load(name: str, split: str = "train", directory: Path | None = None) -> Bloc
 
 
 def _check(source: DataSet, folder: Path, fields: Block) -> None:
-    """Refuse what a set of this name cannot hold, whatever its manifest says: another shape, a
-    label that is none.
-    """
+    """DataError if shapes, types or ranges are not those of the set, whatever its manifest says."""
     for name, known in source.fields.items():
         path, array = folder / f"{name}.npy", fields.get(name)
         if array is None or (array.shape[1:], str(array.dtype)) != (known.shape, known.dtype):
@@ -394,9 +392,7 @@ def _check(source: DataSet, folder: Path, fields: Block) -> None:
 
 
 def hashes(name: str, splits: Iterable[str], directory: Path | None = None) -> dict[str, str]:
-    """ "SPLIT/FIELD" -> the SHA-256 of its file, as the manifest of a prepared set says; of a slice,
-    that of all.
-    """
+    """ "SPLIT/FIELD" -> the SHA-256 of its file, from the manifest; for a slice, that of the whole split."""
     content = store.manifest(make(name, directory), name=_resolve(name)[0])
     known = {split: content["splits"][store.parse(split)[0]] for split in splits}
     return {
@@ -407,7 +403,7 @@ def hashes(name: str, splits: Iterable[str], directory: Path | None = None) -> d
 
 
 def make(name: str, directory: Path | None = None, *, again: bool = False) -> Path:
-    """Prepare a set unless it is prepared; gives the directory of its arrays."""
+    """Prepare a set if it is not prepared yet; returns the directory of its arrays."""
     name, source = _resolve(name)
     base = (directory or default_directory()).absolute()
     home = prepare.home(name, base)
@@ -419,9 +415,7 @@ def make(name: str, directory: Path | None = None, *, again: bool = False) -> Pa
 
 
 def verify(name: str, directory: Path | None = None) -> int:
-    """Hash every array of a prepared set, however large, and compare with what is known; gives
-    their number.
-    """
+    """Compare the hash of every array of a prepared set with the known one; returns their number."""
     name, source = _resolve(name)
     return prepare.verify(
         name, source, prepare.home(name, (directory or default_directory()).absolute())
@@ -429,7 +423,7 @@ def verify(name: str, directory: Path | None = None) -> int:
 
 
 def _resolve(name: str) -> tuple[str, DataSet | None]:
-    """The name under which a set is kept, and its entry if it is one of ours."""
+    """The name under which a set is kept, and its entry if it is in the catalogue."""
     if not name.startswith("tfds:"):
         return name, find(name)
     known = name.removeprefix("tfds:")

@@ -1,6 +1,4 @@
-"""Prepared data: one directory per set with SPLIT/FIELD.npy and a manifest, opened as memory maps
-with NumPy alone.
-"""
+"""Prepared data: a directory per set, with SPLIT/FIELD.npy and a manifest, opened as memory maps."""
 
 import hashlib
 import json
@@ -38,11 +36,11 @@ def write(
     fields: Mapping[str, tuple[tuple[int, ...], str]],
     blocks: Iterator[Block],
 ) -> tuple[dict[str, Entry], dict[str, str]]:
-    """Write `size` examples to home/FIELD.npy; gives the manifest's entries and the SHA-256 of each
-    field's values.
+    """Write `size` examples to home/FIELD.npy.
 
-    `fields` maps a name to the shape and dtype of one example. Plain writes, not a writable map: a
-    full disk is then an error that names itself, not a SIGBUS.
+    Returns the manifest's entries and the SHA-256 of each field's values. `fields` maps a name to
+    the shape and dtype of one example. Files are written, not mapped: a full disk then raises an
+    OSError instead of SIGBUS. DataError if the blocks do not fit `size` and `fields`.
     """
     home.mkdir(parents=True, exist_ok=True)  # domains of different sizes are written one by one
     files, values, streams = {}, {}, {}
@@ -100,9 +98,7 @@ def write_manifest(
 
 
 def manifest(home: Path, *, name: str, version: str | None = None) -> dict[str, Any]:
-    """The manifest of a prepared set, which must be of this name and, if given, of this version of
-    the recipe.
-    """
+    """The manifest of a prepared set. DataError if it is damaged or of another name or version."""
     path = home / MANIFEST
     try:
         with path.open("rb") as stream:
@@ -124,7 +120,7 @@ def manifest(home: Path, *, name: str, version: str | None = None) -> dict[str, 
 
 
 def damaged(path: Path, why: str, name: str) -> DataError:
-    """The one sentence about a prepared file that cannot be used."""
+    """The error for a prepared file that cannot be used."""
     home = path.parent if path.name == MANIFEST else path.parent.parent  # DIRECTORY/arrays/NAME
     if name.startswith("boxes:"):
         return DataError(f"{path} {why}: delete {home}, and it is made again.")
@@ -138,8 +134,9 @@ def damaged(path: Path, why: str, name: str) -> DataError:
 def view(
     home: Path, name: str, split: str, content: Mapping[str, Any], *, whole: bool = False
 ) -> Block:
-    """The fields of one split as read-only memory maps; size, shape, dtype and (unless large)
-    SHA-256 are checked.
+    """The fields of one split as read-only memory maps.
+
+    DataError if the size, shape, dtype or SHA-256 (of files up to LARGE) is not as in the manifest.
     """
     known = content["splits"]
     if split not in known:
@@ -183,7 +180,7 @@ def parse(split: str) -> tuple[str, slice]:
 
 
 def cut(fields: Block, part: slice, split: str) -> Block:
-    """Views of a part of every field; bounds outside the split and empty parts are refused."""
+    """A slice of every field, as views. DataError if it is empty or exceeds the split."""
     size = min(len(array) for array in fields.values())  # domains may differ in size
     bounds = [bound for bound in (part.start, part.stop) if bound is not None]
     if any(not -size <= bound <= size for bound in bounds) or not range(size)[part]:

@@ -1,7 +1,6 @@
-"""TensorFlow Datasets without TensorFlow: our sets as array_record files, and sets that somebody
-else prepared.
+"""TensorFlow Datasets without TensorFlow: write our sets as array_record, and read any prepared set.
 
-Imported only while a set is prepared: what is prepared opens without TFDS.
+Imported only while a set is prepared; prepared sets open without TFDS.
 """
 
 import contextlib
@@ -33,9 +32,7 @@ def build(
     blocks: Callable[[str], Iterator[Block]],
     directory: Path,
 ) -> dict[str, Sequence[Any]]:
-    """Write a set with a TFDS builder of its own, `name`, and open its splits; the order of
-    `blocks` is kept.
-    """
+    """Write a set with a TFDS builder called `name`, in the order of `blocks`, and open its splits."""
 
     volume = max(sizes.values()) * sum(
         math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in fields.values()
@@ -83,7 +80,7 @@ def build(
 
 
 def blocks(source: Any, fields: Mapping[str, tuple[tuple[int, ...], str]]) -> Iterator[Block]:
-    """A data source from its first example to its last, in blocks of the dtypes asked for."""
+    """All examples of a data source in order, in blocks of the given shapes and dtypes. DataError otherwise."""
     for start in range(0, len(source), BLOCK):
         numbers = range(start, min(start + BLOCK, len(source)))
         examples = [dict(leaves(example)) for example in source.__getitems__(numbers)]
@@ -109,9 +106,7 @@ def blocks(source: Any, fields: Mapping[str, tuple[tuple[int, ...], str]]) -> It
 
 
 def prepared(name: str, directories: Sequence[Path | None]) -> dict[str, Sequence[Any]]:
-    """The splits of a set that TFDS has prepared: NAME, NAME:CONFIG, NAME:VERSION or the directory
-    of a version.
-    """
+    """The splits of a set that TFDS has prepared: NAME, NAME:CONFIG, NAME:VERSION or a directory."""
     tried: list[str] = []
     if Path(name).is_absolute():
         with _failing(tried, name):
@@ -129,8 +124,7 @@ def prepared(name: str, directories: Sequence[Path | None]) -> dict[str, Sequenc
             directory or "TFDS's own directory ($TFDS_DATA_DIR, else ~/tensorflow_datasets)"
         )
         with _failing(tried, place):
-            # Not tfds.data_source: it runs the set's own builder, and COCO's cannot be had without
-            # TensorFlow.
+            # Not tfds.data_source: it runs the set's own builder, and COCO's needs TensorFlow.
             if opened := dict(
                 read_only_builder.builder_from_files(address, data_dir=directory).as_data_source()
             ):
@@ -187,7 +181,7 @@ def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _plain(dtype: np.dtype) -> np.dtype:
-    """What a device takes: no 64 bits."""
+    """The type on a device, which has no 64 bits."""
     return np.dtype(
         {"int64": "int32", "uint64": "uint32", "float64": "float32"}.get(dtype.name, dtype.name)
     )

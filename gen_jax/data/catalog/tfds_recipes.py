@@ -1,10 +1,10 @@
-"""The papers' own sets as TFDS has prepared them: what of each is taken, and how it becomes arrays.
+"""The data sets of the papers as TFDS prepares them: what is used of each, and how it becomes arrays.
 
 Imported only while a set is prepared. Numbers of a fixed shape are taken as they are, under joined
 names (attributes.Male, image.id). Where a side is stated, an image is its middle square, resized
 with PIL's bicubic filter: the shorter side becomes that many pixels and of the longer one as much
 is cut off at both ends. Its own bounding boxes follow; other coordinates stay those of the
-original. The authors' file of a face is told by its number, `file`.
+original. The field `file` is the number of the authors' file of a face.
 """
 
 import io
@@ -26,7 +26,7 @@ Example = Mapping[str, Any]
 
 
 class Recipe(NamedTuple):
-    """What is taken of a set, beside its numbers and its images."""
+    """What is used of a set besides its numbers and its images."""
 
     # [pixels] to which images are resized; None: they are all of one size already
     side: int | None = None
@@ -44,14 +44,12 @@ class Recipe(NamedTuple):
 
 
 def species(features: Any, example: Example) -> list[bytes]:
-    """The birds have no captions in TFDS: the name of their class, which is that of a folder of the
-    archive.
-    """
+    """The name of the class: TFDS has no captions of the birds."""
     return [example["label_name"].replace(b"_", b" ")]
 
 
 def flower(features: Any, example: Example) -> list[bytes]:
-    """The flowers have no captions in TFDS: the name of their class."""
+    """The name of the class: TFDS has no captions of the flowers."""
     return [features["label"].int2str(int(example["label"])).encode()]
 
 
@@ -74,16 +72,14 @@ DOMAINS = {split: {"x": f"{split}A", "y": f"{split}B"} for split in ("train", "t
 SETS = {
     "cycle_gan": Recipe(side=256, domains=DOMAINS, configs=PAIRS),
     "celeb_a": Recipe(numbered=("train", "validation", "test")),  # 218 x 178
-    "caltech_birds2011": Recipe(
-        side=76, captions=species
-    ),  # 76: of which Reed et al. 2016 take parts of 64
+    "caltech_birds2011": Recipe(side=76, captions=species),  # Reed et al. 2016 crop 64 of 76
     "oxford_flowers102": Recipe(side=76, captions=flower),
     "coco_captions": Recipe(side=76, captions=sentences, per_image=5, width=256),
 }
 
 
 def check(name: str) -> None:
-    """TFDS would take the first pair of domains if none is named."""
+    """DataError if a pair of domains must be named: TFDS would take the first."""
     if (recipe := SETS.get(name)) and recipe.configs:
         raise DataError(
             f"tfds:{name} holds several sets: name one, as in tfds:{name}:{'|'.join(recipe.configs)}."
@@ -91,9 +87,7 @@ def check(name: str) -> None:
 
 
 def views(splits: Mapping[str, Any], side: int | None = None) -> dict[str, list["View"]]:
-    """Each split as the parts whose fields it has: one, or one for each domain, which may differ in
-    length.
-    """
+    """The views of each split: one, or one for each domain; domains may differ in length."""
     recipe = SETS.get(next(iter(splits.values())).dataset_info.name, Recipe())
     recipe = recipe._replace(side=side or recipe.side)
     if not recipe.domains:
@@ -113,9 +107,7 @@ def views(splits: Mapping[str, Any], side: int | None = None) -> dict[str, list[
 
 
 def files(splits: Mapping[str, Any], numbered: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The number of each example's file, by split: TFDS shuffles by a hash of the split and the
-    file's name.
-    """
+    """The file number of each example, by split: TFDS orders by a hash of split and file name."""
     found, first = {}, 1
     for split in numbered if set(numbered) <= set(splits) else ():
         those = np.arange(first, first + len(splits[split]), dtype=np.int32)
@@ -132,9 +124,7 @@ class View:
     def __init__(
         self, source: Any, recipe: Recipe, alone: str = "", numbers: np.ndarray | None = None
     ):
-        """Of a domain there is but the image, under the name `alone`; `numbers` are of the
-        examples' files.
-        """
+        """A domain has only an image, called `alone`. `numbers` are those of the examples' files."""
         self.features, self.recipe, self.alone = source.dataset_info.features, recipe, alone
         self.numbers = numbers
         self.leaves = dict(leaves(self.features))
@@ -178,9 +168,7 @@ class View:
         return {name.replace("/", "."): value for name, value in found.items()}
 
     def _fixed(self, example: Example) -> Iterator[tuple[str, Any]]:
-        """What has a fixed shape, but an image even if it has none; lists of features are no leaves
-        of the features.
-        """
+        """The fields of a fixed shape, and the image whatever its shape."""
         for name, value in leaves(example):
             feature = self.leaves.get(name)
             if name == "image":
@@ -201,9 +189,7 @@ Box = tuple[float, float, float, float]
 
 
 def picture(content: Any, channels: int | None, side: int | None = None) -> tuple[np.ndarray, Box]:
-    """A file or pixels -> uint8 [h, w, c], or the middle square, [side, side, c]; and what is left
-    of the original.
-    """
+    """A file or pixels -> uint8 [h, w, c], or the middle square [side, side, c]; and the box it shows."""
     try:
         if isinstance(content, np.ndarray):
             image = Image.fromarray(content[..., 0] if channels == 1 else content)
@@ -232,16 +218,14 @@ def picture(content: Any, channels: int | None, side: int | None = None) -> tupl
 
 
 def moved(boxes: np.ndarray, kept: Box) -> np.ndarray:
-    """Boxes of the original (ymin, xmin, ymax, xmax, in [0, 1]) as boxes of what is kept: [..., 4]
-    -> the same.
-    """
+    """Boxes (ymin, xmin, ymax, xmax, in [0, 1]) of the original in the part that is kept: [..., 4]."""
     top, left, bottom, right = kept
     first, size = np.array([top, left] * 2), np.array([bottom - top, right - left] * 2)
     return np.clip((boxes - first) / size, 0, 1).astype(np.float32)
 
 
 def padded(text: bytes, width: int) -> np.ndarray:
-    """Of a caption the first `width` bytes or fewer, whole characters: -> uint8 [width]."""
+    """A caption cut to `width` bytes at a whole character, and padded with zeros: -> uint8 [width]."""
     if len(text) > width:
         kept = text[:width].decode(errors="ignore").encode()
         log.warning("a caption of %d bytes was cut to %d: %s", len(text), len(kept), kept.decode())
