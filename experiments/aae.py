@@ -2,10 +2,10 @@
 
 Alireza Makhzani, Jonathon Shlens, Navdeep Jaitly, Ian Goodfellow, Brendan Frey. 2015. arXiv:1511.05644
 
-Replicated: each minibatch's two phases as three players (reconstruction; discriminator; encoder as
-generator) with deterministic, Gaussian and universal-approximator encoders and any prior that can be
-sampled; labels that shape the prior (section 2.3); MNIST's likelihood (section 3); style beside the
-label (section 4). Sections 5 to 7 are in aae_labels.py.
+Replicated: each minibatch's two phases as three players (reconstruction; discriminator; encoder
+as generator) with deterministic, Gaussian and universal-approximator encoders and any prior that
+can be sampled; labels that shape the prior (section 2.3); MNIST's likelihood (section 3); style
+beside the label (section 4). Sections 5 to 7 are in aae_labels.py.
 
 Not replicated: TFD, and the estimate from 10 million samples. There is no official code, and the
 paper's text was not at hand: the learning rates are those of an independent replication; the sizes

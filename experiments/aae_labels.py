@@ -2,8 +2,8 @@
 
 Alireza Makhzani, Jonathon Shlens, Navdeep Jaitly, Ian Goodfellow, Brendan Frey. 2015. arXiv:1511.05644
 
-Replicated: semi-supervised classification (section 5) of MNIST with 100 or 1000 labels: a category y
-and a style z, a discriminator of each, and a fourth player that classifies the labelled images;
+Replicated: semi-supervised classification (section 5) of MNIST with 100 or 1000 labels: a category
+y and a style z, a discriminator of each, and a fourth player that classifies the labelled images;
 clustering (section 6), the same without labels; dimension reduction (section 7), whose code is the
 sum of a cluster's head and the style. Likelihood, priors and style are in aae.py.
 

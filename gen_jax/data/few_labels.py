@@ -9,7 +9,7 @@ from gen_jax.types import Batch
 
 
 def balanced(train: Arrays, *, count: int, classes: int, seed: int) -> Batch:
-    """`count` random examples of the training set, equally many of each class. The `init_extras` of a source.
+    """`count` random training examples, equally many of each class: `init_extras` of a source.
 
     "labelled_image" uint8 [count, h, w, c] and "labelled_label" [count]. DataError if `count` is
     not a multiple of `classes`, or if a class has too few examples.
@@ -19,7 +19,8 @@ def balanced(train: Arrays, *, count: int, classes: int, seed: int) -> Batch:
     least = min(map(len, of_class))
     if count % classes or least < per_class:
         raise DataError(
-            f"{count} labelled images were asked for; give a multiple of {classes}, at most {least} a class."
+            f"{count} labelled images were asked for; give a multiple of {classes}, "
+            f"at most {least} a class."
         )
     chosen = np.concatenate([generator.choice(n, per_class, replace=False) for n in of_class])
     return {f"labelled_{name}": jnp.asarray(train[name][chosen]) for name in ("image", "label")}

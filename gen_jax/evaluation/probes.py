@@ -27,8 +27,8 @@ def linear_svm(
 ) -> Any:
     """The linear L2-SVM (squared hinge, one against the rest) of features [n, d] scaled to [-1, 1].
 
-    C is the one of `penalties` that is most accurate on the last `held_out` examples, after training
-    on the others.
+    C is the one of `penalties` that is most accurate on the last `held_out` examples, after
+    training on the others.
     """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MaxAbsScaler
@@ -50,7 +50,7 @@ def linear_svm(
 def label_accuracy(drawn: Any, labels: Any, name: str, directory: Path | None) -> Measure:
     """How often images drawn with a label are classified as it: [n, d] in [0, 1], [n].
 
-    The classifier is trained on the data set `name`, which lies in `directory` (None: the default one).
+    The classifier is trained on the data set `name`, in `directory` (None: the default one).
     """
     train, test = (sets.load(name, split, directory) for split in ("train", "test"))
     trained = classifier.classifier(
@@ -64,7 +64,8 @@ def label_accuracy(drawn: Any, labels: Any, name: str, directory: Path | None) -
 def cluster_labels(probabilities: Any, labels: Any) -> np.ndarray:
     """The label of each cluster by q(y|x) and labels: [n, clusters], [n] -> [clusters].
 
-    Cluster i takes that of the image x with the largest q(y = i|x) (Makhzani et al. 2015, section 6).
+    Cluster i takes that of the image x with the largest q(y = i|x).
+    Makhzani et al. 2015, section 6.
     """
     return np.asarray(labels)[np.asarray(probabilities).argmax(0)]
 

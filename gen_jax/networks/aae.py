@@ -25,7 +25,7 @@ class Affine(nn.Module):
 
 
 class Corruption(nn.Module):
-    """Gaussian noise is added, and then values are set to 0, the others scaled up: [b, d] -> [b, d]."""
+    """Adds Gaussian noise, then sets values to 0 and scales the others up: [b, d] -> [b, d]."""
 
     noise: float  # standard deviation
     dropout: float  # share of the values
