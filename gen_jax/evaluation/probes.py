@@ -1,15 +1,20 @@
-"""Simple classifiers of scikit-learn that tell what images or features are good for, in % of the test examples."""
+"""Simple classifiers that measure what images, features and codes are good for."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from gen_jax.data.catalog import sets
+from gen_jax.evaluation import classifier
+from gen_jax.types import Measure
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # the values of C that are tried
 
 
 def nearest_neighbour_error(images: Any, labels: Any, test_images: Any, test_labels: Any) -> float:
-    """How many test images another label has than the nearest, in Euclidean distance, of the others: [n, ...] each."""
+    """The error of 1-NN by Euclidean distance, in %: [n, ...], [n], test [m, ...], [m]."""
     from sklearn.neighbors import KNeighborsClassifier
 
     flat = [np.asarray(x, np.float32).reshape(len(x), -1) for x in (images, test_images)]
@@ -20,9 +25,10 @@ def nearest_neighbour_error(images: Any, labels: Any, test_images: Any, test_lab
 def linear_svm(
     features: Any, labels: Any, *, held_out: int, penalties: Sequence[float] = PENALTIES
 ) -> Any:
-    """The linear L2-SVM (squared hinge, each class against the rest) of features [n, d], each divided by its largest.
+    """The linear L2-SVM (squared hinge, one against the rest) of features [n, d] scaled to [-1, 1].
 
-    C is the one of `penalties` that serves the last `held_out` examples best when the others are learnt from.
+    C is the one of `penalties` that is most accurate on the last `held_out` examples, after
+    training on the others.
     """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MaxAbsScaler
@@ -39,3 +45,35 @@ def linear_svm(
         for m in machines
     ]
     return machines[int(np.argmax(scores))].fit(features, labels)
+
+
+def label_accuracy(drawn: Any, labels: Any, name: str, directory: Path | None) -> Measure:
+    """How often images drawn with a label are classified as it: [n, d] in [0, 1], [n].
+
+    The classifier is trained on the data set `name`, in `directory` (None: the default one).
+    """
+    train, test = (sets.load(name, split, directory) for split in ("train", "test"))
+    trained = classifier.classifier(
+        train["image"], train["label"], test=(test["image"], test["label"]), name=name
+    )
+    predicted = trained.logits(np.asarray(drawn).reshape(-1, *trained.shape)).argmax(1)
+    right = (predicted == np.asarray(labels)).mean()
+    return Measure(right, "of our classifier of this set, on images drawn with a label")
+
+
+def cluster_labels(probabilities: Any, labels: Any) -> np.ndarray:
+    """The label of each cluster by q(y|x) and labels: [n, clusters], [n] -> [clusters].
+
+    Cluster i takes that of the image x with the largest q(y = i|x).
+    Makhzani et al. 2015, section 6.
+    """
+    return np.asarray(labels)[np.asarray(probabilities).argmax(0)]
+
+
+def category_error(probabilities: Any, labels: Any, of_category: Any) -> Measure:
+    """How often the likeliest category is not of the image's label: [n, k], [n], [k] -> in %.
+
+    `of_category` holds the label of each category.
+    """
+    predicted = np.asarray(of_category)[np.asarray(probabilities).argmax(1)]
+    return Measure(100 * float((predicted != np.asarray(labels)).mean()), "% of images")

@@ -1,4 +1,4 @@
-"""Whether two sets of points come from one distribution: the kernel two-sample statistic and a classifier's."""
+"""Whether two sets of points have one distribution: a kernel's and a classifier's statistic."""
 
 from typing import Any
 
@@ -9,11 +9,13 @@ from gen_jax.errors import DataError
 
 
 def squared_mmd(a: Any, b: Any, *, bandwidth: float | None = None) -> float:
-    """E k(a, a') + E k(b, b') - 2 E k(a, b) with k(x, y) = exp(-|x - y|^2 / 2 h^2) (Gretton et al. 2012, eq. 3).
+    """E k(a, a') + E k(b, b') - 2 E k(a, b), k(x, y) = exp(-|x - y|^2 / 2 h^2): [n, d], [m, d].
 
-    Pairs of one point with itself are left out, so the estimate has no bias and may be negative. By default the
-    bandwidth h is the median distance of two different points of both sets together (their section 8).
-    """  # [n, d], [m, d] -> []
+    Gretton et al. 2012, equation 3. Pairs of a point with itself are left out: the estimate has no
+    bias and may be negative. By default, the bandwidth h is the median distance of two different
+    points of both sets together (their section 8). DataError where the points are unfit, or where
+    that median is 0.
+    """
     a, b = _checked(a, b)
     squares = [cdist(x, y, "sqeuclidean") for x, y in ((a, a), (b, b), (a, b))]
     if bandwidth is None:
@@ -33,11 +35,12 @@ def squared_mmd(a: Any, b: Any, *, bandwidth: float | None = None) -> float:
 
 
 def two_sample_accuracy(a: Any, b: Any, *, seed: int) -> float:
-    """How often a classifier tells which set a held-out point is from (Lopez-Paz & Oquab 2017): 0.5 when equal.
+    """Accuracy of a classifier that tells the sets apart: [n, d], [m, d]; 0.5 when they are equal.
 
-    Their k nearest neighbours, k about the root of the training points; half of each set is held out, and as many
-    points of each are used. Every dimension is scaled by its standard deviation first.
-    """  # [n, d], [m, d] -> []
+    Lopez-Paz & Oquab 2017: k nearest neighbours, k about the root of the number of training points.
+    Half of each set is held out, and equally many points of each are used. Every dimension is first
+    scaled by its standard deviation. DataError where the points are unfit.
+    """
     from sklearn.neighbors import KNeighborsClassifier  # slow to import
 
     a, b = _checked(a, b)

@@ -12,8 +12,11 @@ from scipy import stats
 
 from experiments import aae
 from gen_jax import game
+from gen_jax.config import from_json, to_json
 from gen_jax.data import pipeline
+from gen_jax.data.synthetic import priors
 from gen_jax.errors import UserError
+from gen_jax.optimizers import Adam
 from gen_jax.run.experiment import presets
 from tests import golden
 
@@ -55,46 +58,20 @@ def test_parameter_counts():
     assert table["total"] == 3_588_792 + 1_011_001
 
 
-def test_the_petals_have_the_stated_means_and_widths_and_turn_with_the_label():
-    for i in (0, 3):
-        z = np.asarray(aae.mixture(jax.random.key(i), jnp.full(20_000, i), 2))
-        out = np.array([np.cos(np.pi * i / 5), np.sin(np.pi * i / 5)])
-        along, across = z @ out, z @ np.array([-out[1], out[0]])
-        assert along.mean() == pytest.approx(1.4, abs=0.02) and across.mean() == pytest.approx(
-            0, abs=0.004
-        )
-        assert along.std() == pytest.approx(0.5, rel=0.03) and across.std() == pytest.approx(
-            0.1, rel=0.03
-        )
-
-
-def test_the_roll_lies_on_its_spiral_each_class_on_its_tenth():
-    labels = jnp.repeat(jnp.arange(10), 500)
-    z = np.asarray(aae.swiss_roll(jax.random.key(0), labels, 2))
-    radius = np.linalg.norm(z, axis=1)
-    np.testing.assert_allclose(
-        z,
-        radius[:, None] * np.stack([np.cos(4 * np.pi * radius), np.sin(4 * np.pi * radius)], 1),
-        atol=1e-5,
-    )
-    assert np.abs(10 * radius**2 - labels - 0.5).max() < 0.5 + 1e-4
-    assert stats.kstest(radius**2, "uniform").pvalue > 0.01
-
-
 def test_the_prior_is_scaled_and_any_sampler_can_be_added(monkeypatch):
-    z = aae.draw_prior(aae.PAPER, jnp.full(10_000, 10), jax.random.key(0))
+    z = aae.draw_prior(aae.PAPER, jax.random.key(0), jnp.full(10_000, 10))
     assert z.shape == (10_000, 8) and float(z.std()) == pytest.approx(5, rel=0.02)
     monkeypatch.setitem(
-        aae.PRIORS, "labels", lambda key, labels, latents: jnp.stack([labels, labels], 1) + 0.0
+        priors.PRIORS, "labels", lambda key, labels, latents: jnp.stack([labels, labels], 1) + 0.0
     )
     config = altered(prior="labels", prior_scale=2.0)
     np.testing.assert_array_equal(
-        aae.draw_prior(config, jnp.arange(10), jax.random.key(0))[:, 0], 2.0 * np.arange(10)
+        aae.draw_prior(config, jax.random.key(0), jnp.arange(10))[:, 0], 2.0 * np.arange(10)
     )
-    anything = aae.draw_prior(config, jnp.full(2000, 10), jax.random.key(0))[:, 1]
+    anything = aae.draw_prior(config, jax.random.key(0), jnp.full(2000, 10))[:, 1]
     assert set(np.asarray(anything)) == set(2.0 * np.arange(10))  # the full mixture
     with pytest.raises(UserError, match="set as many"):
-        aae.draw_prior(altered(prior="labels", latents=3), jnp.arange(10), jax.random.key(0))
+        aae.draw_prior(altered(prior="labels", latents=3), jax.random.key(0), jnp.arange(10))
     for prior in ("mixture", "swiss_roll"):
         with pytest.raises(UserError, match=r"latents is 3; .* draws 2"):
             altered(prior=prior, latents=3)
@@ -111,22 +88,15 @@ def test_the_same_fifth_of_the_labels_is_known():
     np.testing.assert_array_equal(shown[known], many["label"][known])
     backwards = {name: a[::-1] for name, a in many.items()}
     np.testing.assert_array_equal(aae.known_label(config, backwards)[::-1], shown)
-    assert (np.asarray(aae.known_label(altered(known=1), many)) == 10).all()  # nobody is told
+    assert (
+        np.asarray(aae.known_label(altered(known=1), many)) == 10
+    ).all()  # no one is given the label
 
 
-class Known:
-    """A game whose optimum is known: codes x of one dimension, and the discriminator log N(z; 0, 1) / N(z; 1, 1)."""
-
-    config = altered(latents=1, prior_scale=1)
-
-    def encoder(self, x):
-        return x
-
-    def decoder(self, z):
-        return z + 3
-
-    def discriminator(self, z):
-        return 0.5 - z
+# A game whose optimum is known: codes x of one dimension, and the discriminator log N(z; 0, 1) / N(z; 1, 1).
+KNOWN = aae.AAE(
+    encoder=lambda x: x, decoder=lambda z: z + 3, discriminator=lambda z: 0.5 - z, latents=1
+)
 
 
 def test_at_the_best_discriminator_the_loss_is_log_4_less_twice_the_divergence():
@@ -137,12 +107,13 @@ def test_at_the_best_discriminator_the_loss_is_log_4_less_twice_the_divergence()
     z, width = np.linspace(-8, 9, 20_001, retstep=True)
     p, q = stats.norm.pdf(z), stats.norm.pdf(z, 1)
     expected = -width * (p * np.log(p / (p + q)) + q * np.log(q / (p + q))).sum()
-    loss, metrics = aae.discrimination(Known(), given, jax.random.key(0))
+    config, key = altered(latents=1, prior_scale=1), jax.random.key(0)
+    loss, metrics = aae.discriminator_loss(KNOWN, given, key, config=config)
     assert float(loss) == pytest.approx(expected, abs=0.01)
     assert float(metrics["accuracy"]) == pytest.approx(stats.norm.cdf(0.5), abs=0.005)
-    loss, _ = aae.generation(Known(), given, jax.random.key(0))
+    loss, _ = aae.generator_loss(KNOWN, given, key, config=config)
     assert float(loss) == pytest.approx(-width * (q * np.log(p / (p + q))).sum(), abs=0.01)
-    assert float(aae.reconstruction(Known(), given, jax.random.key(0))[0]) == pytest.approx(9)
+    assert float(aae.reconstruction_loss(KNOWN, given, key)[0]) == pytest.approx(9)
 
 
 @pytest.mark.long
@@ -158,7 +129,7 @@ def test_a_gaussian_encoder_draws_and_a_universal_one_sees_noise():
         shapes = {leaf.shape for leaf in jax.tree.leaves(state.params["encoder"])}
         assert (16, outputs) in shapes and (inputs, 16) in shapes
         model = game.trained(aae.model(config), state)
-        one, two = (np.asarray(model(aae.encode, x, key)) for key in keys)
+        one, two = (np.asarray(model.encode(x, key)) for key in keys)
         assert one.shape == (32, 2) and (kind == "deterministic") == bool((one == two).all())
 
 
@@ -218,11 +189,30 @@ def test_the_supervised_grid_has_one_style_to_each_row():
     config = altered(label_to="decoder")
     model = game.trained(aae.model(config), played(config)[1])
     drawn = aae.sample(config, model, data(), jax.random.key(0))
-    z = aae.draw_prior(
-        config, jnp.tile(jnp.arange(10), 10), jax.random.split(jax.random.key(0))[0]
-    )[:1]
-    row = np.asarray(model(aae.decode, jnp.repeat(z, 10, 0), jnp.arange(10))).reshape(10, 8, 8)
+    key = jax.random.split(jax.random.key(0), 3)[0]
+    z = aae.draw_prior(config, key, jnp.tile(jnp.arange(10), 10))[:1]
+    row = np.asarray(model.decode(jnp.repeat(z, 10, 0), jnp.arange(10))).reshape(10, 8, 8)
     cells = (
         drawn["samples"][2:10, 2:, 0].reshape(8, 10, 10)[:, :, :8].swapaxes(0, 1)
     )  # the first row of the grid
     np.testing.assert_array_equal(cells, np.rint(row * 255))
+
+
+def test_a_config_of_before_the_adam_fields_still_opens():
+    old = to_json(altered(adam=Adam(3e-4), adversarial_adam=Adam(5e-5), latents=3))
+    del old["adam"], old["adversarial_adam"]
+    old |= {"learning_rate": 3e-4, "adversarial_rate": 5e-5}
+    opened = from_json(aae.Config, old, "config.json")
+    assert opened == altered(adam=Adam(3e-4), adversarial_adam=Adam(5e-5), latents=3)
+    assert opened.adam == Adam(3e-4, b1=0.9, b2=0.999, eps=1e-8, epsilon_hat=False, decay=0)
+
+
+def test_numbers_have_units_and_all_presets_are_there():
+    model = game.trained(aae.model(TINY), played(TINY)[1])
+    numbers = aae.evaluate(TINY, model, data(), jax.random.key(0))
+    assert numbers["test/reconstruction"].unit == "squared error per image"
+    assert numbers["test/mmd"].unit.startswith("squared, codes of test images against the prior;")
+    accuracy = numbers["test/two_sample_accuracy"].unit
+    assert accuracy.startswith("of telling codes (with labels, if the prior has them) from the ")
+    assert all(number.unit for number in numbers.values()) and "test/parzen" in numbers
+    assert [*presets(aae)] == ["paper", "conditioned", "supervised", "quick", "tiny"]

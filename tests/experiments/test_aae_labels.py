@@ -13,12 +13,16 @@ import pytest
 
 from experiments import aae_labels
 from gen_jax import game
+from gen_jax.config import from_json, to_json
 from gen_jax.data import few_labels, pipeline
 from gen_jax.errors import DataError, UserError
+from gen_jax.evaluation import codes
+from gen_jax.networks.aae import Corruption, Labelled
 from gen_jax.run import train
+from gen_jax.run.experiment import presets
 from tests import golden
 
-TINY = aae_labels.TINY
+TINY = presets(aae_labels)["tiny"][1]
 CLUSTERS = dataclasses.replace(TINY, categories=12, labels=0, batch_norm=True, noise=0, dropout=0.2)
 PLANE = dataclasses.replace(TINY, separation=3.0)
 
@@ -88,12 +92,10 @@ def test_labelled_images_are_drawn_with_their_labels_each_once_where_there_are_e
         "labelled_image": image,
         "labelled_label": image.ravel(),
     }
-    drawn, variables = few_labels.Labelled().init_with_output(
-        jax.random.key(0), given, jax.random.key(1)
-    )
+    drawn, variables = Labelled().init_with_output(jax.random.key(0), given, jax.random.key(1))
     np.testing.assert_array_equal(drawn[0].ravel(), drawn[1])
     assert len(set(np.asarray(drawn[1]))) == 32
-    image, label = few_labels.Labelled().apply(
+    image, label = Labelled().apply(
         variables, {**given, "image": jnp.zeros((80, 1, 1, 1))}, jax.random.key(2)
     )
     assert label.shape == (80,) and set(np.asarray(label)) <= set(range(40))
@@ -107,46 +109,45 @@ def test_too_many_labels_are_refused():
             dataclasses.replace(TINY, **values)
 
 
-class Known:
-    """Constant logits: every loss is then known."""
-
-    config = dataclasses.replace(TINY, noise=0)
-    labelled = staticmethod(lambda batch, key: (jnp.zeros((4, 1, 1, 1), jnp.uint8), jnp.arange(4)))
-    encoder = staticmethod(lambda x: x)
-    category = staticmethod(
-        lambda h: jnp.broadcast_to(jnp.log(jnp.arange(1.0, 11.0)), (len(h), 10))
-    )
-    style = staticmethod(lambda h: 2 * h)
-    decoder = staticmethod(lambda yz: yz[:, 10:] / 2 + yz[:, :1])  # x + y_0
-    category_discriminator = staticmethod(lambda y: y[:, :1])
-    style_discriminator = staticmethod(lambda z: 0 * z[:, :1] + 1.0)
+# Constant logits: every loss is then known.
+KNOWN = aae_labels.AAE(
+    encoder=lambda x: x,
+    category=lambda h: jnp.broadcast_to(jnp.log(jnp.arange(1.0, 11.0)), (len(h), 10)),
+    style=lambda h: 2 * h,
+    heads=None,
+    decoder=lambda yz: yz[:, 10:] / 2 + yz[:, :1],  # x + y_0
+    category_discriminator=lambda y: y[:, :1],
+    style_discriminator=lambda z: 0 * z[:, :1] + 1.0,
+    labelled=lambda batch, key: (jnp.zeros((4, 1, 1, 1), jnp.uint8), jnp.arange(4)),
+    corrupt=lambda x, key: x,
+)
 
 
 def test_losses_in_closed_form():
     """y_i = (i + 1) / 55: the reconstruction is off by 1/55 in each pixel; labels 0..3 cost -log of theirs."""
     given = {"x": jnp.full((4, 3), 0.5)}
     key, softplus = jax.random.key(0), lambda a: np.log1p(np.exp(a))
-    assert float(aae_labels.reconstruction(Known(), given, key)[0]) == pytest.approx(
+    assert float(aae_labels.reconstruction_loss(KNOWN, given, key)[0]) == pytest.approx(
         0.5 * 3 / 55**2, rel=1e-4
     )
     expected = np.mean([np.log(55 / (i + 1)) for i in range(4)])
-    assert float(aae_labels.classification(Known(), given, key)[0]) == pytest.approx(
+    assert float(aae_labels.classification_loss(KNOWN, given, key)[0]) == pytest.approx(
         expected, rel=1e-5
     )
     generator = softplus(-1 / 55) + softplus(-1)
-    assert float(aae_labels.generation(Known(), given, key)[0]) == pytest.approx(
+    assert float(aae_labels.generator_loss(KNOWN, given, key)[0]) == pytest.approx(
         generator, rel=1e-5
     )
     many = {"x": jnp.full((20_000, 3), 0.5)}
     real = (
         0.1 * softplus(-1) + 0.9 * softplus(0) + softplus(-1)
     )  # a tenth of the prior's y is of category 0
-    loss, _ = aae_labels.discrimination(Known(), many, key)
+    loss, _ = aae_labels.discriminator_loss(KNOWN, many, key)
     assert float(loss) == pytest.approx(real + softplus(1 / 55) + softplus(1), abs=0.005)
 
 
 def test_the_rate_falls_tenfold_after_the_given_epochs():
-    rule = aae_labels.descent(aae_labels.PAPER, 0.1, 0.1)
+    rule = aae_labels.sgd(aae_labels.PAPER, 0.1, 0.1)
     state, w = rule.init(jnp.zeros(())), 0.0
     jumps = {}
     for at in (0, 50 * 590 - 1, 50 * 590, 1000 * 590):
@@ -180,12 +181,7 @@ def test_each_switch_changes_the_update(values):
     assert any(float(ours[name]) != float(other[name]) for name in ours)
 
 
-def test_a_cluster_takes_the_label_of_the_image_likeliest_to_be_in_it():
-    y = np.array([[0.9, 0.1, 0.0], [0.6, 0.3, 0.1], [0.2, 0.5, 0.3]])
-    np.testing.assert_array_equal(aae_labels.names(y, np.array([7, 4, 2])), [7, 2, 2])
-
-
-def test_clusters_are_judged_and_drawn():
+def test_clusters_are_evaluated_and_drawn():
     model = game.trained(aae_labels.model(CLUSTERS), played(CLUSTERS)[1])
     numbers = aae_labels.evaluate(CLUSTERS, model, data(CLUSTERS), jax.random.key(0))
     assert 0 < numbers["test/error_12_clusters"] < 100
@@ -200,12 +196,9 @@ def test_heads_that_are_too_near_are_pushed_apart_and_others_left_alone():
     """In a plane at 0, 1 and 5 on a line: 3 - 1 is missing between two of them, and both have slope 1."""
     config = dataclasses.replace(CLUSTERS, categories=3, separation=3.0)
 
-    class Heads:
-        def __init__(self, kernel):
-            self.config, self.heads = config, lambda y: y @ kernel
-
     def lacking(kernel):
-        return aae_labels.nearness(Heads(kernel), {}, jax.random.key(0))[0]
+        model = KNOWN.clone(heads=lambda y: y @ kernel)
+        return aae_labels.separation_loss(model, {}, jax.random.key(0), config=config)[0]
 
     kernel = jnp.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]])
     assert float(lacking(kernel)) == pytest.approx(2, rel=1e-5)
@@ -214,14 +207,14 @@ def test_heads_that_are_too_near_are_pushed_apart_and_others_left_alone():
     assert np.isfinite(jax.grad(lacking)(0 * kernel)).all()  # heads in one place
 
 
-def test_the_code_of_a_reduction_is_the_head_and_the_style_and_is_judged_by_neighbours():
+def test_the_code_of_a_reduction_is_the_head_and_the_style_and_is_evaluated_by_neighbours():
     model = game.trained(aae_labels.model(PLANE), played(PLANE)[1])
-    x = aae_labels.vectors(data(PLANE).test)
-    y, z, code, again = model(aae_labels.seen, x)
+    y, z, code, reconstruction = model.autoencode(codes.vectors(data(PLANE).test))
     heads = model.variables["params"]["heads"]["kernel"]
     assert heads.shape == (10, 2)
     np.testing.assert_allclose(code, y @ heads + z, atol=1e-5)
-    np.testing.assert_allclose(model(aae_labels.decode, y, z), again, atol=1e-6)
+    for decoded, expected in zip(model.decode(y, z), (code, reconstruction), strict=True):
+        np.testing.assert_allclose(decoded, expected, atol=1e-5)
     assert (
         0
         < aae_labels.evaluate(PLANE, model, data(PLANE), jax.random.key(0))[
@@ -234,3 +227,34 @@ def test_the_code_of_a_reduction_is_the_head_and_the_style_and_is_judged_by_neig
         600,
         3,
     )
+
+
+def test_corruption_adds_noise_and_drops_a_share_of_the_pixels():
+    x, key = jnp.full((200, 100), 0.5), jax.random.key(0)
+    noisy = np.asarray(Corruption(noise=0.3, dropout=0.0)(x, key))
+    assert noisy.mean() == pytest.approx(0.5, abs=0.01)
+    assert noisy.std() == pytest.approx(0.3, rel=0.03)
+    dropped = np.asarray(Corruption(noise=0.0, dropout=0.2)(x, key))
+    assert (dropped == 0).mean() == pytest.approx(0.2, abs=0.01)
+    np.testing.assert_allclose(dropped[dropped > 0], 0.5 / 0.8)
+    np.testing.assert_array_equal(Corruption(noise=0.0, dropout=0.0)(x, key), x)
+
+
+def test_a_config_of_an_older_release_still_opens():
+    old = json.loads(json.dumps(to_json(CLUSTERS)))
+    assert "reconstruction_rate" in old and "adam" not in old  # no field was renamed
+    assert from_json(aae_labels.Config, old, "config.json") == CLUSTERS
+
+
+def test_numbers_have_units_and_all_presets_are_there():
+    model = game.trained(aae_labels.model(PLANE), played(PLANE)[1])
+    numbers = aae_labels.evaluate(PLANE, model, data(PLANE), jax.random.key(0))
+    assert numbers["test/error_40_labels"].unit == "% of images"
+    assert numbers["test/mmd"].unit.startswith("squared, styles of test images against N(0, I);")
+    accuracy = numbers["test/two_sample_accuracy"].unit
+    assert accuracy == "of telling styles of test images from N(0, I); 0.5 is equal"
+    assert all(number.unit for number in numbers.values())
+    assert [*presets(aae_labels)] == [
+        *("paper", "labels1000", "clustering", "clustering16", "reduction"),
+        *("quick", "clustering_quick", "reduction_quick", "tiny"),
+    ]

@@ -1,0 +1,139 @@
+"""Codes of an autoencoder beside their prior: numbers and pictures."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import entr
+
+from gen_jax import images
+from gen_jax.data import pipeline
+from gen_jax.data.pipeline import Arrays, Data
+from gen_jax.evaluation import probes, two_sample
+from gen_jax.game import Trained
+from gen_jax.types import Array, Key, Measure
+
+COMPARED = 2000  # codes, with as many draws of the prior
+
+
+def vectors(arrays: Arrays) -> Array:
+    """Grey values in [0, 1] of the field "image", as in training: [n, d].
+
+    `pipeline.flat` divides in NumPy, and half of its values differ in the last bit.
+    """
+    image = {"image": jnp.asarray(arrays["image"])}
+    return pipeline.vectors(image, jax.random.key(0))["x"]
+
+
+def compare(
+    codes: Any,
+    prior: Any,
+    labels: Any | None = None,
+    *,
+    seed: int,
+    names: tuple[str, str] = ("codes", "the prior"),
+) -> dict[str, Measure]:
+    """Two-sample statistics of the first 2000 codes of test images and draws of their prior.
+
+    Both are [n, d]. The classifier also sees `labels`, one-hot [n, k], beside each of them. `names`
+    are used in the units. DataError where the points are unfit, as in `two_sample`.
+    """
+    a, b = np.asarray(codes)[:COMPARED], np.asarray(prior)[:COMPARED]
+    mmd = two_sample.squared_mmd(a, b)
+    shown = f"{names[0]} of test images"
+    if labels is not None:
+        shown = f"{names[0]} (with labels, if the prior has them)"
+        a, b = (np.concatenate([x, np.asarray(labels)[:COMPARED]], 1) for x in (a, b))
+    accuracy = two_sample.two_sample_accuracy(a, b, seed=seed)
+    against = f"squared, {names[0]} of test images against {names[1]}"
+    return {
+        "test/mmd": Measure(mmd, f"{against}; Gaussian kernel of the median distance"),
+        "test/two_sample_accuracy": Measure(
+            accuracy, f"of telling {shown} from {names[1]}; 0.5 is equal"
+        ),
+    }
+
+
+def reconstruction_error(reconstruction: Any, x: Array) -> dict[str, Measure]:
+    """The squared error of images, summed over pixels: [n, d] each."""
+    error = ((reconstruction - x) ** 2).sum(1).mean()
+    return {"test/reconstruction": Measure(error, "squared error per image")}
+
+
+def nearest_neighbours(model: Trained, data: Data, codes: Any) -> dict[str, Measure]:
+    """The error of 1-NN on the codes of the test images, [m, d], among those of training images.
+
+    The model has autoencode(x) -> y, z, code, reconstruction.
+    """
+    *_, train, _ = model.autoencode(vectors(data.train))
+    labels, test_labels = data.train["label"], data.test["label"]
+    error = probes.nearest_neighbour_error(train, labels, codes, test_labels)
+    what = "% of test images, by 1-NN on the codes of the training images"
+    return {"test/nearest_neighbour_error": Measure(error, what)}
+
+
+def entropies(y: np.ndarray) -> dict[str, Measure]:
+    """Entropy of the mean of q(y|x), and mean entropy of q(y|x), in nats: [n, categories]."""
+    mean, each = entr(y.mean(0)).sum(), entr(y).sum(1).mean()
+    what = "nats, of the mean of q(y|x); the prior's is log of the categories"
+    return {
+        "test/category_entropy": Measure(mean, what),
+        "test/mean_entropy": Measure(each, "nats, of q(y|x), mean; a category has 0"),
+    }
+
+
+def pictures(
+    model: Trained, data: Data, key: Key, prior: Callable[[Key, Array], Array], *, one_style: bool
+) -> dict[str, np.ndarray]:
+    """Pictures of a model with decode(z, label) and autoencode(x, label, key) -> z, reconstruction.
+
+    "samples": 10 rows of draws of prior(key, labels) -> z, one label per column; with `one_style`,
+    one z per row. "reconstructions": 50 pairs of a test image and its reconstruction. "codes", if z
+    is [n, 2]: codes of test images, and as many draws of the prior, in the colours of their labels.
+    """
+    key_prior, key_test, key_plane = jax.random.split(key, 3)
+    labels = jnp.tile(jnp.arange(10), 10)
+    z = prior(key_prior, labels)  # [100, latents]
+    z = jnp.repeat(z[::10], 10, axis=0) if one_style else z
+    batches = pipeline.batches(data.test, data.prepare, key_test, batch_size=50, count=50)
+    batch, key_noise = next(batches)
+    _, reconstruction = model.autoencode(batch["x"], batch["label"], key_noise)
+    pairs = jnp.stack([batch["x"], reconstruction], 1)
+    drawn = {"samples": model.decode(z, labels), "reconstructions": pairs}
+    shape = data.test["image"].shape[1:]
+    grids = {n: images.grid(x.reshape(-1, *shape), columns=10) for n, x in drawn.items()}
+    if z.shape[1] != 2:
+        return grids
+    test = {name: array[:COMPARED] for name, array in data.test.items()}
+    _, key_code, key_prior = jax.random.split(key_plane, 3)
+    label = jnp.asarray(test["label"])
+    z, _ = model.autoencode(vectors(test), label, key_code)
+    draws = np.asarray(prior(key_prior, label.astype(jnp.int32)))
+    reach = 1.2 * float(np.abs(draws).max())
+    planes = [images.scatter(points, label, reach=reach) for points in (z, draws)]
+    return {**grids, "codes": np.concatenate(planes, 1)}
+
+
+def category_pictures(
+    model: Trained, data: Data, y: Array, z: Array, *, plane: bool
+) -> dict[str, np.ndarray]:
+    """Pictures of a model with decode(y, z) -> code, x and autoencode(x) -> y, z, code, x.
+
+    "samples": one category of y [k, categories] per column, one style of z [rows, latents] per row.
+    "reconstructions": 50 pairs of a test image and its reconstruction. "codes", if `plane`: codes
+    of test images in the colours of their labels.
+    """
+    x, shape = vectors(data.test), data.test["image"].shape[1:]
+    *_, code, reconstruction = model.autoencode(x)
+    _, drawn = model.decode(jnp.tile(y, (len(z), 1)), jnp.repeat(z, len(y), axis=0))
+    pairs = jnp.stack([x, reconstruction], 1)[:50]
+    grids = {
+        "samples": images.grid(drawn.reshape(-1, *shape), columns=len(y)),
+        "reconstructions": images.grid(pairs.reshape(-1, *shape), columns=10),
+    }
+    if plane:
+        reach = 1.1 * float(jnp.abs(code).max())
+        grids["codes"] = images.scatter(code, data.test["label"], reach=reach, side=600)
+    return grids

@@ -1,0 +1,70 @@
+"""Parts of the semi-supervised adversarial autoencoder."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gen_jax.networks.layers import BatchNorm, dropout
+from gen_jax.types import Array, Batch, Key
+
+
+class Affine(nn.Module):
+    """W x + b, or the batch normalisation of W x: [b, d] -> [b, features]."""
+
+    features: int
+    std: float  # of the initial W
+    norm: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        init = nn.initializers.normal(self.std)
+        x = nn.Dense(self.features, use_bias=not self.norm, kernel_init=init)(x)
+        return BatchNorm()(x) if self.norm else x
+
+
+class Corruption(nn.Module):
+    """Adds Gaussian noise, then sets values to 0 and scales the others up: [b, d] -> [b, d]."""
+
+    noise: float  # standard deviation
+    dropout: float  # share of the values
+
+    def __call__(self, x: Array, key: Key) -> Array:
+        key_noise, key_dropout = jax.random.split(key)
+        x = x + self.noise * jax.random.normal(key_noise, x.shape)
+        return dropout(x, key_dropout, keep=1 - self.dropout) if self.dropout else x
+
+
+def perceptron(
+    hidden: Sequence[int],
+    affine: Callable[..., nn.Module],
+    *last: Callable[..., Array],
+    norm: bool = False,
+) -> nn.Sequential:
+    """Affine layers with a rectifier after each, and then the layers `last`: [b, d] -> [b, ...]."""
+    layers = [layer for features in hidden for layer in (affine(features, norm=norm), nn.relu)]
+    return nn.Sequential((*layers, *last))
+
+
+class Labelled(nn.Module):
+    """The labelled images of the batch that initialises it, "labelled_image" and "labelled_label".
+
+    Without those fields, the batch's own images and labels. They are not weights: the collection
+    "labelled" of the state holds them, so that no program is compiled with them as constants.
+    """
+
+    @nn.compact
+    def __call__(self, batch: Batch, key: Key) -> tuple[Array, Array]:
+        """A random batch of them, of the size of `batch`: images [b, h, w, c], labels [b].
+
+        None occurs twice, if there are enough.
+        """
+        initial = {name: batch.get(f"labelled_{name}", batch[name]) for name in ("image", "label")}
+        image, label = (
+            self.variable("labelled", name, lambda a=array: a).value
+            for name, array in initial.items()
+        )
+        b, n = len(batch["image"]), len(image)
+        chosen = jax.random.choice(key, n, (b,), replace=b > n)
+        return image[chosen], label[chosen].astype(jnp.int32)
