@@ -7,7 +7,7 @@ from gen_jax.types import Measure
 
 
 def confusion(categories: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """How many images of each label are in each of `count` categories: [n], [n] -> [count, labels]."""
+    """Images of each label in each of `count` categories: [n], [n] -> [count, labels]."""
     counts = np.zeros((count, labels.max() + 1), int)
     np.add.at(counts, (categories, labels), 1)
     return counts

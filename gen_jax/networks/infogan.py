@@ -42,12 +42,12 @@ class Prior(NamedTuple):
     def draw(self, count: int, key: Key) -> Code:
         """`count` codes."""
         key_noise, key_category, key_continuous = jax.random.split(key, 3)
-        categories = jax.random.randint(key_category, (count,), 0, self.categories)
-        return Code(
-            jax.random.uniform(key_noise, (count, self.noise), minval=-1, maxval=1),
-            jax.nn.one_hot(categories, self.categories),
-            jax.random.uniform(key_continuous, (count, self.continuous), minval=-1, maxval=1),
-        )
+        uniform = partial(jax.random.uniform, minval=-1, maxval=1)
+        noise = uniform(key_noise, (count, self.noise))
+        category = jax.random.randint(key_category, (count,), 0, self.categories)
+        category = jax.nn.one_hot(category, self.categories)
+        continuous = uniform(key_continuous, (count, self.continuous))
+        return Code(noise, category, continuous)
 
 
 class Generator(nn.Module):
@@ -82,7 +82,7 @@ class Trunk(nn.Module):
 class QHead(nn.Module):
     """Q(c|x): [b, 16 width] -> logits of the category [b, categories], Gaussians [b, continuous].
 
-    Where sigma is not learned it is 1, and the outputs for it are not read, as in the official code.
+    Where sigma is not learned it is 1, and its outputs are not used, as in the official code.
     """
 
     width: int
