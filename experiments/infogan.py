@@ -32,7 +32,7 @@ from gen_jax.config import Checked, Count, Fraction, NonNegative, Positive, Run
 from gen_jax.data import pipeline
 from gen_jax.data.catalog import sets
 from gen_jax.distributions import Gaussian
-from gen_jax.evaluation import clustering, codes
+from gen_jax.evaluation import clustering, mutual_information
 from gen_jax.images import grid
 from gen_jax.losses import accuracy, bce_fake, bce_real
 from gen_jax.networks.infogan import Code, Dense, Generator, Prior, QHead, Trunk
@@ -204,7 +204,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     found = (read(model.module, model.variables, batch["x"], use) for batch, use in batches)
     categories, nats = zip(*found, strict=True)
     counts = clustering.confusion(np.concatenate(categories), data.test["label"], PRIOR.categories)
-    bounds = codes.bounds(
+    bounds = mutual_information.bounds(
         np.mean(nats, axis=0), NAMES, categories=PRIOR.categories, counted=config.sigma == "one"
     )
     return {**clustering.errors(counts), **bounds}
@@ -212,7 +212,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
     """Draws, and a traversal of each code."""
-    figures = codes.traversals(PRIOR, key)
+    figures = mutual_information.traversals(PRIOR, key)
     return {name: grid(model.generator(code), columns=10) for name, code in figures.items()}
 
 

@@ -4,22 +4,22 @@ import jax
 import numpy as np
 import pytest
 
-from gen_jax.evaluation import codes
+from gen_jax.evaluation import mutual_information
 from gen_jax.networks.infogan import Prior
 
 
 def test_bounds_are_named_and_counted_where_asked():
     names, nats = ("category", "continuous_1"), np.array([2.0, -0.5])
-    found = codes.bounds(nats, names, categories=10, counted=False)
+    found = mutual_information.bounds(nats, names, categories=10, counted=False)
     assert found == {"fakes/category": 2, "fakes/continuous_1": -0.5}
     assert found["fakes/category"].unit == "nats; at most log 10 = 2.3026"
-    counted = codes.bounds(nats, names, categories=10, counted=True)
+    counted = mutual_information.bounds(nats, names, categories=10, counted=True)
     assert [*counted] == [*found, "fakes/counted_continuous_1"]
-    assert counted["fakes/counted_continuous_1"] == pytest.approx(-0.5 + codes.EXCESS)
+    assert counted["fakes/counted_continuous_1"] == pytest.approx(-0.5 + mutual_information.EXCESS)
 
 
 def test_figures_move_one_code_at_a_time(key_reuse):
-    pictures = codes.traversals(Prior(62, 10, 2), jax.random.key(8))
+    pictures = mutual_information.traversals(Prior(62, 10, 2), jax.random.key(8))
     square = {
         name: jax.tree.map(lambda x: np.asarray(x).reshape(10, 10, -1), code)
         for name, code in pictures.items()
