@@ -1,4 +1,7 @@
-"""Formulas on arrays of any shape, each a mean: []. Logits of a discriminator are log D - log(1 - D)."""
+"""Losses: means over arrays of any shape, each [...] -> [].
+
+A discriminator's logits are log D(x) - log(1 - D(x)); cross-entropies are in nats.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -7,37 +10,49 @@ from gen_jax.types import Array
 
 
 def bce_real(logits: Array) -> Array:
-    """-log D(x): the cross-entropy of calling them real. As a generator's loss, the non-saturating one."""
+    """-log D(x), the cross-entropy with the label "real": logits [...] -> [].
+
+    On generated images, it is the non-saturating loss of a generator.
+    """
     return jax.nn.softplus(-logits).mean()
 
 
 def bce_fake(logits: Array) -> Array:
-    """-log(1 - D(x)): the cross-entropy of calling them fake."""
+    """-log(1 - D(x)), the cross-entropy with the label "fake": logits [...] -> []."""
     return jax.nn.softplus(logits).mean()
 
 
 def minimax(logits: Array) -> Array:
-    """log(1 - D(G(z))), what the generator minimises in the minimax game (Goodfellow et al. 2014, equation 1)."""
+    """log(1 - D(G(z))), the generator's loss in the minimax game: logits of fakes [...] -> [].
+
+    Goodfellow et al. 2014, equation 1.
+    """
     return -jax.nn.softplus(logits).mean()
 
 
 def accuracy(logits_real: Array, logits_fake: Array) -> Array:
-    """The share of images that the discriminator tells right: []."""
+    """The share of images that the discriminator classifies correctly: [...], [...] -> []."""
     return 0.5 * ((logits_real > 0).mean() + (logits_fake < 0).mean(dtype=jnp.float32))
 
 
 def least_squares(scores: Array, target: float) -> Array:
-    """(D(x) - target)^2: 1 for real images and 0 for fakes (Mao et al. 2017, equation 9)."""
+    """(D(x) - target)^2, with target 1 for real images and 0 for fakes: scores [...] -> [].
+
+    Mao et al. 2017, equation 9.
+    """
     return ((scores - target) ** 2).mean()
 
 
 def l1(a: Array, b: Array) -> Array:
-    """|a - b|, over all values."""
+    """|a - b|: two arrays of one shape [...] -> []."""
     return jnp.abs(a - b).mean()
 
 
 def joint_embedding(scores: Array) -> Array:
-    """max(0, 1 + s_ij - s_ii), j != i, over all pairs [b, b]: the right one must win by 1 (Reed et al. 2016, CVPR)."""
-    right = jnp.diagonal(scores)[:, None]
-    wrong = 1 - jnp.eye(len(scores))
-    return (wrong * jax.nn.relu(1 + scores - right)).mean()
+    """max(0, 1 + s_ij - s_ii) for j != i, a hinge loss: scores of all pairs [b, b] -> [].
+
+    The matching pairs are on the diagonal; the mean is over all b^2 (Reed et al. 2016, CVPR).
+    """
+    matching = jnp.diagonal(scores)[:, None]
+    mismatched = 1 - jnp.eye(len(scores))
+    return (mismatched * jax.nn.relu(1 + scores - matching)).mean()

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +19,13 @@ WIDTHS = tuple(float(width) for width in np.logspace(-1, 0, 10))  # of Goodfello
 def importance_weighted(
     log_weights: Callable[[Key, int], Array], key: Key, *, samples: int, chunk: int
 ) -> Array:
-    """log 1/k sum_i w_i, with w_i = p(x, z_i) / q(z_i|x) for k draws z_i ~ q(z|x) (Burda et al. 2016, section 3).
+    """log 1/k sum_i w_i of each image, [b]: w_i = p(x, z_i) / q(z_i|x) of k draws z_i ~ q(z|x).
 
-    In expectation at most log p(x), growing with k. `log_weights(key, m)` draws m of log w for each image: [m, b]; only
-    `chunk` of them are held at a time. Works inside jit; the draws depend on the key, on k and on the chunk's size.
-    """  # -> [b]
+    Its expectation is at most log p(x) and grows with k (Burda et al. 2016, section 3).
+    `log_weights(key, m)` draws m values of log w for each image, [m, b]; only `chunk` of the
+    `samples` are held at a time. The draws depend on the key, on `samples` and on `chunk`. It works
+    inside jit. UserError where `samples` or `chunk` is below 1.
+    """
     if samples < 1 or chunk < 1:
         raise UserError(
             f"{samples} samples in chunks of {chunk} were asked for: give at least 1 of each."
@@ -40,10 +41,11 @@ def importance_weighted(
 
 
 def parzen(samples: Array | np.ndarray, x: Array | np.ndarray, width: float) -> np.ndarray:
-    """log 1/n sum_i N(x; s_i, width^2 I), the Parzen window of Goodfellow et al. 2014, section 5, in nats.
+    """log 1/n sum_i N(x; s_i, width^2 I), in nats: samples [n, d], x [m, d] -> [m].
 
-    A biased and noisy estimate of a model's likelihood (Theis et al. 2016); kept because the papers report it.
-    """  # [n, d], [m, d] -> [m]
+    The Parzen window of Goodfellow et al. 2014, section 5: a biased and noisy estimate of a model's
+    likelihood (Theis et al. 2016), which is here because the papers report it.
+    """
     samples = jnp.asarray(samples, jnp.float32)
     blocks = [jnp.asarray(x[i : i + 500], jnp.float32) for i in range(0, len(x), 500)]
     return np.concatenate([_window(samples, block, jnp.float32(width)) for block in blocks])
@@ -64,17 +66,20 @@ def _window(samples: Array, x: Array, width: Array) -> Array:
 def parzen_width(
     samples: Array | np.ndarray, validation: Array | np.ndarray, widths: Sequence[float]
 ) -> float:
-    """The width under which the validation images are likeliest."""
+    """The likeliest width of the window: samples [n, d], validation [m, d] -> one of `widths`."""
     return max(widths, key=lambda width: float(parzen(samples, validation, width).mean()))
 
 
 def parzen_estimate(
-    samples: Any, validation: Any, test: Any, widths: Sequence[float] = WIDTHS
+    samples: Array | np.ndarray,
+    validation: Array | np.ndarray,
+    test: Array | np.ndarray,
+    widths: Sequence[float] = WIDTHS,
 ) -> dict[str, Measure]:
-    """The mean over test images and its standard error, and the width that suits the validation images best.
+    """The mean over test images and its standard error, at the width that validation images choose.
 
-    The protocol of Goodfellow et al. 2014, section 5.
-    """  # [n, d] each
+    The protocol of Goodfellow et al. 2014, section 5, in nats: [n, d], [m, d], [k, d].
+    """
     width = parzen_width(samples, validation, widths)
     log_p = parzen(samples, test, width)
     error = float(log_p.std() / math.sqrt(len(log_p)))

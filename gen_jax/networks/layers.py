@@ -1,4 +1,4 @@
-"""Layers that the papers introduced."""
+"""Layers that the papers introduced, and normalisation with one rule for its statistics."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,10 @@ Initializer = nn.initializers.Initializer
 
 
 class Maxout(nn.Module):
-    """The largest of `pieces` affine functions for each unit (Goodfellow et al. 2013): [b, d] -> [b, features]."""
+    """The largest of `pieces` affine functions for each unit: [b, d] -> [b, features].
+
+    Goodfellow et al. 2013, "Maxout networks".
+    """
 
     features: int
     pieces: int
@@ -23,12 +26,15 @@ class Maxout(nn.Module):
 
 
 def dropout(x: Array, key: Key, *, keep: float) -> Array:
-    """Each value with probability `keep`, divided by it, and 0 otherwise; a function of the key, so that it is pure."""
+    """Each value divided by `keep` with probability `keep`, else 0: x of any shape -> the same.
+
+    The mask is a function of the key alone, so that an objective can use one mask twice.
+    """
     return jnp.where(jax.random.bernoulli(key, keep, x.shape), x / keep, 0)
 
 
 def uniform(limit: float) -> Initializer:
-    """Weights from U(-limit, limit)."""
+    """An initializer of weights from U(-limit, limit)."""
 
     def init(key: Key, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
         return jax.random.uniform(key, shape, dtype, -limit, limit)
@@ -37,15 +43,16 @@ def uniform(limit: float) -> Initializer:
 
 
 class BatchNorm(nn.Module):
-    """flax.linen.BatchNorm that learns where "batch_stats" is mutable and rests, on what it learnt, where it is not.
+    """flax.linen.BatchNorm without a flag for training: [b, ..., c] -> the same.
 
-    Ioffe & Szegedy 2015. [b, ..., c] -> the same; `momentum` is the weight of the old statistics.
+    Where the collection "batch_stats" is mutable, it uses those of the batch and updates the
+    running ones; elsewhere it uses the running ones (Ioffe & Szegedy 2015).
     """
 
     scale: bool = True
     bias: bool = True
     eps: float = 1e-5
-    momentum: float = 0.9
+    momentum: float = 0.9  # the weight of the old running statistics in an update
     scale_init: Initializer = nn.initializers.ones
 
     def setup(self) -> None:
@@ -56,18 +63,21 @@ class BatchNorm(nn.Module):
             use_bias=self.bias,
             scale_init=self.scale_init,
         )
-        nn.share_scope(
-            self, self.norm
-        )  # so that the parameters lie in this module, not one level below
+        # Parameters are then named as this module's own, not as those of a module within it.
+        nn.share_scope(self, self.norm)
 
     def __call__(self, x: Array) -> Array:
         return self.norm(x, use_running_average=not self.is_mutable_collection("batch_stats"))
 
 
 class InstanceNorm(nn.Module):
-    """Each map of each image to mean 0 and variance 1 (Ulyanov et al. 2016): [b, h, w, c] -> the same."""
+    """Each channel of each image to mean 0 and variance 1, in float32: [b, h, w, c] -> the same.
 
-    affine: bool  # a gain and a bias are learnt for each map
+    Ulyanov et al. 2016. It rounds otherwise than flax.linen.InstanceNorm, which multiplies the gain
+    into the reciprocal deviation first.
+    """
+
+    affine: bool  # learn a gain and a bias for each channel
     eps: float = 1e-5
     scale_init: Initializer = nn.initializers.ones
 
@@ -84,18 +94,19 @@ class InstanceNorm(nn.Module):
 
 
 def reflect_pad(x: Array, width: int) -> Array:
-    """The image continued by its mirror image, the edge not repeated: [b, h, w, c] -> [b, h + 2 width, ..., c]."""
+    """Reflection padding, without the edge itself: [b, h, w, c] -> [b, h + 2 width, ..., c]."""
     return jnp.pad(x, ((0, 0), (width, width), (width, width), (0, 0)), mode="reflect")
 
 
 class ImagePool(nn.Module):
-    """The last images that a generator made, for its discriminator to learn from (Shrivastava et al. 2017).
+    """A history of generated images for the discriminator: [b, h, w, c], key -> the same shape.
 
-    While it fills, an image is kept and given back. Then, with probability 1/2, it takes the place of a stored one,
-    which is given back instead. Where the collection "pool" is not mutable, images pass.
+    While it fills, each image is stored and returned. Then, with probability 1/2, an image replaces
+    a stored one, which is returned in its place; otherwise it is returned unchanged, as all are
+    where the collection "pool" is not mutable (Shrivastava et al. 2017).
     """
 
-    size: int
+    size: int  # images; 0 for no history
 
     @nn.compact
     def __call__(self, images: Array, key: Key) -> Array:

@@ -1,6 +1,5 @@
 """The GAN's file: parameter counts, schedules, each switch of the protocol, and what the theory says of the optimum."""
 
-import dataclasses
 import functools
 import json
 import math
@@ -13,14 +12,14 @@ import pytest
 from scipy import integrate, stats
 
 from experiments import gan
+from experiments.presets.gan import TINY
 from gen_jax import game as games
-from gen_jax import losses
+from gen_jax.config import from_json, to_json
 from gen_jax.errors import UserError
-from gen_jax.networks.layers import Maxout, dropout
 from tests import golden
 
 DATA = {"image": jnp.asarray(np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1)), jnp.uint8)}
-BATCH = gan.source(gan.TINY).prepare(DATA, jax.random.key(0))
+BATCH = gan.source(TINY).prepare(DATA, jax.random.key(0))
 
 
 def test_parameter_counts():
@@ -31,35 +30,6 @@ def test_parameter_counts():
         if name != "total":
             sizes[name.partition("/")[0]] += math.prod(shape)
     assert sizes == {"generator": 2_503_984, "discriminator": 1_231_441}
-
-
-def test_losses_are_cross_entropies():
-    logits = np.array([-3.0, 0.0, 2.0, 50.0])
-    d = 1 / (1 + np.exp(-logits))
-    assert float(losses.bce_real(jnp.asarray(logits))) == pytest.approx(-np.log(d).mean(), rel=1e-5)
-    assert float(losses.bce_fake(jnp.asarray(logits[:3]))) == pytest.approx(
-        -np.log(1 - d[:3]).mean(), rel=1e-5
-    )
-    assert float(losses.minimax(jnp.asarray(logits[:3]))) == pytest.approx(
-        np.log(1 - d[:3]).mean(), rel=1e-5
-    )
-    assert float(
-        losses.accuracy(jnp.array([1.0, -1.0]), jnp.array([-2.0, -0.5, 3.0, 1.0]))
-    ) == pytest.approx(0.5)
-
-
-def test_maxout_is_the_largest_piece():
-    layer = Maxout(2, 3)
-    params = {"Dense_0": {"kernel": jnp.arange(6.0)[None] - 2, "bias": jnp.zeros(6)}}
-    np.testing.assert_array_equal(
-        layer.apply({"params": params}, jnp.array([[1.0], [-1.0]])), [[0, 3], [2, -1]]
-    )
-
-
-def test_dropout_keeps_the_mean(key_reuse):
-    kept = dropout(jnp.ones(40_000), jax.random.key(0), keep=0.8)
-    assert set(np.unique(kept)) == {0.0, np.float32(1.25)}
-    assert float(kept.mean()) == pytest.approx(1, abs=0.01)
 
 
 def played(config, steps=1):
@@ -80,50 +50,43 @@ def difference(a, b, network):
 @pytest.mark.parametrize(
     ("change", "discriminator", "generator"),
     [
-        (
-            {"together": True},
-            True,
-            True,
-        ),  # the noise of the two turns is shared, and G does not see D's move
+        # The noise of both players is one, and G does not see D's update; D's own is unchanged.
+        ({"together": True}, False, True),
         ({"discriminator_factor": 0.5}, True, True),
         ({"generator_loss": "minimax"}, False, True),
     ],
 )
 def test_each_switch_changes_the_update(change, discriminator, generator):
-    tiny = dataclasses.replace(
-        gan.TINY, optimizer=gan.Optimizer(learning_rate=100.0)
-    )  # initial slopes are tiny
-    before, after = (played(dataclasses.replace(tiny, **each))[0] for each in ({}, change))
+    # Initial slopes are tiny.
+    config = TINY.but(optimizer=gan.MomentumDescent(learning_rate=100.0))
+    before, after = played(config)[0], played(config.but(**change))[0]
     changed = {network: difference(before, after, network) > 0 for network in before}
-    expected = {"discriminator": discriminator and "together" not in change, "generator": generator}
-    assert changed == expected
+    assert changed == {"discriminator": discriminator, "generator": generator}
 
 
 def test_half_the_loss_is_half_the_step_of_plain_descent():
-    born, whole, half = (
-        games.of(gan, gan.TINY).init(jax.random.key(1), BATCH).params["discriminator"],
-        *(
-            played(dataclasses.replace(gan.TINY, discriminator_factor=f))[0]["discriminator"]
-            for f in (1.0, 0.5)
-        ),
+    start = games.of(gan, TINY).init(jax.random.key(1), BATCH).params["discriminator"]
+    whole, half = (
+        jax.tree.map(
+            jnp.subtract, played(TINY.but(discriminator_factor=f))[0]["discriminator"], start
+        )
+        for f in (1.0, 0.5)
     )
-    moves = [jax.tree.map(jnp.subtract, params, born) for params in (whole, half)]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, 2 * b, atol=1e-6), *moves)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, 2 * b, atol=1e-6), whole, half)
 
 
 def test_rate_and_momentum_follow_their_schedules():
     """v <- m v - rate g, with m from 0.5 in epoch 1 to 0.7 in epoch 250 and the rate divided after each update."""
-    config = dataclasses.replace(gan.Config(), optimizer=gan.Optimizer(saturate=3))
-    rule = gan.optimizer(config)
+    config = gan.Config(optimizer=gan.MomentumDescent(saturate=3))
+    rule = gan.players(config)["generator"].optimizer
     w, state = jnp.zeros(()), rule.init(jnp.zeros(()))
     move = jax.jit(lambda g, state: rule.update(g, state))
     velocity = expected = 0.0
     for step in range(2200):
         updates, state = move(jnp.float32(math.sin(step)), state)
         w = optax.apply_updates(w, updates)
-        momentum = 0.5 + 0.2 * min(
-            (step // 500) / 2, 1
-        )  # pylearn2 counts epochs from 1, and raises it before each
+        # pylearn2 counts epochs from 1, and raises the momentum before each.
+        momentum = 0.5 + 0.2 * min((step // 500) / 2, 1)
         velocity = momentum * velocity - 0.1 / 1.000004**step * math.sin(step)
         expected += velocity
     assert float(w) == pytest.approx(expected, abs=1e-4)
@@ -133,16 +96,14 @@ def test_the_last_bias_starts_from_the_mean_image():
     """Pixels that are always black start at -16.1, as in pylearn2, and so stay black."""
     mean = BATCH["x"].mean(0).at[0].set(0)
     bias = (
-        games.of(gan, gan.TINY)
+        games.of(gan, TINY)
         .init(jax.random.key(0), {**BATCH, "mean": mean})
         .params["generator"]["out"]["bias"]
     )
     np.testing.assert_allclose(jax.nn.sigmoid(bias)[1:], mean[1:], rtol=1e-5)
     assert float(bias[0]) == pytest.approx(np.log(1e-7), rel=1e-6)
     of_one = np.array([[[[0]]], [[[102]]]], np.uint8)
-    assert float(gan.source(gan.TINY).init_extras({"image": of_one})["mean"][0]) == pytest.approx(
-        0.2
-    )
+    assert float(gan.source(TINY).init_extras({"image": of_one})["mean"][0]) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +115,7 @@ def test_the_last_bias_starts_from_the_mean_image():
             "mean-clip is 0.5; it must be a number above 0 and below 0.5",
         ),
         (gan.Config, {"mean_clip": 0.0}, "mean-clip is 0.0; it must be"),
-        (gan.Optimizer, {"start": 250}, "saturate is 250; it must be above start, 250"),
+        (gan.MomentumDescent, {"start": 250}, "saturate is 250; it must be above start, 250"),
     ],
 )
 def test_what_has_no_logit_or_no_slope_is_refused(kind, change, words):
@@ -162,29 +123,32 @@ def test_what_has_no_logit_or_no_slope_is_refused(kind, change, words):
         kind(**change)
 
 
-def test_birth_leaves_the_state_that_it_is_given_as_it_was(monkeypatch):
+def test_init_leaves_the_state_that_it_is_given_unchanged(monkeypatch):
     """Like every function of a game, init is pure: it gives a state of its own."""
-    inner = games.of(gan, gan.TINY)
+    inner = games.of(gan, TINY)
     state = inner.init(jax.random.key(0), BATCH)
-    monkeypatch.setattr(
-        gan.games, "make", lambda *_, **__: gan.Game(lambda key, batch: state, inner.step)
-    )
-    born = games.of(gan, gan.TINY).init(jax.random.key(0), {**BATCH, "mean": BATCH["x"].mean(0)})
-    assert (
-        not state.params["generator"]["out"]["bias"].any()
-        and born.params["generator"]["out"]["bias"].any()
-    )
-    assert born.params["generator"]["out"]["kernel"] is state.params["generator"]["out"]["kernel"]
+    given = games.Game(lambda key, batch: state, inner.step)
+    monkeypatch.setattr(games, "make", lambda *_, **__: given)
+    mean = BATCH["x"].mean(0)
+    started = games.of(gan, TINY).init(jax.random.key(0), {**BATCH, "mean": mean})
+    out, new = (one.params["generator"]["out"] for one in (state, started))
+    assert not out["bias"].any() and new["bias"].any()
+    assert new["kernel"] is out["kernel"]
 
 
-def test_noise_is_uniform_of_unit_variance():
-    class Seen:
-        latents = 3
-        generator = staticmethod(lambda z: z)
-
-    z = gan.GAN.draw(Seen(), 40_000, jax.random.key(0))
+def test_noise_is_uniform_of_unit_variance(key_reuse):
+    z = gan.noise(gan.Config(latents=3), 40_000, jax.random.key(0))
+    assert z.shape == (40_000, 3)
     assert float(jnp.abs(z).max()) <= math.sqrt(3)
     assert float(z.var()) == pytest.approx(1, abs=0.02)
+
+
+def test_a_config_of_an_older_release_opens():
+    """Fields that it lacks have the values that they had then."""
+    older = to_json(TINY)
+    del older["mean_clip"], older["optimizer"]["start"]
+    expected = TINY.but(mean_clip=1e-3, optimizer=gan.MomentumDescent(start=2))
+    assert from_json(gan.Config, older, "config.json") == expected
 
 
 # Theory, executed (section 4) -----------------------------------------------------------------------------------------
@@ -209,10 +173,10 @@ def test_a_discriminator_trained_to_convergence_is_p_over_p_plus_q():
     np.testing.assert_allclose(jax.nn.sigmoid(w[0] * x + w[1]), optimum, atol=1e-3)
 
 
-@pytest.mark.parametrize("apart", [0.0, 0.5, 2.0, 6.0])
-def test_the_value_at_the_optimum_is_twice_the_jensen_shannon_divergence_minus_log_4(unpaired):
+@pytest.mark.parametrize("distance", [0.0, 0.5, 2.0, 6.0])
+def test_the_value_at_the_optimum_is_twice_the_jensen_shannon_divergence_minus_log_4(distance):
     """Theorem 1, by quadrature; -log 4 exactly where p = q."""
-    p, q = stats.norm(0, 1), stats.norm(unpaired, 1)
+    p, q = stats.norm(0, 1), stats.norm(distance, 1)
     integral = functools.partial(lambda f: integrate.quad(f, -12, 18, epsabs=1e-12, limit=200)[0])
 
     def mixed(x):
@@ -227,7 +191,7 @@ def test_the_value_at_the_optimum_is_twice_the_jensen_shannon_divergence_minus_l
         integral(lambda x, r=r: r.pdf(x) * (r.logpdf(x) - np.log(mixed(x)))) for r in (p, q)
     )
     assert value == pytest.approx(2 * divergence - math.log(4), abs=1e-9)
-    if unpaired == 0:
+    if distance == 0:
         assert value == pytest.approx(-math.log(4), abs=1e-9)
     else:
         assert value > -math.log(4) + 1e-3

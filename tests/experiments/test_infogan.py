@@ -1,8 +1,6 @@
 """InfoGAN's file: parameter counts, the bound in closed form, whom it moves, each switch, and the matching of codes."""
 
-import dataclasses
 import functools
-import itertools
 import json
 import math
 
@@ -12,13 +10,18 @@ import numpy as np
 import pytest
 
 from experiments import infogan
+from experiments.presets.infogan import TINY
 from gen_jax import game as games
+from gen_jax.config import from_json, to_json
 from gen_jax.distributions import Gaussian
+from gen_jax.evaluation import mutual_information
+from gen_jax.networks.infogan import Code, QHead
+from gen_jax.optimizers import Adam
 from gen_jax.run.experiment import presets
 from tests import golden
 
 DATA = {"image": jnp.asarray(np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1)), jnp.uint8)}
-BATCH = infogan.source(infogan.TINY).prepare(DATA, jax.random.key(0))
+BATCH = infogan.source(TINY).prepare(DATA, jax.random.key(0))
 KEY = jax.random.key(7)
 
 
@@ -38,7 +41,7 @@ def test_parameter_counts(preset):
 
 
 def test_codes_are_drawn_from_the_prior(key_reuse):
-    code = infogan.draw(50_000, jax.random.key(8))
+    code = infogan.PRIOR.draw(50_000, jax.random.key(8))
     assert sum(part.shape[1] for part in code) == 74
     np.testing.assert_array_equal(np.unique(code.category), [0, 1])
     np.testing.assert_array_equal(code.category.sum(1), 1)
@@ -50,7 +53,7 @@ def test_codes_are_drawn_from_the_prior(key_reuse):
 
 
 def test_the_bound_is_tight_for_a_perfect_q_and_zero_for_one_that_says_the_prior():
-    code = infogan.draw(1000, KEY)
+    code = infogan.PRIOR.draw(1000, KEY)
     log_sigma = -3.0
     sharp = Gaussian(code.continuous, jnp.full((1000, 2), 2 * log_sigma))
     nats = infogan.information((1000 * code.category, sharp), code)
@@ -72,7 +75,7 @@ def test_the_bound_is_the_mutual_information_at_the_exact_posterior():
         [np.r_[np.full(80, i), np.resize(np.delete(np.arange(10), i), 20)] for i in range(10)]
     )
     logits = jnp.asarray(np.log(np.where(others[:, None] == np.arange(10), right, wrong)))
-    code = infogan.Code(jnp.zeros((1000, 62)), jax.nn.one_hot(seen, 10), jnp.zeros((1000, 2)))
+    code = Code(jnp.zeros((1000, 62)), jax.nn.one_hot(seen, 10), jnp.zeros((1000, 2)))
     nats = infogan.information((logits, Gaussian(jnp.zeros((1000, 2)), jnp.zeros((1000, 2)))), code)
     expected = math.log(10) + right * math.log(right) + 9 * wrong * math.log(wrong)
     assert float(nats[0]) == pytest.approx(expected, abs=1e-5)
@@ -81,23 +84,24 @@ def test_the_bound_is_the_mutual_information_at_the_exact_posterior():
 
 def test_ceilings():
     """Where sigma is 1: a perfect mean gives log 2 - log(2 pi) / 2 < 0, which the official code counts as 1/6."""
-    assert math.log(infogan.CATEGORIES) == pytest.approx(2.302585, abs=1e-6)
-    code = infogan.draw(200_000, KEY)
+    assert math.log(infogan.PRIOR.categories) == pytest.approx(2.302585, abs=1e-6)
+    code = infogan.PRIOR.draw(200_000, KEY)
     perfect = Gaussian(code.continuous, jnp.zeros_like(code.continuous))
     nats = infogan.information((code.category, perfect), code)
-    np.testing.assert_allclose(nats[1:], infogan.CEILING, atol=1e-5)
-    assert pytest.approx(-0.2258, abs=1e-4) == infogan.CEILING
-    prior = (
-        Gaussian(jnp.zeros((1, 2)), jnp.zeros((1, 2))).log_prob(code.continuous) / 2
-    )  # of one code
+    np.testing.assert_allclose(nats[1:], mutual_information.CEILING, atol=1e-5)
+    assert pytest.approx(-0.2258, abs=1e-4) == mutual_information.CEILING
+    standard = Gaussian(jnp.zeros((1, 2)), jnp.zeros((1, 2)))
+    prior = standard.log_prob(code.continuous) / 2  # of one code
     counted = float(perfect.log_prob(code.continuous).mean() / 2 - prior.mean())
-    assert counted == pytest.approx(infogan.CEILING + infogan.EXCESS, abs=2e-3)
-    assert pytest.approx(1 / 6, abs=1e-12) == infogan.CEILING + infogan.EXCESS
-    assert pytest.approx(0.392, abs=1e-3) == infogan.EXCESS
+    assert counted == pytest.approx(
+        mutual_information.CEILING + mutual_information.EXCESS, abs=2e-3
+    )
+    assert pytest.approx(1 / 6, abs=1e-12) == mutual_information.CEILING + mutual_information.EXCESS
+    assert pytest.approx(0.392, abs=1e-3) == mutual_information.EXCESS
 
 
 @functools.cache
-def first(config=infogan.TINY):
+def first(config=TINY):
     return jax.jit(games.of(infogan, config).init)(jax.random.key(1), BATCH)
 
 
@@ -118,20 +122,16 @@ def test_the_bound_reaches_generator_and_trunk_only_where_lambda_is_above_0_and_
     changes, reaches
 ):
     """Another Q changes their gradients exactly there."""
-    config = dataclasses.replace(infogan.TINY, **changes)
+    config = TINY.but(**changes)
     for player, network in (("generator", "generator"), ("discriminator", "trunk")):
-        objective, state, module = (
-            infogan.players(config)[player].objective,
-            first(),
-            infogan.model(config),
-        )
+        objective, state = infogan.players(config)[player].objective, first()
+        module = infogan.model(config)
 
+        @jax.jit
         def slope(own, q, state=state, objective=objective, module=module, network=network):
             def loss(own):
-                variables = {
-                    "params": {**state.params, network: own, "q_head": q},
-                    **state.variables,
-                }
+                params = {**state.params, network: own, "q_head": q}
+                variables = {"params": params, **state.variables}
                 return module.apply(
                     variables, BATCH, KEY, method=objective, mutable=["batch_stats"]
                 )[0][0]
@@ -139,41 +139,37 @@ def test_the_bound_reaches_generator_and_trunk_only_where_lambda_is_above_0_and_
             return jax.grad(loss)(own)
 
         own, q = state.params[network], state.params["q_head"]
-        difference = jax.tree.map(
-            jnp.subtract, slope(own, q), slope(own, jax.tree.map(lambda w: 3 * w + 0.1, q))
-        )
-        assert size(slope(own, q)) > 1e-4
+        here, elsewhere = slope(own, q), slope(own, jax.tree.map(lambda w: 3 * w + 0.1, q))
+        difference = jax.tree.map(jnp.subtract, here, elsewhere)
+        assert size(here) > 1e-4
         assert (size(difference) > 1e-4) == reaches
         assert reaches or size(difference) == 0
 
 
 def stepped(config):
-    """The weights after one step from the same birth; a passive Q has an optimizer of its own."""
+    """The weights after one step from the same state; a passive Q has an optimizer of its own."""
     one, state = games.of(infogan, config), first()
     optimizers = {
         n: p.optimizer.init({m: state.params[m] for m in p.moves})
         for n, p in infogan.players(config).items()
     }
-    return jax.device_get(one.step(state.replace(optimizers=optimizers), BATCH)[0].params)
+    step = jax.jit(one.step)
+    return jax.device_get(step(state.replace(optimizers=optimizers), BATCH)[0].params)
 
 
 @pytest.mark.long
 def test_a_passive_q_is_a_plain_gan_beside_which_q_learns():
-    plain = dataclasses.replace(infogan.TINY, lambda_category=0, lambda_continuous=0)
-    passive, without, born = (
-        stepped(dataclasses.replace(plain, passive=True)),
-        stepped(plain),
-        first().params,
-    )
+    plain = TINY.but(lambda_category=0, lambda_continuous=0)
+    passive, without, start = stepped(plain.but(passive=True)), stepped(plain), first().params
     for name in ("generator", "trunk", "discriminator_head"):
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), passive[name], without[name]
         )
-        assert size(jax.tree.map(jnp.subtract, without[name], born[name])) > 1e-5
+        assert size(jax.tree.map(jnp.subtract, without[name], start[name])) > 1e-5
     jax.tree.map(
-        np.testing.assert_array_equal, without["q_head"], born["q_head"]
+        np.testing.assert_array_equal, without["q_head"], start["q_head"]
     )  # nothing moves it at lambda = 0
-    assert size(jax.tree.map(jnp.subtract, passive["q_head"], born["q_head"])) > 1e-5
+    assert size(jax.tree.map(jnp.subtract, passive["q_head"], start["q_head"])) > 1e-5
     moves = {
         name: player.moves
         for name, player in infogan.players(presets(infogan)["passive"][1]).items()
@@ -185,21 +181,60 @@ def test_a_passive_q_is_a_plain_gan_beside_which_q_learns():
     }
 
 
+class Unchecked:
+    """For a config whose numbers are traced."""
+
+    def __post_init__(self):
+        pass
+
+
+class TracedAdam(Unchecked, Adam):
+    """Adam with a traced learning rate."""
+
+
+class TracedConfig(Unchecked, infogan.Config):
+    """The config of a program whose switches are arguments."""
+
+
+@functools.partial(jax.jit, static_argnames="sigma")
+def step_with(state, leak, lambda_category, lambda_continuous, rate, generator_rate, sigma):
+    """The weights after one step, compiled once for all values of the switches but sigma."""
+    switches = {
+        "leak": leak,
+        "sigma": sigma,
+        "lambda_category": lambda_category,
+        "lambda_continuous": lambda_continuous,
+        "adam": TracedAdam(rate, b1=TINY.adam.b1),
+        "generator_rate": generator_rate,
+    }
+    config = TracedConfig(**{**vars(TINY), **switches})
+    return games.of(infogan, config).step(state, BATCH)[0].params
+
+
+def traced_lambdas(config):
+    """`infogan.lambdas` of traced numbers."""
+    return jnp.stack([jnp.asarray(config.lambda_category), *2 * [config.lambda_continuous]])
+
+
 CHANGES = {
     "leak": 0.01,
     "sigma": "one",
-    "lambda_category": 2,
-    "lambda_continuous": 1,
-    "discriminator_rate": 1e-4,
+    "lambda_category": 2.0,
+    "lambda_continuous": 1.0,
+    "rate": 1e-4,
     "generator_rate": 1e-4,
 }
 
 
-def test_each_switch_changes_the_update():
-    """The discriminator's turn comes first, so the generator's rate changes its own weights alone."""
-    base = stepped(infogan.TINY)
+def test_each_switch_changes_the_update(monkeypatch):
+    """The discriminator moves first, so the generator's rate changes its own weights alone."""
+    for config in (TINY, TINY.but(lambda_category=2), TINY.but(lambda_continuous=1)):
+        np.testing.assert_array_equal(infogan.lambdas(config), traced_lambdas(config))
+    monkeypatch.setattr(infogan, "lambdas", traced_lambdas)
+    plain = {name: getattr(TINY, name, TINY.adam.learning_rate) for name in CHANGES}
+    base = step_with(first(), **plain)
     for name, value in CHANGES.items():
-        other = stepped(dataclasses.replace(infogan.TINY, **{name: value}))
+        other = step_with(first(), **{**plain, name: value})
         changed = {
             net for net in base if size(jax.tree.map(jnp.subtract, base[net], other[net])) > 1e-5
         }
@@ -219,38 +254,60 @@ def test_presets_are_the_two_protocols():
         official.lambda_continuous,
     ) == (0.01, "one", 1, 1)
     for config in (paper, official):
-        assert (
-            config.batch_size,
-            config.steps,
-            config.discriminator_rate,
-            config.generator_rate,
-        ) == (
-            128,
-            5000,
+        assert (config.batch_size, config.steps) == (128, 5000)
+        assert (config.adam.learning_rate, config.adam.b1, config.generator_rate) == (
             2e-4,
+            0.5,
             1e-3,
         )
+    assert official.adam.epsilon_hat and not paper.adam.epsilon_hat
+
+
+OLD_OFFICIAL = {
+    "data": "mnist",
+    "width": 64,
+    "leak": 0.01,
+    "sigma": "one",
+    "lambda_category": 1.0,
+    "lambda_continuous": 1,
+    "passive": False,
+    "batch_size": 128,
+    "steps": 5000,
+    "discriminator_rate": 2e-4,
+    "generator_rate": 1e-3,
+    "epsilon_hat": True,
+}
+
+
+def test_a_flat_config_of_an_older_release_opens():
+    """Adam was three fields and a constant; before 0.3 it had no `epsilon_hat`."""
+    older = {**OLD_OFFICIAL, "run": to_json(infogan.OFFICIAL.run)}
+    assert from_json(infogan.Config, older, "config.json") == infogan.OFFICIAL
+    older |= {"discriminator_rate": 3e-4}
+    del older["epsilon_hat"]
+    expected = infogan.OFFICIAL.but(adam=Adam(3e-4, b1=0.5))
+    assert from_json(infogan.Config, older, "config.json") == expected
 
 
 def test_sigma_is_exp_of_q_s_output_or_one():
     h = jax.random.normal(KEY, (6, 32))
-    for sigma in ("learned", "one"):
-        head = infogan.QHead(width=2, leak=0.1, sigma=sigma)
-        variables = head.init(KEY, h)
-        raw = variables["params"]["Dense_1"]
-        raw["bias"] = jnp.zeros(14).at[12:].set(jnp.array([0.5, -1.0]))
-        raw["kernel"] = jnp.zeros_like(raw["kernel"])
+    for learned in (True, False):
+        head = QHead(2, 0.1, infogan.PRIOR, learned_sigma=learned)
+        params = head.init(KEY, h)["params"]
+        kernel = jnp.zeros_like(params["Dense_1"]["kernel"])
+        output = {"kernel": kernel, "bias": jnp.zeros(14).at[12:].set(jnp.array([0.5, -1.0]))}
+        variables = {**head.init(KEY, h), "params": {**params, "Dense_1": output}}
         logits, continuous = head.apply(variables, h)
         assert logits.shape == (6, 10)
-        expected = [0.5, -1.0] if sigma == "learned" else [0, 0]
+        expected = [0.5, -1.0] if learned else [0, 0]
         np.testing.assert_allclose(0.5 * continuous.log_variance, np.tile(expected, (6, 1)))
 
 
 def test_real_and_fake_images_are_normalised_apart():
     """What Q reads off the fakes does not depend on the real images beside them, in play and when judged."""
-    state, module = first(), infogan.model(infogan.TINY)
+    state, module = first(), infogan.model(TINY)
     variables = {"params": state.params, **state.variables}
-    objective = infogan.players(infogan.TINY)["discriminator"].objective
+    objective = infogan.players(TINY)["discriminator"].objective
     ends, read = [], []
     for x in (BATCH["x"], BATCH["x"] ** 3):
         ends.append(
@@ -264,13 +321,13 @@ def test_real_and_fake_images_are_normalised_apart():
     )
     np.testing.assert_allclose(read[0], [metrics[name] for name in infogan.NAMES], atol=1e-4)
     np.testing.assert_allclose(*read, atol=1e-6)
-    rested = module.apply(variables, method=lambda model: infogan.fake(model, 16, KEY)[1])
+    rested = module.apply(variables, method=lambda model: infogan.fake_batch(model, 16, KEY)[1])
     assert float(jnp.abs(rested - read[0]).max()) > 1e-4
 
 
 def test_initial_weights():
     """Normal of 0.02, truncated at twice that in convolutions; gains around 1."""
-    config = dataclasses.replace(infogan.TINY, width=16)
+    config = TINY.but(width=16)
     params = first(config).params
     dense, conv = params["generator"]["Dense_1"]["kernel"], params["trunk"]["Conv_1"]["kernel"]
     assert (
@@ -281,45 +338,3 @@ def test_initial_weights():
     assert float(gains.mean()) == pytest.approx(1, abs=0.01) and float(
         gains.std()
     ) == pytest.approx(0.02, rel=0.3)
-
-
-def test_matching_one_to_one_and_best_map():
-    counts = np.array(
-        [[50, 0, 0], [40, 10, 0], [0, 0, 30]]
-    )  # the second category is better off with a taken class
-    found = infogan.errors(counts)
-    assert found["test/error_best_map"] == pytest.approx(100 * 10 / 130)
-    assert found["test/error_hungarian"] == pytest.approx(100 * 40 / 130)
-    permuted = infogan.errors(np.diag([5, 6, 7])[[2, 0, 1]])
-    assert permuted == {"test/error_best_map": 0, "test/error_hungarian": 0}
-
-
-def test_the_hungarian_matching_is_the_best_of_all():
-    counts = np.random.default_rng(3).integers(0, 100, (5, 5))
-    best = max(counts[range(5), order].sum() for order in itertools.permutations(range(5)))
-    found = infogan.errors(counts)
-    assert found["test/error_hungarian"] == pytest.approx(100 * (1 - best / counts.sum()))
-    assert found["test/error_best_map"] < found["test/error_hungarian"]
-
-
-def test_figures_move_one_code_at_a_time(key_reuse):
-    codes = infogan.figures(jax.random.key(8))
-    square = {
-        name: jax.tree.map(lambda x: np.asarray(x).reshape(10, 10, -1), code)
-        for name, code in codes.items()
-    }
-    category = square["traversal_category"]
-    np.testing.assert_array_equal(category.category, np.tile(np.eye(10), (10, 1, 1)))
-    assert (category.noise == category.noise[:, :1]).all() and (
-        category.noise[0, 0] != category.noise[1, 0]
-    ).all()
-    for i in range(2):
-        moved = square[f"traversal_continuous_{i + 1}"]
-        np.testing.assert_allclose(
-            moved.continuous[..., i], np.tile(np.linspace(-2, 2, 10), (10, 1)), atol=1e-6
-        )
-        assert (moved.continuous[..., 1 - i] == 0).all() and (
-            moved.noise == moved.noise[0, 0]
-        ).all()
-        np.testing.assert_array_equal(moved.category, np.repeat(np.eye(10)[:, None], 10, axis=1))
-    assert len(np.unique(codes["samples"].noise, axis=0)) == 100

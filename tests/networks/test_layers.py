@@ -1,4 +1,4 @@
-"""Instance norm, reflection and the pool in cases solved by hand."""
+"""Maxout, dropout, instance norm, reflection and the pool in cases solved by hand."""
 
 import functools
 
@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax import losses
 from gen_jax.networks import layers
 
 
@@ -118,10 +117,15 @@ def test_the_pool_rests_where_it_is_not_mutable_and_where_it_has_no_size():
     )
 
 
-def test_least_squares_and_absolute_errors():
-    scores = jnp.array([[1.0, 3.0], [0.0, -2.0]])
-    assert float(losses.least_squares(scores, 1)) == pytest.approx((0 + 4 + 1 + 9) / 4)
-    assert float(losses.least_squares(scores, 0)) == pytest.approx((1 + 9 + 0 + 4) / 4)
-    assert float(losses.l1(scores, jnp.array([[0.0, 5.0], [0.0, 1.0]]))) == pytest.approx(
-        (1 + 2 + 0 + 3) / 4
+def test_maxout_is_the_largest_piece():
+    layer = layers.Maxout(2, 3)
+    params = {"Dense_0": {"kernel": jnp.arange(6.0)[None] - 2, "bias": jnp.zeros(6)}}
+    np.testing.assert_array_equal(
+        layer.apply({"params": params}, jnp.array([[1.0], [-1.0]])), [[0, 3], [2, -1]]
     )
+
+
+def test_dropout_keeps_the_mean(key_reuse):
+    kept = layers.dropout(jnp.ones(40_000), jax.random.key(0), keep=0.8)
+    assert set(np.unique(kept)) == {0.0, np.float32(1.25)}
+    assert float(kept.mean()) == pytest.approx(1, abs=0.01)
