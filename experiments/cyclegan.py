@@ -3,11 +3,10 @@
 Jun-Yan Zhu, Taesung Park, Phillip Isola, Alexei A. Efros. ICCV 2017. arXiv:1703.10593
 
 Replicated: generators and 70x70 PatchGANs, weight for weight; least squares, cycle and identity
-losses, pools, schedule; the Torch and the PyTorch code; the ablations of section 5.1.3. The data are
+losses, pools, schedule; the Torch and PyTorch codes; the ablations of section 5.1.3. The data are
 photographs and maps of the earth, or emoji of two vendors. Pairs are known, not shown, and measured
 on unseen places and symbols: errors, nearest partners, LPIPS, set distances. On atoms with masses:
-which pairing is found; one for each permutation that keeps them is cycle-consistent (over seeds:
-python -m benchmarks.pairings).
+which pairing is found; any permutation that keeps them is cycle-consistent (benchmarks.pairings).
 
 Not replicated: the paper's data, which no package carries (TFDS can prepare some: --data maps has
 cycle and set distances), and so its numbers. Cityscapes, per-pixel and per-class accuracy and IoU
@@ -163,7 +162,7 @@ class Config(Checked):
     halvings: Count = 3  # strided layers of the discriminators: 3 see patches of 70 x 70
     affine: bool = True  # gains and biases in instance norm, as in Torch; none, as in PyTorch
     biases: bool = True  # learn the biases of convolutions; the Torch code sets them to 0
-    # both: the generators, then the discriminators, as in PyTorch; each: G, D_Y, F, D_X, as in Torch
+    # both generators, then both discriminators, as in PyTorch; or each: G, D_Y, F, D_X, as in Torch
     order: Literal["both", "each"] = "both"
     halved: bool = True  # halve the discriminators' losses (section 4); Adam hardly sees it
     pool: Natural = 50  # images in each pool (section 4)

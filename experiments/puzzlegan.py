@@ -1,20 +1,21 @@
 """Unsupervised Holistic Image Generation from Key Local Patches.
 
-Donghoon Lee, Sangdoo Yun, Sungjoon Choi, Hwiyeon Yoo, Ming-Hsuan Yang, Songhwai Oh. ECCV 2018. arXiv:1703.10730
+Donghoon Lee, Sangdoo Yun, Sungjoon Choi, Hwiyeon Yoo, Ming-Hsuan Yang, Songhwai Oh. ECCV 2018.
+arXiv:1703.10730
 
 Replicated: an image from three key patches without their places: the part encoder, whose features
-of all patches are summed; the mask of where they go; the doubled U-net that draws the image; the
-discriminator with the hard negatives of the released code, and with those mixes too that it leaves
-out; weights that fall over training. Patches of real images are EdgeBoxes, the best three of medium
-size and shape (pip install 'gen_jax[proposals]'), or a file's.
+of all patches are summed; the mask of where they go; the doubled U-net that draws the image; hard
+negatives for the discriminator, those of the released code or also those that it leaves out;
+weights that fall over training. Patches of real images are the best three EdgeBoxes of medium size
+and shape (pip install 'gen_jax[proposals]'), or a file's.
 
 Not replicated: cars and other photographs, which no package carries; which sizes and shapes the
-authors leave out. Of drawn shapes all is known to the pixel. No table could be read. All patches go
+authors leave out. No table could be read; of drawn shapes all is known to the pixel. All patches go
 through one batch norm, not one each; PyTorch's running variance is unbiased, n / (n - 1) of ours.
 
-Cost: `quick` takes 5 to 6 minutes of a CPU core. `emoji_quick` took 18 of a shared one, and is too
-short: colours are those of the patches, the masks stay below 1/2 (intersection over union 0.001).
-The others are not timed. Run: python -m experiments.puzzlegan quick
+Cost: `quick` takes 5 to 6 minutes of a CPU core. `emoji_quick` takes 18 of a shared one and is too
+short: colours are those of the patches, masks stay below 1/2 (IoU 0.001). No other was timed.
+Run: python -m experiments.puzzlegan quick
 """
 
 from __future__ import annotations
@@ -84,13 +85,12 @@ def weight(config: Config, step: Array) -> Array:
 
 def players(config: Config) -> dict[str, Player]:
     """The discriminator, and every second step the generator with its encoder and mask."""
-    adam = config.adam.over(config.steps)
-    critic = partial(discriminator_loss, config=config)
-    generator = partial(generator_loss, config=config)
-    drawing = ("encoder", "mask", "generator")
+    adam, steps, n = config.adam, config.steps, config.n_critic
+    d_loss = partial(discriminator_loss, config=config)
+    g_loss = partial(generator_loss, config=config)
     return {
-        "discriminator": Player(("discriminator",), critic, adam),
-        "generator": Player(drawing, generator, adam, every=config.n_critic),
+        "discriminator": Player(("discriminator",), d_loss, adam.over(steps)),
+        "generator": Player(("encoder", "mask", "generator"), g_loss, adam.over(steps, n), every=n),
     }
 
 
@@ -100,54 +100,45 @@ def players(config: Config) -> dict[str, Player]:
 class PuzzleGAN(nn.Module):
     """The part encoder, the two halves of the generator, and the discriminator."""
 
-    latents: int
+    latents: int  # of z
     encoder: nn.Module
     mask: nn.Module
     generator: nn.Module
     discriminator: nn.Module
 
     def draw(self, patch: Array, key: Key) -> tuple[Array, Array]:
-        """Images [b, s, s, c] in (-1, 1) and logits of masks [b, s, s, 1], from [b, 3, s, s, c].
+        """Of patches [b, k, s, s, c], images [b, s, s, c] and logits of masks [b, s, s, 1].
 
         They do not depend on the order of the patches.
         """
-        b, n = patch.shape[:2]
-        *maps, code = self.encoder(patch.reshape(b * n, *patch.shape[2:]))
-        *maps, code = (
-            of_each.reshape(b, n, *of_each.shape[1:]).sum(1)
-            for of_each in (*maps, nn.leaky_relu(code, 0.2))
-        )
+        b, k = patch.shape[:2]
+        *maps, code = self.encoder(patch.reshape(b * k, *patch.shape[2:]))
+        features = (*maps, nn.leaky_relu(code, 0.2))
+        *maps, code = (x.reshape(b, k, *x.shape[1:]).sum(1) for x in features)
         maps, mask = self.mask(code, maps)
         z = jax.random.uniform(key, (b, 1, 1, self.latents), minval=-1, maxval=1)
         return nn.tanh(self.generator(jnp.concatenate([code, z], -1), maps)[1]), mask
 
     def logits(self, x: Array) -> Array:
-        """Of the discriminator: [b, s, s, c] -> [b]."""
+        """Of the discriminator, for images: [b, s, s, c] -> [b]."""
         return self.discriminator(x)[-1].ravel()
 
 
 def model(config: Config) -> PuzzleGAN:
     """As in the released code at 64 pixels: as many weights, biases and batch norms."""
-    halvings = config.side.bit_length() - 3
-    widths = tuple(config.width * 2 ** min(3, i) for i in range(halvings))  # largest maps first
+    halvings = config.side.bit_length() - 3  # down to 4 x 4 pixels
+    widths = tuple(config.width * 2 ** min(3, i) for i in range(halvings))
     encoder, discriminator = Encoder(widths, config.latents), Encoder(widths, 1)
-    mask, generator = Decoder(widths, 1), Decoder(widths, 3)
-    return PuzzleGAN(config.latents, encoder, mask, generator, discriminator)
+    return PuzzleGAN(config.latents, encoder, Decoder(widths, 1), Decoder(widths, 3), discriminator)
 
 
 def source(config: Config) -> Source:
-    """ "x": images in [-1, 1]; "patch" [b, 3, side, side, 3], enlarged; "mask" of where they were."""
+    """Images "x" [b, s, s, 3] in [-1, 1], "patch" [b, 3, s, s, 3] and "mask" [b, s, s, 1]."""
     if config.data == "shapes":
         return key_patches.of_shapes(config.count, config.side)
-    return key_patches.of_images(
-        config.data,
-        config.side,
-        crop=config.crop,
-        count=config.count,
-        boxes=config.boxes,
-        boxes_side=config.boxes_side,
-        directory=config.run.data,
-    )
+    boxes = key_patches.File(config.boxes, config.boxes_side) if config.boxes else None
+    square = key_patches.Square(config.crop, config.side)
+    return key_patches.of_images(config.data, square, boxes, config.count, config.run.data)
 
 
 # Config -------------------------------------------------------------------------------------------
@@ -157,29 +148,27 @@ def source(config: Config) -> Source:
 class Config(Checked):
     data: str = "shapes"  # drawn shapes, or a set of colour images: emoji, cifar10, tfds:celeb_a
     crop: Natural = 0  # pixels of a side of the central square that is used; 0 for the largest
-    boxes: Path | None = (
-        None  # a file of key patches, in the authors' format; by default from edges
-    )
-    boxes_side: Positive = 128  # pixels of a side of the images in that file; 1 for shares of it
+    boxes: Path | None = None  # a file of key patches, in the authors' format; none: from edges
+    boxes_side: Positive = 128  # pixels of a side of the images of --boxes; 1 for shares of it
     side: Literal[16, 32, 64, 128] = 64  # pixels of a side of an image, and of an enlarged patch
     width: Count = 64  # channels of the largest maps; twice as many at half the side, up to 8 times
     latents: Count = 128  # size of z, from U(-1, 1), and of the features of the patches
     # mixes of two real images, as in the released code; or all, of real and generated images too
     negatives: Literal["released", "all"] = "released"
     first_weight: Positive = 1e-2  # lambda in the first epoch; errors are summed over the batch
-    last_weight: Positive = 1e-4  # lambda in the last epoch; log-linear between
+    last_weight: Positive = 1e-4  # lambda in the last epoch; log-linear in between
     n_critic: Count = 2  # discriminator updates per generator update
     adam: Adam = Adam(2e-4, b1=0.5)
-    batch_size: Count = 64
+    batch_size: Count = 64  # images in a batch
     count: Count = 50_000  # training images, at most
-    epochs: Count = 25  # steps in which lambda falls
+    epochs: Count = 25  # in so many steps lambda falls
     steps: Count = 19_525  # batches: 25 epochs
     run: Run = Run()
 
     RENAMED: ClassVar = {
-        "learning_rate": "adam.learning_rate",
-        "b1": "adam.b1",
         "every": "n_critic",
+        "b1": "adam.b1",
+        "learning_rate": "adam.learning_rate",
     }
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""CycleGAN: emoji, budgets of a CPU, the ablations of section 5.1.3 at that budget, toys and tests."""
+"""CycleGAN: emoji, budgets of a CPU, the ablations of section 5.1.3 at such a budget, and toys."""
 
 from experiments.cyclegan import CODES, Config, Weights
 from gen_jax import Adam, Run

@@ -60,15 +60,22 @@ def of_shapes(count: int, side: int) -> Source:
     return Source("shapes", prepare, arrays=arrays)
 
 
+class Square(NamedTuple):
+    """How images are made square."""
+
+    crop: int  # pixels of a side of the central square that is kept; 0 for the largest
+    side: int  # pixels of a side to which that is resized
+
+
+class File(NamedTuple):
+    """A file of boxes, in the authors' format."""
+
+    path: Path
+    side: float  # pixels of a side of the images in which the boxes are given
+
+
 def of_images(
-    name: str,
-    side: int,
-    *,
-    crop: int,
-    count: int,
-    boxes: Path | None,
-    boxes_side: float,
-    directory: Path | None,
+    name: str, shape: Square, file: File | None, count: int, directory: Path | None
 ) -> Source:
     """At most `count` images of a set, with boxes of a file, or else from edges.
 
@@ -76,17 +83,13 @@ def of_images(
     """
 
     def arrays() -> tuple[Arrays, Arrays]:
-        found, most = images(name, crop, directory), (count, TEST)
-        return (
-            from_file(found, boxes, boxes_side, most)
-            if boxes
-            else from_edges(found, most, directory)
-        )
+        found, most = images(name, shape.crop, directory), (count, TEST)
+        return from_file(found, *file, most) if file else from_edges(found, most, directory)
 
     def prepare(batch: Batch, key: Key) -> Batch:
-        return with_patches(batch, resized(batch["image"], side), batch["box"], key)
+        return with_patches(batch, resized(batch["image"], shape.side), batch["box"], key)
 
-    fields = {"image": ((side, side, 3), "uint8"), "box": ((COUNT, 4), "float32")}
+    fields = {"image": ((shape.side, shape.side, 3), "uint8"), "box": ((COUNT, 4), "float32")}
     return Source(name, prepare, arrays=arrays, fields=fields)
 
 

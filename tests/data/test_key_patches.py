@@ -232,9 +232,7 @@ def test_a_patch_is_its_box_enlarged():
 @functools.cache
 def preparation():
     """Of real images of 16 pixels."""
-    source = key_patches.of_images(
-        "zoo", 16, crop=0, count=9, boxes=None, boxes_side=1, directory=None
-    )
+    source = key_patches.of_images("zoo", key_patches.Square(0, 16), None, 9, None)
     assert {name: shape for name, (shape, _) in source.fields.items()} == {
         "image": (16, 16, 3),
         "box": (3, 4),
