@@ -1,13 +1,10 @@
-"""python -m benchmarks.pairings --seeds 96: which pairing of atoms a CycleGAN finds, over many
-seeds in one program.
+"""python -m benchmarks.pairings --seeds 96: which pairing of atoms CycleGAN finds, over many seeds.
 
 Every permutation of the atoms that keeps their masses is cycle-consistent and fits both domains, so
-the data do not say which one is true: if nothing else does, the true one is found once in as many
-times as there are such permutations.
+the data do not say which one is true. If nothing else does, each of them is found equally often.
 """
 
 import argparse
-import dataclasses
 import time
 from collections.abc import Sequence
 
@@ -17,62 +14,61 @@ import numpy as np
 from scipy.stats import binomtest
 
 from experiments import cyclegan
+from experiments.presets.cyclegan import ATOMS
 from gen_jax import game
 from gen_jax.data import pipeline
 from gen_jax.data.synthetic import worlds
 from gen_jax.run import xla
 
-PLACES = ((1, 1, 1, 1), (1, 1, 2, 2), (1, 2, 3, 4))  # masses: 24, 4 and 1 permutations keep them
+MASSES = ((1, 1, 1, 1), (1, 1, 2, 2), (1, 2, 3, 4))  # kept by 24, 4 and 1 permutations
 
 
-def played(config: cyclegan.Config, seeds: Sequence[int]) -> list[dict[str, float]]:
-    """What `Atoms.judged` says of each seed's G in the end.
+def play(config: cyclegan.Config, seeds: Sequence[int]) -> list[dict[str, float]]:
+    """What `Atoms.judged` gives for each seed's G after training, all in one program.
 
-    A seed gives the atoms' order, weights and noise.
+    A seed gives the places of the atoms, the weights and the noise.
     """
-    config = dataclasses.replace(config, data="atoms")
-    one, all_worlds = (
-        game.of(cyclegan, config),
-        [worlds.atoms(config.masses, seed) for seed in seeds],
-    )
-    trains, tests = zip(*(world.arrays() for world in all_worlds), strict=True)
+    config = config.but(data="atoms")
+    one, source = game.of(cyclegan, config), cyclegan.source(config)
+    worlds_of_seeds = [worlds.atoms(config.masses, seed) for seed in seeds]
+    trains, tests = zip(*(world.arrays() for world in worlds_of_seeds), strict=True)
     # [seeds, n, 2]
     raw = {name: jnp.stack([train[name] for train in trains]) for name in ("x", "y")}
-    prepare, unpaired = cyclegan.source(config).prepare, cyclegan.source(config).unpaired
     batch_of = pipeline.resident(
-        trains[0], prepare, batch_size=config.batch_size, unpaired=unpaired
+        trains[0], source.prepare, batch_size=config.batch_size, unpaired=source.unpaired
     )
 
-    def play(raw: dict[str, jax.Array], x: jax.Array, seed: jax.Array) -> jax.Array:
-        born, order = jax.random.split(jax.random.key(seed))
-        state = one.init(born, {name: array[: config.batch_size] for name, array in raw.items()})
+    def train(raw: dict[str, jax.Array], x: jax.Array, seed: jax.Array) -> jax.Array:
+        init_key, data_key = jax.random.split(jax.random.key(seed))
+        first = {name: array[: config.batch_size] for name, array in raw.items()}
         end, _ = game.steps(
-            one, state, lambda step: batch_of(raw, order, step, jnp.int32(0)), config.steps
+            one,
+            one.init(init_key, first),
+            lambda step: batch_of(raw, data_key, step, jnp.int32(0)),
+            config.steps,
         )
-        return cyclegan.model(config).apply(
-            {"params": end.params}, x, method=lambda model, x: model.to_y(x)
-        )
+        return game.Trained(cyclegan.model(config), {"params": end.params}).to_y(x)
 
-    moved = jax.jit(jax.vmap(play))(
-        raw, jnp.stack([test["x"] for test in tests]), jnp.asarray(seeds)
-    )
-    return [world.judged(y) for world, y in zip(all_worlds, np.asarray(moved), strict=True)]
+    points = jnp.stack([test["x"] for test in tests])
+    moved = jax.jit(jax.vmap(train))(raw, points, jnp.asarray(seeds))
+    return [world.judged(y) for world, y in zip(worlds_of_seeds, np.asarray(moved), strict=True)]
 
 
 def line(masses: Sequence[int], found: Sequence[dict[str, float]]) -> str:
-    """How often a pairing fits and, of those, is the true one, with its 95 % interval (Clopper &
-    Pearson 1934).
+    """How often a pairing fits and how often a fitting one is true, with its 95 % interval.
+
+    The interval is that of Clopper & Pearson 1934.
     """
-    fitting = [each for each in found if each["fits"]]
-    true, chance = int(sum(each["true_pairing"] for each in fitting)), found[0]["chance"]
-    told = f"masses {' '.join(map(str, masses))}: {len(fitting)} of {len(found)} seeds fit"
+    fitting = [pairing for pairing in found if pairing["fits"]]
+    true, chance = int(sum(pairing["true_pairing"] for pairing in fitting)), found[0]["chance"]
+    fit = f"masses {' '.join(map(str, masses))}: {len(fitting)} of {len(found)} seeds fit"
     if not fitting:
-        return f"{told}; predicted {chance:.3f}"
+        return f"{fit}; predicted {chance:.3f}"
     test = binomtest(true, len(fitting), chance)
     low, high = test.proportion_ci(method="exact")
     return (
-        f"{told}; of those {true} are the true pairing, {true / len(fitting):.3f} [{low:.3f}, {high:.3f}]; "
-        f"predicted {chance:.3f}, p = {test.pvalue:.2f}"
+        f"{fit}; of those {true} are the true pairing, {true / len(fitting):.3f} "
+        f"[{low:.3f}, {high:.3f}]; predicted {chance:.3f}, p = {test.pvalue:.2f}"
     )
 
 
@@ -80,20 +76,16 @@ def main() -> None:
     """Print a line for each choice of masses."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pairings", description=__doc__)
     parser.add_argument("--seeds", type=int, default=96)
-    parser.add_argument("--steps", type=int, default=cyclegan.ATOMS.steps)
+    parser.add_argument("--steps", type=int, default=ATOMS.steps)
     parser.add_argument(
         "--masses", type=int, nargs="+", help="of the atoms; three choices if not given"
     )
     given = parser.parse_args()
     xla.prepare()
-    for masses in (tuple(given.masses),) if given.masses else PLACES:
+    for masses in (tuple(given.masses),) if given.masses else MASSES:
         before = time.perf_counter()
-        config = dataclasses.replace(cyclegan.ATOMS, masses=masses, steps=given.steps)
-        print(
-            line(masses, played(config, range(given.seeds))),
-            f"({time.perf_counter() - before:.0f} s)",
-            flush=True,
-        )
+        found = play(ATOMS.but(masses=masses, steps=given.steps), range(given.seeds))
+        print(line(masses, found), f"({time.perf_counter() - before:.0f} s)", flush=True)
 
 
 if __name__ == "__main__":

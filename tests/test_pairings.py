@@ -1,6 +1,4 @@
-"""The benchmark of pairings: seeds in one program are as if alone; the intervals of its line are closed forms."""
-
-import dataclasses
+"""The benchmark of pairings: seeds in one program are as if alone; its intervals are closed forms."""
 
 import pytest
 
@@ -11,10 +9,10 @@ from gen_jax.run.experiment import presets
 
 @pytest.mark.long
 def test_seeds_side_by_side_are_as_if_alone():
-    config = dataclasses.replace(presets(cyclegan)["tiny"][1], masses=(1, 2), steps=30)
-    (alone,), (_, together) = pairings.played(config, [5]), pairings.played(config, [4, 5])
+    config = presets(cyclegan)["tiny"][1].but(masses=(1, 2), steps=30)
+    (alone,), (_, together) = pairings.play(config, [5]), pairings.play(config, [4, 5])
     assert alone == pytest.approx(together, rel=1e-3) and alone["chance"] == 1
-    (start,) = pairings.played(dataclasses.replace(config, steps=1), [5])
+    (start,) = pairings.play(config.but(steps=1), [5])
     assert abs(start["distance"] - alone["distance"]) > 1e-3  # it is trained
 
 

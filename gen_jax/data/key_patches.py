@@ -1,6 +1,7 @@
-"""Boxes of images: given in a file, or proposed where many edges are enclosed whole (Zitnick & Dollar 2014, EdgeBoxes).
+"""Key patches of images: boxes from a file, from edges, or around the corners of drawn shapes.
 
-A box is (x, y, w, h): its upper left corner and its size, as shares of the image's side.
+A box is (x, y, w, h): its upper left corner and its size, as shares of the image's side. Those from
+edges enclose many edges whole (EdgeBoxes, Zitnick & Dollar 2014).
 """
 
 import logging
@@ -10,31 +11,112 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gen_jax.data.augmentation import crop_and_resize, resized
 from gen_jax.data.catalog import prepare, sets, store
 from gen_jax.data.catalog.store import Block
 from gen_jax.data.crops import middle
+from gen_jax.data.pipeline import Arrays, Source
+from gen_jax.data.synthetic import shapes
 from gen_jax.errors import DataError, UserError
-from gen_jax.types import Array
+from gen_jax.types import Array, Batch, Key
 
 log = logging.getLogger("gen_jax.data")
 
-COUNT = 3  # of an image
-AREA = (
-    0.04,
-    0.25,
-)  # of the image: smaller and larger proposals are left out. Ours: the paper's bounds are unknown
-RATIO = 2  # of width and height, either way, at most; ours
-OVERLAP = 0.3  # intersection over union of two proposals of an image, less than this; ours
-SIDE = 96  # [pixels] in which edges are looked for: smaller images are enlarged
-VERSION = "edges 1"  # of the proposals: another one, and they are computed again
-BLOCK = 512  # images
+COUNT = 3  # patches of an image
+TEST = 1000  # test images, at most
+RADIUS, HALF = 0.6, 0.35  # of a drawn shape, and half of a patch's side, in a plane of side 2
+# Which proposals are kept is ours: the paper's bounds are unknown.
+AREA = 0.04, 0.25  # least and most, as a share of the image's
+RATIO = 2  # of the longer side to the shorter, at most
+OVERLAP = 0.3  # intersection over union of two proposals of an image is below this
+SIDE = 96  # pixels of a side; smaller images are enlarged before edges are looked for
+VERSION = "edges 1"  # of the proposals: where it changes, they are computed again
+BLOCK = 512  # images written at once
+
+
+def of_shapes(count: int, side: int) -> Source:
+    """`count` drawn shapes in the middle, at any angle; the patches are around their corners.
+
+    Batches are those of `with_patches`, and the factors of shapes.Scene.
+    """
+
+    def drawn(n: int, key: Key) -> Arrays:
+        scene = shapes.draw(key, n)._replace(centre=jnp.zeros((n, 2)), radius=jnp.full(n, RADIUS))
+        return {name: np.asarray(factor) for name, factor in scene._asdict().items()}
+
+    def arrays() -> tuple[Arrays, Arrays]:
+        key_train, key_test = jax.random.split(jax.random.key(0))
+        return drawn(count, key_train), drawn(TEST, key_test)
+
+    def prepare(batch: Batch, key: Key) -> Batch:
+        scene = shapes.Scene(*(batch[name] for name in shapes.Scene._fields))
+        image = 2 * shapes.render(scene, side) - 1
+        return with_patches(batch, image, shapes.boxes(scene, HALF), key)
+
+    return Source("shapes", prepare, arrays=arrays)
+
+
+class Square(NamedTuple):
+    """How images are made square."""
+
+    crop: int  # pixels of a side of the central square that is kept; 0 for the largest
+    side: int  # pixels of a side to which that is resized
+
+
+class File(NamedTuple):
+    """A file of boxes, in the authors' format."""
+
+    path: Path
+    side: float  # pixels of a side of the images in which the boxes are given
+
+
+def of_images(
+    name: str, shape: Square, file: File | None, count: int, directory: Path | None
+) -> Source:
+    """At most `count` images of a set, with boxes of a file, or else from edges.
+
+    Batches are those of `with_patches`, and "image" and "box".
+    """
+
+    def arrays() -> tuple[Arrays, Arrays]:
+        found, most = images(name, shape.crop, directory), (count, TEST)
+        return from_file(found, *file, most) if file else from_edges(found, most, directory)
+
+    def prepare(batch: Batch, key: Key) -> Batch:
+        return with_patches(batch, resized(batch["image"], shape.side), batch["box"], key)
+
+    fields = {"image": ((shape.side, shape.side, 3), "uint8"), "box": ((COUNT, 4), "float32")}
+    return Source(name, prepare, arrays=arrays, fields=fields)
+
+
+def with_patches(batch: Batch, image: Array, box: Array, key: Key) -> Batch:
+    """A batch with images [b, s, s, 3] in [-1, 1] as "x", and their boxes [b, k, 4] cut out.
+
+    Adds "patch", [b, k, s, s, 3], each enlarged to the side of an image, and "mask", of where they
+    were, [b, s, s, 1]. The whole batch is mirrored, or none of it.
+    """
+    flip = jax.random.bernoulli(key)
+    image = jnp.where(flip, image[:, :, ::-1], image)
+    box = jnp.where(flip, mirrored(box), box)
+    patches = jax.vmap(jax.vmap(enlarged, (None, 0)))(image, box)
+    return {**batch, "x": image, "patch": patches, "mask": mask(box, image.shape[1])}
+
+
+def enlarged(image: Array, box: Array) -> Array:
+    """The content of a box at the size of the image: [s, s, c], [4] -> [s, s, c]."""
+    side = len(image)
+    return crop_and_resize(image, side * box[1::-1], side * box[:1:-1], side)
 
 
 def square(images: np.ndarray, crop: int = 0) -> np.ndarray:
-    """The middle `crop` pixels either way, or for 0 the largest square, as a view: [n, h, w, c] -> [n, s, s, c]."""
+    """The central square of `crop` pixels, or the largest for 0, as a view.
+
+    [n, h, w, c] -> [n, s, s, c]. UserError where images are smaller.
+    """
     side = crop or min(images.shape[1:3])
     if side > min(images.shape[1:3]):
         raise UserError(
@@ -44,7 +126,10 @@ def square(images: np.ndarray, crop: int = 0) -> np.ndarray:
 
 
 def edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How strong an edge is, 1 at most, only on its ridge; and across which way: uint8 [s, s, c] -> [s, s], [s, s]."""
+    """Strengths of edges, at most 1, and 0 off their ridges; and the directions across them.
+
+    uint8 [s, s, c] -> [s, s], and [s, s] in radians.
+    """
     from scipy import ndimage
 
     smooth = ndimage.gaussian_filter(image.astype(np.float32) / 255, (1, 1, 0))
@@ -53,36 +138,31 @@ def edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     down, along = (np.take_along_axis(slope, steepest, -1)[..., 0] for slope in (down, along))
     strength = np.hypot(down, along)
     at, step = np.indices(strength.shape), np.stack([down, along]) / (strength + 1e-9)
-    beside = [ndimage.map_coordinates(strength, at + way * step, order=1) for way in (-1, 1)]
-    ridge = np.where(strength >= np.maximum(*beside), strength, 0) / max(strength.max(), 1e-9)
+    sides = [ndimage.map_coordinates(strength, at + sign * step, order=1) for sign in (-1, 1)]
+    ridge = np.where(strength >= np.maximum(*sides), strength, 0) / max(strength.max(), 1e-9)
     return ridge.astype(np.float32), (np.arctan2(down, along) % np.pi).astype(np.float32)
 
 
 def overlap(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union: [4], [n, 4] -> [n]."""
-    first, last = (
-        np.maximum(one[:2], others[:, :2]),
-        np.minimum(one[:2] + one[2:], others[:, :2] + others[:, 2:]),
-    )
+    """Intersection over union of boxes: [4], [n, 4] -> [n]."""
+    first = np.maximum(one[:2], others[:, :2])
+    last = np.minimum(one[:2] + one[2:], others[:, :2] + others[:, 2:])
     common = np.clip(last - first, 0, None).prod(-1)
     return common / (one[2:].prod() + others[:, 2:].prod(-1) - common)
 
 
 def propose(image: np.ndarray) -> np.ndarray:
-    """The best proposals that differ, the best first, COUNT at most: uint8 [s, s, c] -> [k, 4]."""
+    """The best proposals that differ, the best first: uint8 [s, s, c] -> [k, 4], k <= COUNT."""
     from PIL import Image
 
     if (side := len(image)) < SIDE:
-        image, side = (
-            np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC)),
-            SIDE,
-        )
+        large = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        image, side = np.asarray(large), SIDE
     finder = _edge_boxes(
         minBoxArea=AREA[0] * side**2, maxAspectRatio=RATIO, maxBoxes=200, minScore=1e-3
     )
-    found = (
-        np.asarray(finder.getBoundingBoxes(*edges(image))[0]).reshape(-1, 4) / side
-    )  # the best first
+    # the best first
+    found = np.asarray(finder.getBoundingBoxes(*edges(image))[0]).reshape(-1, 4) / side
     chosen: list[np.ndarray] = []
     for box in found[(found[:, 2:].prod(-1) >= AREA[0]) & (found[:, 2:].prod(-1) <= AREA[1])]:
         if len(chosen) < COUNT and (overlap(box, np.reshape(chosen, (-1, 4))) < OVERLAP).all():
@@ -102,7 +182,11 @@ def _edge_boxes(**options: Any) -> Any:
 
 
 def read(path: Path, side: float) -> np.ndarray:
-    """A MATLAB file of boxes [n, 3, (x, y, w, h)] in an image of `side`, cut at its borders -> [n, 3, 4]."""
+    """The boxes of a MATLAB file, [n, 3, 4], clipped to the image.
+
+    The file has them in the pixels of images of this side. DataError where it holds no such array
+    or a box is empty.
+    """
     from scipy import io
 
     try:
@@ -129,19 +213,21 @@ def read(path: Path, side: float) -> np.ndarray:
 
 
 class Images(NamedTuple):
-    """Square colour images, and what identifies them."""
+    """Square colour images of a set."""
 
     name: str
     train: np.ndarray  # uint8 [n, s, s, 3]
     test: np.ndarray
-    rows: tuple[
-        np.ndarray, np.ndarray
-    ]  # of a file that has boxes of all images: [n] of either split
-    total: int  # of its rows
+    # of either split, the rows of its images in a file with the boxes of all
+    rows: tuple[np.ndarray, np.ndarray]
+    total: int  # rows of that file
 
 
 def images(name: str, crop: int, directory: Path | None) -> Images:
-    """The middle of the images of a set; of emoji, those that Google draws."""
+    """The central squares of the images of a set; of emoji, those by Google.
+
+    DataError where they are not in colour.
+    """
     field = "google" if name == "emoji" else "image"
     splits = [sets.load(name, split, directory) for split in ("train", "test")]
     train, test = (square(split[field], crop) for split in splits)
@@ -152,15 +238,18 @@ def images(name: str, crop: int, directory: Path | None) -> Images:
     if "file" in splits[0]:  # the numbers of the authors' files, from 1
         rows, total = (splits[0]["file"] - 1, splits[1]["file"] - 1), int(splits[1]["file"].max())
     else:
-        rows, total = (
-            (np.arange(len(train)), len(train) + np.arange(len(test))),
-            len(train) + len(test),
-        )
+        rows = np.arange(len(train)), len(train) + np.arange(len(test))
+        total = len(train) + len(test)
     return Images(f"{name}/{field}-{crop}", train, test, rows, total)
 
 
-def given(images: Images, path: Path, side: float, most: tuple[int, int]) -> tuple[Block, Block]:
-    """{"image", "box"} to train on and to test, at most so many, with the boxes of a file."""
+def from_file(
+    images: Images, path: Path, side: float, most: tuple[int, int]
+) -> tuple[Block, Block]:
+    """{"image", "box"} to train and to test on, at most so many, with the boxes of a file.
+
+    DataError where it has those of more or fewer images.
+    """
     boxes = read(path, side)
     if len(boxes) != images.total:
         raise DataError(
@@ -171,8 +260,14 @@ def given(images: Images, path: Path, side: float, most: tuple[int, int]) -> tup
     return first, second
 
 
-def proposed(images: Images, most: tuple[int, int], directory: Path | None) -> tuple[Block, Block]:
-    """The same with proposals, computed once and kept beside the images; images with fewer than COUNT are left out."""
+def from_edges(
+    images: Images, most: tuple[int, int], directory: Path | None
+) -> tuple[Block, Block]:
+    """{"image", "box"} to train and to test on, out of at most so many, with proposed boxes.
+
+    They are computed once and kept with the prepared images. Images with fewer than COUNT boxes are
+    left out.
+    """
     base = (directory or sets.default_directory()).absolute()
     name = f"boxes:{images.name}-{most[0]}-{most[1]}"
     home = prepare.home(name, base)
@@ -212,15 +307,16 @@ def _write(home: Path, images: np.ndarray) -> dict[str, store.Entry]:
 
 
 def mirrored(box: Array) -> Array:
-    """Where a box is once left and right are exchanged: [..., 4] -> the same."""
+    """Boxes of the mirrored image: [..., 4] -> the same."""
     return jnp.stack([1 - box[..., 0] - box[..., 2], *jnp.moveaxis(box[..., 1:], -1, 0)], -1)
 
 
 def mask(box: Array, side: int) -> Array:
-    """1 where the middle of a pixel is in any of an image's boxes, else 0: [b, k, 4] -> [b, side, side, 1]."""
+    """1 for pixels whose middle is in a box, else 0: [b, k, 4] -> [b, side, side, 1]."""
     middle = (jnp.arange(side)[None, None] + 0.5) / side
+    # [b, k, side]
     across, down = (
         (middle >= box[..., i, None]) & (middle < box[..., i, None] + box[..., i + 2, None])
         for i in (0, 1)
-    )  # [b, k, side]
+    )
     return (across[:, :, None, :] & down[:, :, :, None]).any(1)[..., None].astype(jnp.float32)

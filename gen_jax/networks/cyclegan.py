@@ -1,4 +1,4 @@
-"""Networks that translate images, and that judge them by patches (Zhu et al. 2017, appendix 7.2)."""
+"""The generator and the patch discriminator of CycleGAN (Zhu et al. 2017, appendix 7.2)."""
 
 import functools
 
@@ -8,13 +8,16 @@ from gen_jax.errors import UserError
 from gen_jax.networks.conv import Conv, ConvTranspose
 from gen_jax.networks.dcgan import normal, normal_around_one
 from gen_jax.networks.layers import InstanceNorm, reflect_pad
+from gen_jax.networks.mlp import MLP
 from gen_jax.types import Array
 
 
 class Translator(nn.Module):
-    """c7s1-64, d128, d256, residual blocks, u128, u64, c7s1-3: [b, h, w, c] -> the same, in [-1, 1].
+    """c7s1-64, d128, d256, residual blocks, u128, u64, c7s1-3: [b, h, w, c] -> the same, in
+    [-1, 1].
 
-    The sides are multiples of 4, and no pixel is padded with 0 but where the image is halved and doubled.
+    The sides are multiples of 4. Strided and transposed convolutions pad with 0, all others by
+    reflection.
     """
 
     width: int  # of the first layer
@@ -24,10 +27,8 @@ class Translator(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         conv = functools.partial(Conv, padding="VALID", kernel_init=normal)
-        norm, channels = (
-            functools.partial(InstanceNorm, self.affine, scale_init=normal_around_one),
-            x.shape[-1],
-        )
+        norm = functools.partial(InstanceNorm, self.affine, scale_init=normal_around_one)
+        channels = x.shape[-1]
         x = nn.relu(norm()(conv(self.width, (7, 7))(reflect_pad(x, 3))))
         for width in (2 * self.width, 4 * self.width):
             x = nn.relu(norm()(conv(width, (3, 3), (2, 2), padding=((1, 1), (1, 1)))(x)))
@@ -41,7 +42,8 @@ class Translator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """C64-C128-C256-C512 and a score for each patch (Isola et al. 2017): [b, h, w, c] -> [b, h', w', 1].
+    """C64-C128-C256-C512 and a score of each patch (Isola et al. 2017): [b, h, w, c]
+    -> [b, h', w', 1].
 
     With 3 halvings a score sees 70 x 70 pixels.
     """
@@ -63,8 +65,15 @@ class PatchDiscriminator(nn.Module):
         return conv(1)(x)
 
 
+def perceptron(width: int, outputs: int) -> nn.Module:
+    """Two hidden layers of leaky ReLUs: [b, d] -> [b, outputs]."""
+    return nn.Sequential((MLP((width,) * 2, nn.leaky_relu), nn.Dense(outputs)))
+
+
 def check_side(side: int, halvings: int) -> None:
-    """Images that the translator gives back as large, and of which the discriminator leaves something."""
+    """UserError for images that the generator would not return at their size, or that leave no
+    patch.
+    """
     if side % 4 or side < 3 * 2**halvings:
         least = 3 * 2**halvings
         raise UserError(

@@ -1,4 +1,7 @@
-"""The two halves of a U-net (Ronneberger et al. 2015) with strided convolutions, as Lee et al. 2018 double them."""
+"""The two halves of a U-net (Ronneberger et al. 2015), whose convolutions are strided.
+
+Lee et al. 2018 have one encoder and two decoders, the second of which sees the maps of the first.
+"""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -8,8 +11,11 @@ from gen_jax.networks.layers import BatchNorm
 from gen_jax.types import Array
 
 
-class Halving(nn.Module):
-    """Convolutions of stride 2, then one of 4x4 that leaves one pixel: [b, side, side, c] -> maps of every size."""
+class Encoder(nn.Module):
+    """Convolutions of stride 2, then one of 4x4 that leaves one pixel.
+
+    [b, side, side, c] -> maps [b, side / 2, side / 2, widths[0]] and so on, and [b, 1, 1, features].
+    """
 
     widths: tuple[int, ...]
     features: int
@@ -24,17 +30,21 @@ class Halving(nn.Module):
         return [*maps, Conv(self.features, (4, 4), (1, 1), "VALID")(x)]
 
 
-class Doubling(nn.Module):
-    """The way back, beside maps of the same sizes: [b, 1, 1, d] -> the maps with what stood beside, and the last."""
+class Decoder(nn.Module):
+    """The encoder in reverse, with skip connections.
+
+    [b, 1, 1, d] and maps of the encoder's sizes -> its own maps, each joined with the one that it was
+    given, the largest first; and [b, side, side, channels].
+    """
 
     widths: tuple[int, ...]
     channels: int
 
     @nn.compact
-    def __call__(self, x: Array, beside: list[Array]) -> tuple[list[Array], Array]:
-        both: list[Array] = []
+    def __call__(self, x: Array, skips: list[Array]) -> tuple[list[Array], Array]:
+        maps: list[Array] = []
         x = ConvTranspose(self.widths[-1], (4, 4), (1, 1), ((3, 3), (3, 3)))(x)
-        for width, other in zip((*self.widths[-2::-1], self.channels), beside[::-1], strict=True):
-            both.insert(0, jnp.concatenate([nn.relu(BatchNorm()(x)), other], -1))
-            x = ConvTranspose(width, (5, 5), (2, 2), ((2, 3), (2, 3)))(both[0])
-        return both, x
+        for width, skip in zip((*self.widths[-2::-1], self.channels), skips[::-1], strict=True):
+            maps.insert(0, jnp.concatenate([nn.relu(BatchNorm()(x)), skip], -1))
+            x = ConvTranspose(width, (5, 5), (2, 2), ((2, 3), (2, 3)))(maps[0])
+        return maps, x

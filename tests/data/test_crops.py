@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from gen_jax.data.crops import centre_crop, middle, random_crop, resize_and_pad
+from gen_jax.data.crops import centre_crop, check, middle, random_crop, resize_and_pad
+from gen_jax.errors import UserError
 
 IMAGE = np.arange(1, 17, dtype=np.uint8).reshape(1, 4, 4, 1)
 VALUES = IMAGE.astype(np.float32) / 127.5 - 1
@@ -44,3 +46,9 @@ def test_each_part_of_a_frame_and_its_mirror_image_is_drawn():
 def test_the_middle():
     image = np.arange(36).reshape(1, 6, 6, 1)
     assert middle(image, 2)[0, :, :, 0].tolist() == [[14, 15], [20, 21]]
+
+
+def test_a_crop_is_at_most_the_whole():
+    check(16, 2, 20)
+    with pytest.raises(UserError, match="side is 21 of images of 20 pixels"):
+        check(16, 2, 21)

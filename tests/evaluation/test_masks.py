@@ -12,6 +12,5 @@ def test_overlap_and_distance_by_hand():
     np.testing.assert_allclose(masks.overlap(one, other), [4 / 12, 0, 0])
     np.testing.assert_allclose(masks.overlap(one, one), 1)
     np.testing.assert_allclose(masks.middle(one), [[1.5, 3.5]] * 3)
-    np.testing.assert_allclose(
-        masks.distance(one, other), [2, 3, 1]
-    )  # the middle of all is (2.5, 3.5)
+    # the middle of all is (2.5, 3.5)
+    np.testing.assert_allclose(masks.distance(one, other), [2, 3, 1])

@@ -14,14 +14,14 @@ def count(module, side):
 
 
 @pytest.mark.parametrize(
-    ("affine", "six", "nine", "judge"),
+    ("affine", "six", "nine", "discriminator"),
     [(False, 7_837_699, 11_378_179, 2_764_737), (True, 7_845_123, 11_388_675, 2_766_529)],
 )
-def test_weights_of_the_codes(affine, six, nine, judge):
+def test_weights_of_the_codes(affine, six, nine, discriminator):
     """Without gains as in PyTorch, with them as in Torch."""
     assert count(cyclegan.Translator(64, 6, affine), 128) == six
     assert count(cyclegan.Translator(64, 9, affine), 256) == nine
-    assert count(cyclegan.PatchDiscriminator(64, 3, affine), 256) == judge
+    assert count(cyclegan.PatchDiscriminator(64, 3, affine), 256) == discriminator
 
 
 def test_shapes():
@@ -42,16 +42,22 @@ def test_shapes():
 def test_a_score_sees_its_patch_and_no_more(monkeypatch, halvings, patch):
     """But for the norm, through which it sees the whole."""
     monkeypatch.setattr(cyclegan, "InstanceNorm", lambda *a, **k: lambda x: x)
-    judge, x = (
-        cyclegan.PatchDiscriminator(1, halvings, False),
-        jax.random.normal(jax.random.key(0), (1, 144, 144, 1)),
-    )
-    shapes = jax.eval_shape(judge.init, jax.random.key(1), x)
+    discriminator = cyclegan.PatchDiscriminator(1, halvings, False)
+    x = jax.random.normal(jax.random.key(0), (1, 144, 144, 1))
+    shapes = jax.eval_shape(discriminator.init, jax.random.key(1), x)
     variables = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
 
     def score(x):
-        scores = judge.apply(variables, x)
+        scores = discriminator.apply(variables, x)
         return scores[0, scores.shape[1] // 2, scores.shape[2] // 2, 0]
 
     rows, columns = np.nonzero(jax.jit(jax.grad(score))(x)[0, :, :, 0])
     assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (patch, patch)
+
+
+def test_a_perceptron_has_two_hidden_layers():
+    init = cyclegan.perceptron(8, 2).init_with_output
+    made, variables = jax.eval_shape(init, jax.random.key(0), jnp.zeros((3, 2)))
+    assert made.shape == (3, 2)
+    sizes = sorted(leaf.size for leaf in jax.tree.leaves(variables))
+    assert sizes == sorted([2 * 8, 8, 8 * 8, 8, 8 * 2, 2])

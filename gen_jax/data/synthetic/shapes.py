@@ -1,4 +1,5 @@
-"""A world of drawn shapes whose truth is known: factors, captions, key patches, and a way back from images to factors.
+"""Synthetic images of shapes: their factors, captions and key patches are known, and can be read
+back from the images.
 
 The plane is [-1, 1] x [-1, 1], x to the right and y up, drawn anti-aliased at any resolution.
 """
@@ -38,9 +39,8 @@ POINTS = np.array(
         for n in (3, 3, 4, 4, 3)
     ]
 )
-AREAS = np.array(
-    [np.pi, 0.75 * np.sqrt(3), 2, 4 * (0.95 * 0.6 - 0.3**2), 0.75 * np.pi]
-)  # of shapes of radius 1
+# of shapes of radius 1, in the order of SHAPES
+AREAS = np.array([np.pi, 0.75 * np.sqrt(3), 2, 4 * (0.95 * 0.6 - 0.3**2), 0.75 * np.pi])
 
 
 class Scene(NamedTuple):
@@ -74,9 +74,9 @@ def draw(key: Key, n: int) -> Scene:
 
 
 def distances(p: Array) -> Array:
-    """How far p, in the frame of a shape of radius 1, lies outside each shape: [..., 2] -> [..., shapes].
+    """Signed distances of points p from each shape of radius 1: [..., 2] -> [..., shapes].
 
-    Below 0 inside. Outside a corner a bound, which moves no edge.
+    Negative inside. Near a corner they are bounds, which leaves the edge where it is.
     """
     x, y = jnp.abs(p[..., 0]), jnp.abs(p[..., 1])
     radius = jnp.sqrt((p**2).sum(-1) + 1e-12)
@@ -106,9 +106,8 @@ def turned(p: Array, angle: Array) -> Array:
 def coverage(scene: Scene, side: int) -> Array:
     """The share of each pixel that the shape covers, nearly: [n, side, side] in [0, 1]."""
     line = (2 * jnp.arange(side) + 1) / side - 1
-    p = (
-        jnp.stack(jnp.meshgrid(line, -line), -1)[None] - scene.centre[:, None, None]
-    )  # [n, side, side, 2]
+    # [n, side, side, 2]
+    p = jnp.stack(jnp.meshgrid(line, -line), -1)[None] - scene.centre[:, None, None]
     radius = scene.radius[:, None, None]
     outside = distances(turned(p, -scene.angle[:, None, None]) / radius[..., None])
     kind = jnp.broadcast_to(scene.shape[:, None, None, None], (*outside.shape[:-1], 1))
@@ -135,8 +134,17 @@ def corners(scene: Scene) -> Array:
     return scene.radius[:, None, None] * turned(own, scene.angle[:, None]) + scene.centre[:, None]
 
 
+def boxes(scene: Scene, half: float) -> Array:
+    """Squares (x, y, w, h) around `corners`, as shares of the image, y down: [n, 3, 4].
+
+    `half` is half a side, in the units of the plane.
+    """
+    first = (corners(scene) * jnp.array([[[1.0, -1.0]]]) - half + 1) / 2
+    return jnp.concatenate([first, jnp.full_like(first, half)], -1)
+
+
 def words(scene: Scene) -> np.ndarray:
-    """What a caption says, by number: size, colour, shape, row, column, ground: int [n, 6]."""
+    """The words of a caption as indices: size, colour, shape, row, column, ground: int [n, 6]."""
     large = np.asarray(scene.radius) >= sum(RADII) / 2
     column, row = np.clip((np.asarray(scene.centre).T / REACH + 1) * 1.5, 0, 2).astype(int)
     colour, shape, ground = (np.asarray(kind) for kind in (scene.colour, scene.shape, scene.ground))
@@ -147,7 +155,10 @@ VOCABULARY = (SIZES, COLOURS, SHAPES, ROWS, COLUMNS, GROUNDS)  # of the words, i
 
 
 def captions(said: np.ndarray) -> list[str]:
-    """Sentences: int [n, 6] -> "a large red ring at the upper left on white"."""
+    """Sentences such as "a large red ring at the upper left on white": int [n, 6] -> n texts.
+
+    DataError where an index is none of VOCABULARY.
+    """
     said = np.asarray(said)
     if (
         said.ndim != 2
@@ -165,7 +176,7 @@ def captions(said: np.ndarray) -> list[str]:
 
 
 def parse(caption: str) -> np.ndarray:
-    """The words of a caption, by number: int [6]."""
+    """The words of a caption as indices: int [6]. DataError where it is no caption of `captions`."""
     parts = caption.split()
     kept = [parts[i] for i in (1, 2, 3, 6, 7, 9)] if len(parts) == 10 else []
     if not kept or any(word not in of for word, of in zip(kept, VOCABULARY, strict=True)):
@@ -177,15 +188,15 @@ def parse(caption: str) -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnames="turns")
 def read(images: Array, *, turns: int = 24) -> Scene:
-    """The factors of images [n, side, side, 3] in [0, 1], without learning: the inverse of `render`.
+    """The factors of images [n, side, side, 3] in [0, 1], by rules: the inverse of `render`.
 
-    The ground is the nearest to the border's median; the colour, centre and size follow from the pixels that differ;
-    shape and angle are those, of `turns` angles for each shape, whose drawing is nearest. Any image gets some scene.
+    The ground is the nearest to the border's median; colour, centre and size follow from the pixels
+    that differ from it; shape and angle are those whose rendering is the nearest, among `turns`
+    angles of each shape. Every image is given some scene.
     """
     side = images.shape[1]
-    border = jnp.concatenate(
-        [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1
-    )  # [n, 4 side, 3]
+    # [n, 4 side, 3]
+    border = jnp.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1)
     greys, palette = (jnp.asarray(of, jnp.float32) for of in (GREYS, PALETTE))
     behind = jnp.median(border, 1)
     ground = jnp.abs(behind.mean(-1)[:, None] - greys[None]).argmin(1)
@@ -213,8 +224,7 @@ def read(images: Array, *, turns: int = 24) -> Scene:
         return scene, ((coverage(scene, side) - cover) ** 2).mean((1, 2))
 
     kinds, shares = jnp.meshgrid(jnp.arange(len(SHAPES)), jnp.arange(turns) / turns)
-    scenes, errors = jax.lax.map(
-        lambda pair: drawn(*pair), (kinds.ravel(), shares.ravel())
-    )  # [k, n, ...]
+    # [k, n, ...]
+    scenes, errors = jax.lax.map(lambda pair: drawn(*pair), (kinds.ravel(), shares.ravel()))
     best = errors.argmin(0)
     return jax.tree.map(lambda leaf: leaf[best, jnp.arange(len(images))], scenes)
