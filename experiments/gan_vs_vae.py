@@ -152,7 +152,7 @@ ADAM = Adam(1e-3)
 class Config(Checked):
     # a ring of 8 or a grid of 25 Gaussians in the plane, or images
     data: Literal["ring", "grid", "mnist", "fashion_mnist", "digits"] = "ring"
-    latents: Count = 2  # of both models
+    latents: Count = 2  # dimensions of z in both models
     # units of generator and decoder; discriminator and encoder have as many in reverse
     hidden: tuple[Count, ...] = (128, 128)
     # share of the discriminator's units that are dropped; at 0, a GAN of MLPs collapses on images

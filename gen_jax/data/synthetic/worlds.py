@@ -46,7 +46,7 @@ class LinearGaussian(NamedTuple):
         )
 
     def precision(self) -> Array:
-        """I + W^T W / s^2 [k, k]: the inverse of the posterior's covariance, which is that of any x."""
+        """I + W^T W / s^2 [k, k]: the inverse of the posterior's covariance, for every x."""
         k = self.weights.shape[1]
         return jnp.eye(k, dtype=self.weights.dtype) + self.weights.T @ self.weights / self.variance
 
