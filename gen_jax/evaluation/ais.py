@@ -1,7 +1,9 @@
-"""log p(x) of a decoder between two stochastic bounds: annealed importance sampling, there and back, in nats per image.
+"""Stochastic lower and upper bounds of log p(x) of a decoder, by annealed importance sampling (AIS)
+forwards and backwards. In nats per image.
 
-Wu, Burda, Salakhutdinov & Grosse 2017, "On the quantitative analysis of decoder-based generative models". The path is
-f_t(z) = N(z; 0, I) p(x|z)^beta_t, from the prior to the posterior, each step by Hamiltonian Monte Carlo (Neal 2011).
+Wu, Burda, Salakhutdinov & Grosse 2017, "On the quantitative analysis of decoder-based generative
+models". The path is f_t(z) = N(z; 0, I) p(x|z)^beta_t, from the prior to the posterior; each
+transition is a step of Hamiltonian Monte Carlo (Neal 2011).
 """
 
 import math
@@ -16,20 +18,20 @@ from gen_jax.errors import UserError
 from gen_jax.types import Array, Key
 
 LogLikelihood = Callable[[Array], Array]  # z [c, b, k] -> log p(x|z) of the b fixed images [c, b]
-ACCEPTANCE = 0.65  # of proposals, what step sizes are adapted to
-RATE = 0.1  # of the adaptation: log step size for an acceptance of one more
+ACCEPTANCE = 0.65  # target acceptance rate of the adapted step sizes
+RATE = 0.1  # of the adaptation: change of the log step size per unit of acceptance rate
 
 
-class Point(NamedTuple):
-    """Where the chains are."""
+class HMCState(NamedTuple):
+    """Positions of the chains."""
 
     z: Array  # [c, b, k]
     log_p: Array  # [c, b]  log p(x|z)
-    slope: Array  # [c, b, k]  its gradient
+    grad: Array  # [c, b, k]  the gradient of log p(x|z)
 
 
 def schedule(steps: int) -> np.ndarray:
-    """beta_0 .. beta_T: gamma_t = sigmoid(4 (2t / T - 1)), scaled to [0, 1]: [steps + 1], float64."""
+    """beta_0 .. beta_T, gamma_t = sigmoid(4 (2t / T - 1)) scaled to [0, 1]: float64 [steps + 1]."""
     gamma = 1 / (1 + np.exp(-4 * np.linspace(-1, 1, steps + 1)))
     return (gamma - gamma[0]) / (gamma[-1] - gamma[0])
 
@@ -43,90 +45,96 @@ def annealed(
     leapfrogs: int = 10,
     reverse: bool = False,
 ) -> Array:
-    """Log weights of the chains that start at z [c, b, k]: [c, b] (Neal 2001; Wu et al. 2017, sections 2.3 and 2.4).
+    """Log weights of the chains that start at z [c, b, k]: [c, b].
 
-    Forward from draws of the prior the weights have the mean p(x); in reverse from draws of the posterior, 1 / p(x).
-    Both hold for any number of steps. Works inside jit, also where `log_likelihood` calls a bound Flax module.
+    Neal 2001; Wu et al. 2017, sections 2.3 and 2.4. Forwards from draws of the prior, the weights
+    have the mean p(x); in reverse from draws of the posterior, 1 / p(x). Both hold for any number
+    of steps. Works inside jit, also where `log_likelihood` calls a bound Flax module. UserError for
+    less than one step or leapfrog.
 
-    The step sizes are those of a pilot chain for each image, not, as in the authors' code, of the chains themselves: a
-    step size that knows where its chain is does not leave f_t as it is, and bends the means by half a nat in our tests.
+    The step sizes are adapted on a pilot chain for each image and not, as in the authors' code, on
+    the chains themselves: a step size that depends on the position of its chain does not leave f_t
+    invariant, and biases the means by half a nat in our tests.
     """
     if steps < 1 or leapfrogs < 1:
         raise UserError(
             f"{steps} steps of {leapfrogs} leapfrogs were asked for: give at least 1 of each."
         )
 
-    def at(z: Array) -> Point:
+    def at(z: Array) -> HMCState:
         log_p, pull = jax.vjp(log_likelihood, z)
-        return Point(z, log_p, pull(jnp.ones_like(log_p))[0])
+        return HMCState(z, log_p, pull(jnp.ones_like(log_p))[0])
 
     def adapt(
-        carry: tuple[Point, Array], now: tuple[Key, Array]
-    ) -> tuple[tuple[Point, Array], Array]:
-        (point, size), (key, beta) = carry, now
-        point, chance = _transition(at, point, key, size, beta, leapfrogs)
-        return (point, size * jnp.exp(RATE * (chance - ACCEPTANCE))), size
+        carry: tuple[HMCState, Array], step: tuple[Key, Array]
+    ) -> tuple[tuple[HMCState, Array], Array]:
+        (state, size), (key, beta) = carry, step
+        state, probability = _transition(at, state, key, size, beta, leapfrogs)
+        return (state, size * jnp.exp(RATE * (probability - ACCEPTANCE))), size
 
     def move(
-        carry: tuple[Point, Array], now: tuple[Key, Array, Array, Array]
-    ) -> tuple[tuple[Point, Array], None]:
-        (point, log_w), (key, size, beta, rise) = carry, now
+        carry: tuple[HMCState, Array], step: tuple[Key, Array, Array, Array]
+    ) -> tuple[tuple[HMCState, Array], None]:
+        (state, log_w), (key, size, beta, dbeta) = carry, step
         if reverse:
-            point, _ = _transition(at, point, key, size, beta, leapfrogs)
-            return (point, log_w - rise * point.log_p), None
-        log_w = log_w + rise * point.log_p
-        return (_transition(at, point, key, size, beta, leapfrogs)[0], log_w), None
+            state, _ = _transition(at, state, key, size, beta, leapfrogs)
+            return (state, log_w - dbeta * state.log_p), None
+        log_w = log_w + dbeta * state.log_p
+        return (_transition(at, state, key, size, beta, leapfrogs)[0], log_w), None
 
-    first, ahead, path = jax.random.split(key, 3)
-    betas, rises = (
-        jnp.asarray(part, z.dtype) for part in (schedule(steps)[1:], np.diff(schedule(steps)))
-    )
-    pilot = at(jax.random.normal(first, (1, *z.shape[1:]), z.dtype))
+    pilot_key, adapt_key, path_key = jax.random.split(key, 3)
+    betas = jnp.asarray(schedule(steps)[1:], z.dtype)
+    dbetas = jnp.asarray(np.diff(schedule(steps)), z.dtype)
+    pilot = at(jax.random.normal(pilot_key, (1, *z.shape[1:]), z.dtype))
     start = pilot, jnp.full_like(pilot.log_p, 0.5)
-    _, sizes = jax.lax.scan(adapt, start, (jax.random.split(ahead, steps), betas))  # [steps, 1, b]
-    point = at(z)
-    each = jax.random.split(path, steps), sizes, betas, rises
-    (_, log_w), _ = jax.lax.scan(move, (point, jnp.zeros_like(point.log_p)), each, reverse=reverse)
+    _, sizes = jax.lax.scan(adapt, start, (jax.random.split(adapt_key, steps), betas))  # [t, 1, b]
+    state = at(z)
+    path = jax.random.split(path_key, steps), sizes, betas, dbetas
+    (_, log_w), _ = jax.lax.scan(move, (state, jnp.zeros_like(state.log_p)), path, reverse=reverse)
     return log_w
 
 
 def _transition(
-    at: Callable[[Array], Point], point: Point, key: Key, size: Array, beta: Array, leapfrogs: int
-) -> tuple[Point, Array]:
-    """One Metropolis step along Hamilton's equations, which leaves f_t as it is, and its chance to be accepted [c, b].
+    at: Callable[[Array], HMCState],
+    state: HMCState,
+    key: Key,
+    size: Array,
+    beta: Array,
+    leapfrogs: int,
+) -> tuple[HMCState, Array]:
+    """One step of Hamiltonian Monte Carlo, which leaves f_t invariant, and its acceptance
+    probability [c, b].
 
-    Each chain varies its step size [1, b] by a fifth, or all would walk whole periods of an orbit together (Neal 2011,
-    section 3.2).
+    Each chain varies its step size [1, b] by up to a fifth: with equal step sizes, all chains would
+    follow whole periods of an orbit together (Neal 2011, section 3.2).
     """
-    towards, vary, toss = jax.random.split(key, 3)
-    momentum = jax.random.normal(towards, point.z.shape, point.z.dtype)
-    size = (size * jax.random.uniform(vary, point.log_p.shape, size.dtype, 0.8, 1.2))[
-        ..., None
-    ]  # [c, b, 1]
+    momentum_key, size_key, accept_key = jax.random.split(key, 3)
+    momentum = jax.random.normal(momentum_key, state.z.shape, state.z.dtype)
+    size = size * jax.random.uniform(size_key, state.log_p.shape, size.dtype, 0.8, 1.2)
+    size = size[..., None]  # [c, b, 1]
 
-    def force(point: Point) -> Array:
-        return beta * point.slope - point.z  # the gradient of log f_t
+    def force(state: HMCState) -> Array:
+        return beta * state.grad - state.z  # the gradient of log f_t
 
-    def leap(carry: tuple[Point, Array], _: None) -> tuple[tuple[Point, Array], None]:
-        point, momentum = carry
-        half = momentum + 0.5 * size * force(point)
-        point = at(point.z + size * half)
-        return (point, half + 0.5 * size * force(point)), None
+    def leapfrog(carry: tuple[HMCState, Array], _: None) -> tuple[tuple[HMCState, Array], None]:
+        state, momentum = carry
+        half = momentum + 0.5 * size * force(state)
+        state = at(state.z + size * half)
+        return (state, half + 0.5 * size * force(state)), None
 
-    def energy(point: Point, momentum: Array) -> Array:
-        return 0.5 * (point.z**2 + momentum**2).sum(-1) - beta * point.log_p  # [c, b]
+    def energy(state: HMCState, momentum: Array) -> Array:
+        return 0.5 * (state.z**2 + momentum**2).sum(-1) - beta * state.log_p  # [c, b]
 
-    (proposal, end), _ = jax.lax.scan(leap, (point, momentum), length=leapfrogs)
-    gain = energy(point, momentum) - energy(proposal, end)
-    chance = jnp.exp(
-        jnp.minimum(jnp.where(jnp.isnan(gain), -jnp.inf, gain), 0)
-    )  # NaN: the path has diverged
-    accept = jax.random.uniform(toss, chance.shape, chance.dtype) < chance
+    (proposal, end), _ = jax.lax.scan(leapfrog, (state, momentum), length=leapfrogs)
+    gain = energy(state, momentum) - energy(proposal, end)
+    gain = jnp.where(jnp.isnan(gain), -jnp.inf, gain)  # NaN: the path has diverged
+    probability = jnp.exp(jnp.minimum(gain, 0))
+    accept = jax.random.uniform(accept_key, probability.shape, probability.dtype) < probability
 
     def choose(new: Array, old: Array) -> Array:
         return jnp.where(accept.reshape(accept.shape + (1,) * (new.ndim - 2)), new, old)
 
-    return jax.tree.map(choose, proposal, point), chance
+    return jax.tree.map(choose, proposal, state), probability
 
 
 def lower(
@@ -138,10 +146,13 @@ def lower(
     steps: int,
     leapfrogs: int = 10,
 ) -> Array:
-    """At most log p(x) in expectation: log 1/c sum w over chains from draws of the prior, for shape (b, k): [b]."""
-    first, path = jax.random.split(key)
-    z = jax.random.normal(first, (chains, *shape))
-    return _log_mean(annealed(log_likelihood, z, path, steps=steps, leapfrogs=leapfrogs))
+    """At most log p(x) in expectation: log 1/c sum w over chains from draws of the prior: [b].
+
+    `shape` is that of the latents, (b, k).
+    """
+    prior_key, path_key = jax.random.split(key)
+    z = jax.random.normal(prior_key, (chains, *shape))
+    return _log_mean(annealed(log_likelihood, z, path_key, steps=steps, leapfrogs=leapfrogs))
 
 
 def upper(
@@ -153,9 +164,10 @@ def upper(
     steps: int,
     leapfrogs: int = 10,
 ) -> Array:
-    """At least log p(x) in expectation: -log 1/c sum w over reverse chains from one exact draw of p(z|x) each: [b].
+    """At least log p(x) in expectation: -log 1/c sum w over reverse chains: [b].
 
-    Only simulated images have such a draw: the latents z [b, k] that they were made of (Grosse et al. 2015).
+    They start at an exact draw of p(z|x). Only simulated images have one: the latents z [b, k] that
+    they were drawn from (Grosse et al. 2015).
     """
     starts = jnp.repeat(z[None], chains, axis=0)
     return -_log_mean(

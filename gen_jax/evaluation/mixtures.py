@@ -1,6 +1,6 @@
 """How well draws match a mixture of Gaussians whose density is known; divergences in nats."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -8,38 +8,76 @@ import numpy as np
 
 from gen_jax.data.synthetic.worlds import Mixture
 from gen_jax.evaluation import likelihood
-from gen_jax.types import Array
+from gen_jax.types import Array, Measure
 
+Values = Array | np.ndarray
 WIDTHS = (0.2, 0.4, 0.8, 1.6, 3.2)  # of the kernels, in standard deviations of a mode
-UNITS = {
-    "modes": "modes with a tenth of their share of the draws or more within 3 sigma",
-    "on_a_mode": "share of draws within 3 sigma of a mode",
-    "kl_from_data_kernel": "nats, KL(data || model), the model's density a kernel estimate from its draws",
-    "kl_to_data_kernel": "nats, KL(model || data), the model's density a kernel estimate from its draws",
-}
+KL_FROM_DATA = "nats, KL(data || model), the model's density"
+KL_TO_DATA = "nats, KL(model || data), the model's density"
 
 
-def measures(world: Mixture, x: Array, draws: Array) -> dict[str, float]:
-    """All of UNITS for draws [n, d] of a model, with points x [m, d] of the world."""
-    return dict(
-        zip(UNITS, (*modes(world, draws), *kernel_divergences(world, x, draws)), strict=True)
-    )
+def evaluate(
+    world: Mixture,
+    x: Array,
+    draws: Mapping[str, Array],
+    log_densities: Mapping[str, tuple[Values, Values]],
+) -> dict[str, Measure]:
+    """Modes and divergences, test/METRIC_MODEL, of the draws [n, d] of each model.
+
+    x [m, d] are points of the world. `log_densities` holds log q of x [m] and of the model's own
+    draws [n], for models of which an estimate by importance weights is known.
+    """
+    found = {name: measures(world, x, points) for name, points in draws.items()}
+    measured = {
+        f"test/{metric}_{name}": value
+        for name, values in found.items()
+        for metric, value in values.items()
+    }
+    for name, (log_q_x, log_q_draws) in log_densities.items():
+        from_data, to_data = divergences(world, x, log_q_x, draws[name], log_q_draws)
+        measured |= {
+            f"test/kl_from_data_importance_{name}": Measure(
+                from_data, f"{KL_FROM_DATA} importance weighted"
+            ),
+            f"test/kl_to_data_importance_{name}": Measure(
+                to_data, f"{KL_TO_DATA} importance weighted"
+            ),
+        }
+    return measured
+
+
+def measures(world: Mixture, x: Array, draws: Array) -> dict[str, Measure]:
+    """Modes and divergences of the draws [n, d] of a model, with points x [m, d] of the world."""
+    count, share = modes(world, draws)
+    from_data, to_data = kernel_divergences(world, x, draws)
+    estimate = "a kernel estimate from its draws"
+    return {
+        "modes": Measure(
+            count, "modes with a tenth of their share of the draws or more within 3 sigma"
+        ),
+        "on_a_mode": Measure(share, "share of draws within 3 sigma of a mode"),
+        "kl_from_data_kernel": Measure(from_data, f"{KL_FROM_DATA} {estimate}"),
+        "kl_to_data_kernel": Measure(to_data, f"{KL_TO_DATA} {estimate}"),
+    }
 
 
 def modes(world: Mixture, draws: Array) -> tuple[int, float]:
-    """How many modes have draws within three standard deviations, and which share of all draws lies so near to one.
+    """The number of modes that the draws [n, d] cover, and the share of draws that lie on a mode.
 
-    A mode with less than a tenth of its share of the draws is not found: a stray draw is no mode. Of the truth in the
-    plane 1 - exp(-9/2) = 98.9 % of the draws lie so near.
+    A draw is on a mode within three standard deviations of its mean. A mode is covered if it has a
+    tenth of its share of the draws, so that a stray draw does not count. Of exact draws in the
+    plane, 1 - exp(-9/2) = 98.9 % are on a mode.
     """
     on = np.asarray(jax.jit(Mixture.occupancy)(world, draws))  # [m]
     return int((on >= 0.1 * len(draws) / len(on)).sum()), float(on.sum() / len(draws))
 
 
 def divergences(
-    world: Mixture, x: Array, log_q_x: Any, draws: Array, log_q_draws: Any
+    world: Mixture, x: Array, log_q_x: Values, draws: Array, log_q_draws: Values
 ) -> tuple[float, float]:
-    """KL(p || q) = E_p[log p - log q] by points x of the world p, and KL(q || p) = E_q[log q - log p] by draws."""
+    """KL(p || q) = E_p[log p - log q] by points x [m, d] of the world p, and KL(q || p) =
+    E_q[log q - log p] by draws [n, d] of q; log q of both is given, [m] and [n].
+    """
     density = jax.jit(Mixture.log_density)
     from_world = np.mean(np.asarray(density(world, x), np.float64) - log_q_x)
     return float(from_world), float(
@@ -48,7 +86,9 @@ def divergences(
 
 
 def kernel_divergences(world: Mixture, x: Array, draws: Array) -> tuple[float, float]:
-    """Both, where q is a kernel estimate: half of the draws are its kernels, the other half choose its width."""
+    """Both divergences, with a kernel estimate as q: half of the draws are its kernels, and the
+    other half choose its width.
+    """
     kernels, others = draws[::2], draws[1::2]
     width = likelihood.parzen_width(kernels, others, [float(world.std) * width for width in WIDTHS])
     log_q_x, log_q_draws = (
@@ -57,7 +97,9 @@ def kernel_divergences(world: Mixture, x: Array, draws: Array) -> tuple[float, f
     return divergences(world, x, log_q_x, others, log_q_draws)
 
 
-def picture(x: Any, reach: float) -> np.ndarray:
-    """The plane from -reach to reach, the brighter the more points are there: [n, 2] -> [200, 200, 1] in [0, 1]."""
+def picture(x: Values, reach: float) -> np.ndarray:
+    """The plane from -reach to reach, brighter where there are more points: [n, 2] -> [200, 200, 1]
+    in [0, 1].
+    """
     counts, *_ = np.histogram2d(x[:, 1], x[:, 0], bins=200, range=[[-reach, reach]] * 2)
     return np.asarray(1 - 0.5 ** counts[::-1, :, None])

@@ -1,13 +1,15 @@
-"""Architectures that two papers share."""
+"""Multilayer perceptrons: plain, with Gaussian or Bernoulli outputs, and a discriminator."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax.distributions import Bernoulli, Gaussian
-from gen_jax.types import Array
+from gen_jax.networks.layers import dropout
+from gen_jax.types import Array, Key
 
 Initializer = nn.initializers.Initializer
 
@@ -27,10 +29,13 @@ class MLP(nn.Module):
 
 
 class GaussianMLP(nn.Module):
-    """h = tanh(W3 x + b3); mean = W4 h + b4; log s^2 = W5 h + b5 (Kingma & Welling 2013, appendix C.2), or log s.
+    """h = tanh(W3 x + b3); mean = W4 h + b4; log s^2 = W5 h + b5, or log s: [b, d] -> [b, k].
 
-    As the encoder of either model, and as the decoder of the Gaussian one, whose means a sigmoid squashes into (0, 1).
+    Kingma & Welling 2013, appendix C.2: the encoder of either model, and the decoder of the
+    Gaussian one, whose means a sigmoid squashes into (0, 1).
     """
+
+    mean_layer: ClassVar[str] = "mean"  # the name of the layer that gives the means
 
     features: int
     hidden: Sequence[int]
@@ -41,16 +46,21 @@ class GaussianMLP(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Gaussian:
         h = MLP(self.hidden, kernel_init=self.kernel_init)(x)
-        mean = nn.Dense(self.features, kernel_init=self.kernel_init, name="mean")(
-            h
-        )  # [b, features]
+        mean = nn.Dense(self.features, kernel_init=self.kernel_init, name=self.mean_layer)(h)
         log_scale = nn.Dense(self.features, kernel_init=self.kernel_init, name=self.scale)(h)
         log_variance = 2 * log_scale if self.scale == "log_sigma" else log_scale
         return Gaussian(jax.nn.sigmoid(mean) if self.squash else mean, log_variance)
 
 
 class BernoulliMLP(nn.Module):
-    """y = sigmoid(W2 tanh(W1 z + b1) + b2) (Kingma & Welling 2013, appendix C.1): [b, d] -> [b, features]."""
+    """y = sigmoid(W2 tanh(W1 z + b1) + b2): [b, d] -> [b, features].
+
+    Kingma & Welling 2013, appendix C.1.
+    """
+
+    mean_layer: ClassVar[str] = (
+        "Dense_0"  # the name of the layer that gives the logits of the means
+    )
 
     features: int
     hidden: Sequence[int]
@@ -60,3 +70,27 @@ class BernoulliMLP(nn.Module):
     def __call__(self, z: Array) -> Bernoulli:
         h = MLP(self.hidden, kernel_init=self.kernel_init)(z)
         return Bernoulli(nn.Dense(self.features, kernel_init=self.kernel_init)(h))
+
+
+class IsotropicNoise(nn.Module):
+    """p(x|z) = N(mean, sigma^2 I) with one learnt sigma, 1 at first: [..., d] -> [..., d]."""
+
+    @nn.compact
+    def __call__(self, mean: Array) -> Gaussian:
+        log_variance = self.param("log_variance", nn.initializers.zeros, ())
+        return Gaussian(mean, jnp.full_like(mean, log_variance))
+
+
+class Discriminator(nn.Module):
+    """Leaky ReLU layers with dropout: [b, d] -> logits [b]."""
+
+    hidden: Sequence[int]
+    dropout: float  # share of the units that are dropped
+
+    @nn.compact
+    def __call__(self, x: Array, key: Key) -> Array:
+        keys = jax.random.split(key, len(self.hidden))
+        for features, dropout_key in zip(self.hidden, keys, strict=True):
+            x = nn.leaky_relu(nn.Dense(features)(x))
+            x = dropout(x, dropout_key, keep=1 - self.dropout) if self.dropout else x
+        return nn.Dense(1)(x)[:, 0]

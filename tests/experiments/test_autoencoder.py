@@ -1,11 +1,15 @@
-"""The autoencoder's file: the closed forms of its measures, and that the two models are alike."""
+"""The autoencoder's file: the two models are alike, and older configs are read."""
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments import autoencoder
+from gen_jax.config import from_json, to_json
+from gen_jax.distributions import Bernoulli
 from tests import golden
 
 
@@ -20,31 +24,25 @@ def test_both_models_have_the_same_layers_but_for_the_head_of_the_variance():
     assert sizes["vae_encoder"] - sizes["encoder"] == 500 * 20 + 20
 
 
-def test_kl_of_moments_is_zero_for_the_prior_s_own_moments_and_exact_for_others():
-    points = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]) * np.sqrt(
-        1.5
-    )  # mean 0, covariance I
-    assert autoencoder.kl_of_moments(points) == pytest.approx(0, abs=1e-12)
-    moved = points * np.array([[2.0, 0.5]]) + np.array([[1.0, -3.0]])
-    expected = 0.5 * (4 + 0.25 + 10 - 2 - np.log(4 * 0.25))
-    assert autoencoder.kl_of_moments(moved) == pytest.approx(expected, rel=1e-12)
+def test_the_autoencoder_s_loss_is_the_cross_entropy_of_what_it_decodes():
+    class Model:
+        def encoder(self, x):
+            return x[:, :1]
+
+        def decoder(self, z):
+            return Bernoulli(jnp.concatenate([z, -z], 1))
+
+    x = jnp.array([[0.2, 0.7], [1.0, 0.0]])
+    loss, metrics = autoencoder.reconstruction_loss(Model(), {"x": x}, jax.random.key(0))
+    p = 1 / (1 + np.exp(-np.array([[0.2, -0.2], [1.0, -1.0]])))
+    x = np.asarray(x, np.float64)
+    expected = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(1).mean()
+    assert float(loss) == pytest.approx(expected, rel=1e-5) and metrics == {}
 
 
-def test_in_the_linear_world_the_scale_decides_and_ppca_is_the_truth():
-    """Along each eigenvector of W W^T, of eigenvalue l, the distance is (s sqrt(l) - sqrt(l + 1/2))^2."""
-    import jax
-
-    measured = autoencoder.linear_world()
-    weights = np.asarray(jax.random.normal(jax.random.key(0), (8, 3)), np.float64)
-    squares = np.linalg.svd(weights, compute_uv=False) ** 2  # [3]
-    for scale in autoencoder.SCALES:
-        expected = ((scale * np.sqrt(squares) - np.sqrt(squares + 0.5)) ** 2).sum() + 5 * 0.5
-        assert measured[f"linear/frechet_autoencoder_scale_{scale:g}"] == pytest.approx(
-            expected, rel=1e-6
-        )
-    assert (
-        measured["linear/frechet_ppca"]
-        < 0.01
-        < 2
-        < min(v for n, v in measured.items() if "scale" in n)
-    )
+def test_an_older_config_opens():
+    config = autoencoder.Config(adam=autoencoder.Adam(3e-4))
+    values = to_json(config)
+    del values["adam"]
+    older = {**values, "learning_rate": 3e-4}
+    assert from_json(autoencoder.Config, older, "config.json") == config

@@ -1,7 +1,8 @@
-"""Worlds whose truth is known, so that what a model or an estimator says can be held against the exact number.
+"""Synthetic data with known ground truth, against which models and estimators are checked.
 
-The linear-Gaussian world is the one variational auto-encoder whose every quantity has a closed form. Its formulas
-follow the type of their arrays: float32 in training, float64 in tests (under `jax.enable_x64(True)`). All in nats.
+The linear-Gaussian world is the one variational auto-encoder whose every quantity has a closed
+form. Its formulas follow the type of their arrays: float32 in training, float64 in tests (under
+`jax.enable_x64(True)`). All in nats.
 """
 
 import functools
@@ -26,7 +27,7 @@ class LinearGaussian(NamedTuple):
     variance: Array  # []  s^2
 
     def sample(self, key: Key, n: int) -> tuple[Array, Array]:
-        """n exact pairs (x [n, d], z [n, k]), latents first: z is then an exact draw from the posterior of its x."""
+        """n exact pairs (x [n, d], z [n, k]); each z is an exact draw of its posterior."""
         key_z, key_x = jax.random.split(key)
         d, k = self.weights.shape
         z = jax.random.normal(key_z, (n, k), self.weights.dtype)
@@ -35,9 +36,8 @@ class LinearGaussian(NamedTuple):
 
     def moments(self) -> tuple[Array, Array]:
         """p(x) = N(m, W W^T + s^2 I): its mean [d] and covariance [d, d]."""
-        return self.mean, self.weights @ self.weights.T + jnp.diag(
-            jnp.broadcast_to(self.variance, self.mean.shape)
-        )
+        noise = jnp.diag(jnp.broadcast_to(self.variance, self.mean.shape))
+        return self.mean, self.weights @ self.weights.T + noise
 
     def log_evidence(self, x: Array) -> Array:
         """log p(x).  # [n, d] -> [n]"""
@@ -46,19 +46,20 @@ class LinearGaussian(NamedTuple):
         )
 
     def precision(self) -> Array:
-        """I + W^T W / s^2 [k, k], the inverse of the posterior's covariance, the same for every image."""
+        """I + W^T W / s^2 [k, k]: the inverse of the posterior's covariance, for every x."""
         k = self.weights.shape[1]
         return jnp.eye(k, dtype=self.weights.dtype) + self.weights.T @ self.weights / self.variance
 
     def posterior(self, x: Array) -> tuple[Array, Array]:
-        """p(z|x) = N(P^-1 W^T (x - m) / s^2, P^-1) with the precision P.  # [n, d] -> [n, k], [k, k]"""
+        """p(z|x) = N(P^-1 W^T (x - m) / s^2, P^-1), P the precision: [n, d] -> [n, k], [k, k]."""
         covariance = jnp.linalg.inv(self.precision())
         return (x - self.mean[None]) @ self.weights @ covariance / self.variance, covariance
 
     def elbo(self, x: Array, q_mean: Array, q_log_variance: Array) -> Array:
-        """E_q[log p(x|z)] - KL(q(z|x) || p(z)) for a diagonal Gaussian q (Kingma & Welling 2013, eq. 3).
+        """E_q[log p(x|z)] - KL(q(z|x) || p(z)), diagonal Gaussian q (Kingma & Welling 2013, eq. 3).
 
-        The expectation is exact: the squared error at the mean of z, and s_z^2 |W_j|^2 for the variance of each latent.
+        The expectation is exact: the squared error at the mean of z, and s_z^2 |W_j|^2 for the
+        variance of each latent.
         """  # [n, d], [n, k], [n, k] -> [n]
         q_variance = jnp.exp(q_log_variance)
         error = x - q_mean @ self.weights.T - self.mean[None]  # [n, d]
@@ -69,9 +70,10 @@ class LinearGaussian(NamedTuple):
         return log_likelihood - 0.5 * jnp.sum(q_mean**2 + q_variance - 1 - q_log_variance, axis=1)
 
     def kl_to_posterior(self, x: Array, q_mean: Array, q_log_variance: Array) -> Array:
-        """KL(q(z|x) || p(z|x)), between Gaussians: what the ELBO falls short of the evidence.
+        """KL(q(z|x) || p(z|x)) of two Gaussians: the evidence minus the ELBO.
 
-        0.5 (tr(P S) + (mu - mu_q)^T P (mu - mu_q) - k - log det P - log det S), S the covariance of q.
+        0.5 (tr(P S) + (mu - mu_q)^T P (mu - mu_q) - k - log det P - log det S), where S is the
+        covariance of q.
         """  # [n, d], [n, k], [n, k] -> [n]
         precision = self.precision()
         off = self.posterior(x)[0] - q_mean  # [n, k]
@@ -81,39 +83,36 @@ class LinearGaussian(NamedTuple):
         return 0.5 * (trace + square - off.shape[1] - log_determinants)
 
     def best_mean_field(self, x: Array) -> tuple[Array, Array]:
-        """The diagonal q nearest to p(z|x): the posterior's mean, and 1 / diag(P) (Bishop 2006, eq. 10.12-10.13).
+        """Mean and log variance of the diagonal q nearest to p(z|x): its mean, and 1 / diag(P).
 
-        Returns its mean and log variance.
+        Bishop 2006, equations 10.12 and 10.13.
         """  # [n, d] -> [n, k], [n, k]
         mean, _ = self.posterior(x)
         return mean, jnp.broadcast_to(-jnp.log(jnp.diag(self.precision())), mean.shape)
 
     def mean_field_gap(self) -> Array:
-        """log p(x) - max_q ELBO = 0.5 (sum_j log P_jj - log det P), over diagonal q, the same for every image.
+        """log p(x) - max_q ELBO = 0.5 (sum_j log P_jj - log det P) over diagonal q, for every x.
 
-        Hadamard's inequality: it is never negative, and zero only if P, and so W^T W, is diagonal.
+        By Hadamard's inequality it is never negative, and 0 only if P, and so W^T W, is diagonal.
         """  # -> []
         precision = self.precision()
         return 0.5 * (jnp.sum(jnp.log(jnp.diag(precision))) - jnp.linalg.slogdet(precision)[1])
 
     def frechet_to(self, other: "LinearGaussian") -> Array:
-        """The squared Frechet distance between the two p(x): |m - m'|^2 + tr(C + C') - 2 tr((C C')^1/2).
+        """Squared Frechet distance of the two p(x): |m - m'|^2 + tr(C + C') - 2 tr((C C')^1/2).
 
-        The last trace is the sum of the singular values of L^T L', for the Cholesky factors C = L L^T, C' = L' L'^T.
+        The last trace is the sum of the singular values of L^T L', for the Cholesky factors
+        C = L L^T, C' = L' L'^T.
         """  # -> []
         (mean, covariance), (mean_, covariance_) = self.moments(), other.moments()
         product = jnp.linalg.cholesky(covariance).T @ jnp.linalg.cholesky(covariance_)
         cross = jnp.sum(jnp.linalg.svd(product, compute_uv=False))
-        return (
-            jnp.sum((mean - mean_) ** 2)
-            + jnp.trace(covariance)
-            + jnp.trace(covariance_)
-            - 2 * cross
-        )
+        traces = jnp.trace(covariance), jnp.trace(covariance_)
+        return jnp.sum((mean - mean_) ** 2) + traces[0] + traces[1] - 2 * cross
 
 
 class Mixture(NamedTuple):
-    """Equal shares of N(mean_i, std^2 I): a density with as many modes as there are means, if they are far apart."""
+    """Equal shares of N(mean_i, std^2 I): as many modes as means, if these are far apart."""
 
     means: Array  # [m, d]
     std: Array  # []
@@ -132,7 +131,7 @@ class Mixture(NamedTuple):
         return jax.nn.logsumexp(-0.5 * self._squares(x) / self.std**2, axis=1) - constant
 
     def occupancy(self, x: Array) -> Array:
-        """How many of the points lie within three standard deviations of each mean: [n, d] -> [m]."""
+        """Number of points within three standard deviations of each mean: [n, d] -> [m]."""
         squares = self._squares(x)
         on = (squares < 9 * self.std**2) & (squares == squares.min(1, keepdims=True))
         return on.sum(0)
@@ -164,26 +163,34 @@ MIXTURES = {
 
 
 def points(name: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """50 000 points of a named mixture to train on and 10 000 to test, always the same: {"x": [n, 2]} each."""
+    """The points of a named mixture, always the same: {"x": [n, 2]}, 50 000 for training and 10 000
+    for tests. KeyError for another name.
+    """
     x = np.asarray(MIXTURES[name]().sample(jax.random.key(0), 60_000))
     return {"x": x[:50_000]}, {"x": x[50_000:]}
 
 
 class Atoms(NamedTuple):
-    """Points with masses in two domains; the k-th of one is the true partner of the k-th of the other."""
+    """Points with masses in two domains; the k-th points of both are true partners."""
 
     x: np.ndarray  # [k, 2]
     y: np.ndarray  # [k, 2]
     masses: tuple[int, ...]  # [k]
 
     def symmetries(self) -> int:
-        """How many bijections keep the masses: so many pairings are cycle-consistent and fit both domains."""
+        """Number of bijections that keep the masses, and so of pairings that are cycle-consistent
+        and fit both domains.
+        """
         return math.prod(math.factorial(count) for count in Counter(self.masses).values())
 
     def arrays(
         self, each: int = 100, std: float = 0.05
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """{"x", "y"}: to train on, `each` points a mass around each atom, not paired; to test, the atoms, paired."""
+        """{"x": [n, 2], "y": [n, 2]} for training and for tests.
+
+        Training data are `each` points per unit of mass around each atom, not paired; test data are
+        the atoms, paired.
+        """
         draws, counts = np.random.default_rng(0), each * np.array(self.masses)
         around = {name: np.repeat(getattr(self, name), counts, axis=0) for name in ("x", "y")}
         train = {
@@ -193,7 +200,10 @@ class Atoms(NamedTuple):
         return train, {"x": self.x, "y": self.y}
 
     def judged(self, moved: Array) -> dict[str, float]:
-        """What a map of the first domain's atoms to places [k, 2] in the second is: the nearest atom is its choice."""
+        """Scores of a map from the atoms of the first domain to points [k, 2] of the second.
+
+        Each point stands for its nearest atom.
+        """
         distances = np.linalg.norm(np.asarray(moved)[:, None] - self.y[None], axis=-1)  # [k, k]
         chosen, masses = distances.argmin(1), np.array(self.masses)
         fits = len({*chosen.tolist()}) == len(masses) and (masses[chosen] == masses).all()
@@ -206,37 +216,39 @@ class Atoms(NamedTuple):
 
 
 def atoms(masses: tuple[int, ...], seed: int) -> Atoms:
-    """Atoms of these masses, evenly on a circle in the plane in either domain, in an order drawn for each."""
+    """Atoms of these masses, evenly on a circle in the plane in both domains, in random orders."""
     draws, angles = np.random.default_rng(seed), 2 * np.pi * np.arange(len(masses)) / len(masses)
     circle = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
     return Atoms(draws.permutation(circle), draws.permutation(circle), masses)
 
 
 def discs(side: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """One coloured disc on a dark ground ("photo"), and the same in other colours ("map"): 256 and 64 pairs, uint8.
+    """One coloured disc on a dark ground ("photo"), and the same in other colours ("map"), uint8:
+    256 pairs for training and 64 for tests.
 
-    The true translation turns the colours round and inverts them: (r, g, b) -> (255 - g, 255 - b, 255 - r).
+    The true translation rotates the channels and inverts them: (r, g, b) -> (255 - g, 255 - b,
+    255 - r).
     """
     draws, count = np.random.default_rng(0), 256 + 64
     centre, radius = draws.uniform(0.3, 0.7, (count, 2)), draws.uniform(0.15, 0.3, count)
     colour, line = draws.uniform(100, 255, (count, 1, 1, 3)), (np.arange(side) + 0.5) / side
     squares = (line[None] - centre[:, :1]) ** 2, (line[None] - centre[:, 1:]) ** 2  # [n, side] each
     distance = np.sqrt(squares[0][:, :, None] + squares[1][:, None])
-    cover = np.clip((radius[:, None, None] - distance) * side + 0.5, 0, 1)[
-        ..., None
-    ]  # of a pixel, by the disc
+    cover = np.clip((radius[:, None, None] - distance) * side + 0.5, 0, 1)  # of a pixel by the disc
+    cover = cover[..., None]
     photo = np.rint(cover * colour + (1 - cover) * 30).astype(np.uint8)
     pairs = {"photo": photo, "map": 255 - photo[..., [1, 2, 0]]}
-    return {name: a[:256] for name, a in pairs.items()}, {
-        name: a[256:] for name, a in pairs.items()
-    }
+    train = {name: a[:256] for name, a in pairs.items()}
+    return train, {name: a[256:] for name, a in pairs.items()}
 
 
 def principal_components(x: Array, k: int) -> LinearGaussian:
-    """The linear-Gaussian world that makes x [n, d] most likely: probabilistic PCA (Tipping & Bishop 1999, eq. 7-8).
+    """The linear-Gaussian world under which x [n, d] is most likely: probabilistic PCA.
 
-    W = U_k (L_k - s^2 I)^1/2 from the k largest eigenvalues of the sample covariance, s^2 the mean of the others. The
-    free rotation is left at I, so W^T W is diagonal and a diagonal q reaches the posterior.
+    Tipping & Bishop 1999, equations 7 and 8: W = U_k (L_k - s^2 I)^1/2 from the k largest
+    eigenvalues of the sample covariance, s^2 the mean of the others. The free rotation is I, so
+    that W^T W is diagonal and a diagonal q reaches the posterior. UserError unless 0 < k < d and
+    n > 1.
     """
     if not 0 < k < x.shape[1] or len(x) < 2:
         raise UserError(

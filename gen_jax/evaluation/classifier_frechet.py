@@ -1,0 +1,35 @@
+"""Frechet distances to the test images in the features of a classifier of the same data set."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gen_jax.data.pipeline import Data
+from gen_jax.evaluation import classifier
+from gen_jax.evaluation import feature_distances as frechet
+from gen_jax.types import Array, Measure
+
+UNIT = "squared Frechet distance to the test images, features of our classifier of this set"
+
+
+def frechet_to_test(
+    name: str, data: Data, sets: Mapping[str, Array | np.ndarray]
+) -> dict[str, Measure]:
+    """{"test/frechet_SET": distance} for each set of images, as vectors [n, d] or as [n, h, w, c].
+
+    Images are uint8, or floats in [0, 1]. The classifier of the data set `name` is trained on the
+    training images, once, or read from the user's cache.
+    """
+    image, label = data.test["image"], data.test["label"]
+    network = classifier.classifier(
+        data.train["image"], data.train["label"], test=(image, label), name=name
+    )
+
+    def moments(x: Array | np.ndarray) -> frechet.Moments:
+        return frechet.moments(network.features(np.asarray(x).reshape(-1, *image.shape[1:])))
+
+    of_test = moments(image)
+    return {
+        f"test/frechet_{which}": Measure(frechet.distance(moments(x), of_test), UNIT)
+        for which, x in sets.items()
+    }
