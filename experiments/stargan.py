@@ -141,7 +141,7 @@ class Config(Checked):
     # weight of |x - G(x, c)| for x's own c: not the paper's; without it colours may be inverted
     lambda_identity: NonNegative = 0
     flip: bool = True  # mirror half of the images
-    batch_size: Count = 16  # section 4
+    batch_size: Count = 16  # images in a batch (section 4)
     steps: Count = 148_800  # discriminator updates: 200 epochs of 744 batches, as for RaFD
     # section 4; the rate falls linearly to 0 over the second half of the steps
     adam: Adam = Adam(1e-4, b1=0.5, decay=0.5)

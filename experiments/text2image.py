@@ -192,7 +192,7 @@ class Config(Checked):
     text: Count = 128  # features to which G and D compress the text
     generator_width: Count = 128  # channels of G's last maps; they double as the side is halved
     discriminator_width: Count = 64  # channels of D's first maps; they double as the side is halved
-    # who has residual bottlenecks: D has none in the released script, by an undefined name in it
+    # which networks have bottlenecks: the released script asks for D's by an undefined name: none
     bottleneck: Literal["both", "generator"] = "both"
     penalty: NonNegative = 0  # weight of R1, not the paper's: D then has no batch norm
     biases: bool = True  # learn the biases of convolutions; the code holds them at 0
@@ -202,10 +202,10 @@ class Config(Checked):
     noise: NonNegative = 0  # deviation of noise on all that D sees: not the paper's
     fading: bool = False  # the noise falls linearly to 0 (Sonderby et al. 2016, not the paper's)
     average: Fraction = 0.0  # decay of a running average of G's weights, not the paper's; 0: none
-    batch_size: Count = 64  # section 5
+    batch_size: Count = 64  # images in a batch (section 5)
     steps: Count = 600 * 186  # batches: 600 epochs of the emoji
-    halvings: Natural = 6  # of the rate, in equal parts of the steps: in the code each 100 epochs
-    adam: Adam = Adam(2e-4, b1=0.5)  # section 5
+    halvings: Natural = 6  # times the rate is halved, in equal parts: every 100 epochs in the code
+    adam: Adam = Adam(2e-4, b1=0.5)  # of all players (section 5)
     run: Run = Run()  # seed, places, devices and how often a run writes
 
     RENAMED: ClassVar = {

@@ -387,17 +387,17 @@ def test_labels_that_the_data_have_not_and_sides_that_cannot_be_halved_are_refus
 
 
 OLD = {  # of a config.json before fields were renamed and grouped
-    "data": "digits", "labels": "joint", "side": 16, "width": 4, "blocks": 1, "layers": 3, "critics": 3,
-    "lambda_cls": 2, "lambda_rec": 5, "lambda_own": 7, "lambda_gp": 9, "flip": False, "batch_size": 8,
-    "steps": 100, "decay": 0.25, "period": 10, "learning_rate": 0.001, "b1": 0.6, "average": 0.9,
+    "data": "digits", "labels": "joint", "side": 16, "width": 4, "blocks": 1, "layers": 3,
+    "critics": 3, "lambda_cls": 2, "lambda_rec": 5, "lambda_own": 7, "lambda_gp": 9, "flip": False,
+    "batch_size": 8, "steps": 100, "decay": 0.25, "period": 10, "learning_rate": 0.001, "b1": 0.6, "average": 0.9,
     "run": {"seed": 3},
 }  # fmt: skip
 
 
 def test_an_older_config_file_is_read():
     expected = stargan.Config(
-        data="digits", labels="joint", side=16, width=4, blocks=1, layers=3, n_critic=3, lambda_cls=2,
-        lambda_rec=5, lambda_identity=7, lambda_gp=9, flip=False, batch_size=8, steps=100,
+        data="digits", labels="joint", side=16, width=4, blocks=1, layers=3, n_critic=3,
+        lambda_cls=2, lambda_rec=5, lambda_identity=7, lambda_gp=9, flip=False, batch_size=8, steps=100,
         adam=Adam(0.001, b1=0.6, decay=0.25, period=10), average=0.9, run=Run(seed=3),
     )  # fmt: skip
     assert from_json(stargan.Config, OLD, "config.json") == expected
@@ -517,7 +517,7 @@ def test_the_picture_of_two_sets_has_what_each_can_change(monkeypatch):
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
-    """CelebA as TFDS declares it, with 48 faces: the hair's colour above, Male to the left, Young to the right."""
+    """CelebA as TFDS declares it: 48 faces, hair above, Male to the left, Young to the right."""
     place = tmp_path_factory.mktemp("faces")
     stock = tfds.builder("celeb_a", data_dir=place / "nowhere")
     rng = np.random.default_rng(0)
