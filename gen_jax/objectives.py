@@ -1,9 +1,10 @@
 """Objectives that two papers share, as functions of networks and arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from gen_jax.distributions import Bernoulli, Gaussian, standard_normal
 from gen_jax.types import Array, Key
@@ -50,3 +51,20 @@ def gradient_penalty(
     gradients = jax.grad(lambda x: critic(x).sum())(between).reshape(len(real), -1)
     norms = jnp.sqrt((gradients**2).sum(-1) + 1e-12)  # the root has no derivative at 0
     return ((norms / shrink - target) ** 2).mean()
+
+
+def label_cross_entropy(logits: Array, c: Array, groups: Sequence[tuple[int, bool]]) -> Array:
+    """-log p(c|x) of labels whose groups are (size, whether one of them holds): [b, k], [b, k] -> [].
+
+    A group of which one holds has a softmax; of others the cross-entropies of a sigmoid each are
+    summed. With several groups c is [b, k + groups], and the last columns are a mask: 1 where an
+    image's labels of a group are known, else 0 (Choi et al. 2018, equations 2 and 3, section 3.2).
+    """
+    mask = c[:, logits.shape[1] :] if len(groups) > 1 else jnp.ones((len(c), 1))  # [b, groups]
+    total, first = jnp.zeros(()), 0
+    for i, (size, exclusive) in enumerate(groups):
+        own = slice(first, first + size)
+        loss = optax.softmax_cross_entropy if exclusive else optax.sigmoid_binary_cross_entropy
+        losses = loss(logits[:, own], c[:, own]).reshape(len(c), -1).sum(-1)  # [b]
+        total, first = total + (mask[:, i] * losses).mean(), first + size
+    return total

@@ -1,9 +1,15 @@
-"""Images in several domains: an example as it is in each of them, and what each data set says of them in its labels."""
+"""Data sets whose images are in several domains, and the translations between these to ask for.
 
+A label says in which domain an image is. Two sets can be learnt from at once, each of which labels
+something else (Choi et al. 2018, section 3.2).
+"""
+
+import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -11,28 +17,27 @@ import numpy as np
 
 from gen_jax import images
 from gen_jax.data import pipeline
-from gen_jax.data.catalog import sets
-from gen_jax.data.pipeline import Arrays
-from gen_jax.types import Array, Batch
+from gen_jax.data.augmentation import random_flip
+from gen_jax.data.catalog import emoji, sets
+from gen_jax.data.pipeline import Arrays, Source
+from gen_jax.errors import UserError
+from gen_jax.types import Array, Batch, Key
 
+Name = Literal["emoji", "digits", "mnist", "celeb_a"]
+Labels = Literal["one", "several", "joint"]
 INKS = np.eye(3, dtype=np.float32)  # red, green, blue
-PAPERS = np.array([[0, 0, 0], [1, 1, 1]], np.float32)
-ATTRIBUTES = (
-    "Black_Hair",
-    "Blond_Hair",
-    "Brown_Hair",
-    "Male",
-    "Young",
-)  # of CelebA, in the order of StarGAN's code
+PAPERS = np.array([[0, 0, 0], [1, 1, 1]], np.float32)  # black, white
+# of CelebA, in the order of StarGAN's code
+ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 HAIR = 3  # the first of these exclude each other
-FACE = 178  # [pixels] the side of the middle square of CelebA's images
+FACE = 178  # pixels: the side of the middle square of CelebA's images
 
 
 class LabelGroup(NamedTuple):
     """What one data set labels."""
 
     size: int
-    exclusive: bool  # one of them holds, or any
+    exclusive: bool  # one of them holds, or any number of them
 
 
 class LabelledImages(NamedTuple):
@@ -42,53 +47,58 @@ class LabelledImages(NamedTuple):
     domain: np.ndarray  # [n]
     label: np.ndarray | None  # [n], the class, which no translation should change
 
-    def each(self, domains: int) -> np.ndarray:
-        """Where each example is there in all domains, one after another: [n // domains, domains, h, w, 3]."""
+    def by_example(self, domains: int) -> np.ndarray:
+        """Images of examples in all domains, in order: [n // domains, domains, h, w, 3]."""
         return self.x.reshape(-1, domains, *self.x.shape[1:])
 
 
 class TranslationTask(NamedTuple):
-    """Images, what is asked for, and what is known of the result."""
+    """Images, the domain to translate them to, and what is known of the result."""
 
     x: np.ndarray  # uint8 [n, h, w, 3]
-    label: np.ndarray  # [n, k]
-    back: np.ndarray  # [n, k], the label of x
-    domain: np.ndarray  # [n], the number of the one asked for
+    target_label: np.ndarray  # [n, k]
+    source_label: np.ndarray  # [n, k], which brings the translation back
+    target_domain: np.ndarray  # [n]
     truth: np.ndarray | None  # uint8 [n, h, w, 3]
 
 
 class Domains(NamedTuple):
-    """The domains that there are, and the label that each data set gives to an image of each.
+    """The domains, and the label that each data set gives to an image of each.
 
-    Of several sets, a label is what the set knows, 0 for what the others know, and a mask vector that says which set it
-    is (Choi et al. 2018, section 3.2).
+    Of several sets, a label is what the set knows, 0 for what the others know, and a mask vector
+    that says which set it is of (Choi et al. 2018, section 3.2).
     """
 
-    parts: tuple[LabelGroup, ...]
+    groups: tuple[LabelGroup, ...]  # one for each set
     labels: np.ndarray  # [sets, domains, k]
 
     @property
-    def asked(self) -> np.ndarray:
-        """All labels that there are: [m, k]."""
-        return np.array(
-            [*dict.fromkeys(tuple(label) for own in self.labels for label in own)], np.float32
-        )
+    def number(self) -> int:
+        """The number of domains."""
+        return self.labels.shape[1]
 
-    def after(self, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where an image of each domain comes by this label, and the label that brings it back: [domains], [..., k]."""
+    @property
+    def target_labels(self) -> np.ndarray:
+        """All distinct labels: [m, k]."""
+        rows = [tuple(label) for own in self.labels for label in own]
+        return np.array([*dict.fromkeys(rows)], np.float32)
+
+    def destination(self, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The domain to which a label [k] takes an image of each domain, [domains], and the label
+        that brings it back, [domains, k].
+        """
         (own,) = (i for i, given in enumerate(self.labels) if (given == label).all(-1).any())
         others = np.delete(self.labels, own, 0)  # what they know stays as it is
-        same = (others[:, :, None] == others[:, None]).all((0, -1)) & (
-            self.labels[own] == label
-        ).all(-1)
-        return same.argmax(1), self.labels[own]
+        unchanged = (others[:, :, None] == others[:, None]).all((0, -1))  # [domains, domains]
+        reached = unchanged & (self.labels[own] == label).all(-1)
+        return reached.argmax(1), self.labels[own]
 
-    def changes(self, test: "LabelledImages") -> Iterator["TranslationTask"]:
-        """Each example from each domain to each other one that a label asks for: (n of them) x (domains of each)."""
-        pictures = test.each(self.labels.shape[1])  # [n, domains, h, w, 3]
+    def tasks(self, test: LabelledImages) -> Iterator[TranslationTask]:
+        """Each example from each domain to each other one that a label can ask for."""
+        pictures = test.by_example(self.number)  # [n, domains, h, w, 3]
         n = len(pictures)
-        for label in self.asked:
-            for i, (j, back) in enumerate(zip(*self.after(label), strict=True)):
+        for label in self.target_labels:
+            for i, (j, back) in enumerate(zip(*self.destination(label), strict=True)):
                 if i != j:
                     labels = np.tile(label, (n, 1)), np.tile(back, (n, 1))
                     yield TranslationTask(pictures[:, i], *labels, np.full(n, j), pictures[:, j])
@@ -101,28 +111,128 @@ def exclusive(count: int) -> Domains:
 
 def multi_label(count: int) -> Domains:
     """An image has any of these attributes; the last one changes fastest."""
-    return Domains(
-        (LabelGroup(count, False),),
-        np.array([[*itertools.product((0, 1), repeat=count)]], np.float32),
-    )
+    labels = np.array([[*itertools.product((0, 1), repeat=count)]], np.float32)
+    return Domains((LabelGroup(count, False),), labels)
 
 
 def joint(*counts: int) -> Domains:
-    """An image is in one domain of each kind, of which each set knows one kind; the last one changes fastest."""
-    each = np.array([*itertools.product(*map(range, counts))])  # [domains, sets]
-    known = [np.eye(count, dtype=np.float32)[of] for count, of in zip(counts, each.T, strict=True)]
-    masks = np.eye(len(counts), dtype=np.float32)
-    labels = [
-        np.concatenate(
-            [
-                *(part * bit for part, bit in zip(known, mask, strict=True)),
-                np.tile(mask, (len(each), 1)),
-            ],
-            1,
-        )
-        for mask in masks
-    ]
+    """A domain has a value of each kind; each set knows one kind. The last one changes fastest."""
+    values = np.array([*itertools.product(*map(range, counts))])  # [domains, sets]
+    known = [np.eye(n, dtype=np.float32)[of] for n, of in zip(counts, values.T, strict=True)]
+    labels = []
+    for mask in np.eye(len(counts), dtype=np.float32):
+        parts = [part * bit for part, bit in zip(known, mask, strict=True)]
+        labels.append(np.concatenate([*parts, np.tile(mask, (len(values), 1))], 1))
     return Domains(tuple(LabelGroup(count, True) for count in counts), np.stack(labels))
+
+
+class DataSet(Protocol):
+    """A data set of the catalogue, with the domains that its images are in."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def domains(self) -> Domains: ...
+
+    def examples(self, batch: Batch, key: Key, side: int) -> tuple[Array, Array]:
+        """Images [b * sets, side, side, 3] in [-1, 1] and their labels [b * sets, k]."""
+
+    def real(self, arrays: Arrays, side: int, count: int | None = None) -> LabelledImages:
+        """About as many of the first images, or all; of `Rendered`, each example in all domains."""
+
+    def tasks(self, test: LabelledImages) -> Iterator[TranslationTask]:
+        """All translations that are evaluated."""
+
+    def previews(self, few: LabelledImages, rows: int) -> list[TranslationTask]:
+        """Translations of the same few images, as many as rows, by each label, for a picture."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rendered:
+    """Examples that are known in every domain: emoji by each vendor, digits in each ink."""
+
+    name: str
+    domains: Domains
+    views: Callable[[Batch, int], Array]  # (batch, side) -> [b, domains, side, side, 3] in [-1, 1]
+
+    def examples(self, batch: Batch, key: Key, side: int) -> tuple[Array, Array]:
+        """Each in a random domain."""
+        labels = self.domains.labels  # [sets, domains, k]
+        views = self.views(batch, side)  # [b * sets, domains, side, side, 3]
+        domain = jax.random.randint(key, (len(views),), 0, labels.shape[1])
+        row = jnp.arange(len(views))
+        return views[row, domain], jnp.asarray(labels)[row % len(labels), domain]
+
+    def real(self, arrays: Arrays, side: int, count: int | None = None) -> LabelledImages:
+        """Of about `count` images: the first examples, each in all domains."""
+        one = {name: jnp.asarray(array[:1]) for name, array in arrays.items()}
+        rows, _, *shape = jax.eval_shape(lambda batch: self.views(batch, side), one).shape
+        domains = self.domains.number
+        n = None if count is None else max(count // (rows * domains), 1)
+        first = {name: array[:n] for name, array in arrays.items()}
+        x = _all(first, lambda batch: {"x": self.views(batch, side).reshape(-1, *shape)})["x"]
+        classes = np.repeat(first["label"].ravel(), domains) if "label" in first else None
+        return LabelledImages(images.to_uint8(x, low=-1), np.arange(len(x)) % domains, classes)
+
+    def tasks(self, test: LabelledImages) -> Iterator[TranslationTask]:
+        """From each domain to each other one."""
+        return self.domains.tasks(test)
+
+    def previews(self, few: LabelledImages, rows: int) -> list[TranslationTask]:
+        """Images of the domains in turn, by every label, their own included."""
+        pictures, row = few.by_example(self.domains.number), np.arange(rows)
+        domain, made = row % self.domains.number, []
+        for label in self.domains.target_labels:
+            destination, back = self.domains.destination(label)
+            target, labels = destination[domain], (np.tile(label, (rows, 1)), back[domain])
+            x, truth = pictures[row, domain], pictures[row, target]
+            made.append(TranslationTask(x, *labels, target, truth))
+        return made
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Faces:
+    """CelebA as TFDS has prepared it: faces of five attributes. Their true translations are unknown."""
+
+    name: str = "tfds:celeb_a"
+    domains: Domains = dataclasses.field(default_factory=lambda: multi_label(len(ATTRIBUTES)))
+
+    def examples(self, batch: Batch, key: Key, side: int) -> tuple[Array, Array]:
+        """The middle square of each image, [b, 218, 178, 3], and its attributes."""
+        image = batch["image"]
+        top, left = ((n - FACE) // 2 for n in image.shape[1:3])
+        labels = [batch[f"attributes.{name}"] for name in ATTRIBUTES]
+        x = scaled(image[:, top : top + FACE, left : left + FACE], side)
+        return x, jnp.stack(labels, -1).astype(jnp.float32)
+
+    def real(self, arrays: Arrays, side: int, count: int | None = None) -> LabelledImages:
+        """The first `count` faces; a domain is a set of attributes."""
+        first = {name: array[:count] for name, array in arrays.items()}
+
+        def view(batch: Batch) -> Batch:
+            return dict(zip("xc", self.examples(batch, jax.random.key(0), side), strict=True))
+
+        seen = _all(first, view)
+        return LabelledImages(images.to_uint8(seen["x"], low=-1), self._domain(seen["c"]), None)
+
+    def tasks(self, test: LabelledImages) -> Iterator[TranslationTask]:
+        """Each face by each attribute, as in the code: another colour of hair, or the opposite."""
+        source = self.domains.labels[0, test.domain]  # [n, 5]
+        for attribute in range(len(ATTRIBUTES)):
+            target = source.copy()
+            if attribute < HAIR:
+                target[:, :HAIR] = np.eye(HAIR)[attribute]
+            else:
+                target[:, attribute] = 1 - source[:, attribute]
+            yield TranslationTask(test.x, target, source, self._domain(target), None)
+
+    def previews(self, few: LabelledImages, rows: int) -> list[TranslationTask]:
+        """The first faces by each attribute."""
+        return [*self.tasks(LabelledImages(few.x[:rows], few.domain[:rows], None))]
+
+    def _domain(self, labels: np.ndarray) -> np.ndarray:
+        """The number of the domain that has each label: [n, 5] -> [n]."""
+        return (labels[:, None] == self.domains.labels[0]).all(-1).argmax(1)
 
 
 def scaled(image: Array, side: int) -> Array:
@@ -132,18 +242,73 @@ def scaled(image: Array, side: int) -> Array:
 
 
 def colourize(image: Array, inks: np.ndarray, papers: np.ndarray) -> Array:
-    """Grey images in each ink on its paper: [..., h, w, 1], [d, 3], [d, 3] -> [b, d, h, w, 3] in [0, 255]."""
+    """Grey images in each ink on its paper.
+
+    [..., h, w, 1], inks [d, 3], papers [d or 1, 3] -> [b, d, h, w, 3] in [0, 255].
+    """
     image = image.reshape(-1, *image.shape[-3:])
     ink, paper = (jnp.asarray(colours)[None, :, None, None] for colours in (inks, papers))
     return 255 * paper + image.astype(jnp.float32)[:, None] * (ink - paper)
 
 
+def by_vendor(batch: Batch, side: int) -> Array:
+    """The emoji of each vendor: [b, vendors, side, side, 3] in [-1, 1]."""
+    return scaled(jnp.stack([batch[vendor] for vendor in emoji.VENDORS], 1), side)
+
+
+def coloured(name: str, domains: Domains, papers: np.ndarray) -> Rendered:
+    """A set of grey images in inks, which are the first three labels and add up, on papers."""
+
+    def views(batch: Batch, side: int) -> Array:
+        return scaled(colourize(batch["image"], domains.labels[0, :, :3], papers), side)
+
+    return Rendered(name, domains, views)
+
+
+def _digits(name: str) -> dict[Labels, DataSet]:
+    black, each = np.zeros((1, 3), np.float32), np.tile(PAPERS, (len(INKS), 1))
+    return {
+        "one": coloured(name, exclusive(len(INKS)), black),
+        "several": coloured(name, multi_label(len(INKS)), black),
+        "joint": coloured(name, joint(len(INKS), len(PAPERS)), each),
+    }
+
+
+SETS: Mapping[Name, Mapping[Labels, DataSet]] = {
+    "emoji": {"one": Rendered("emoji", exclusive(len(emoji.VENDORS)), by_vendor)},
+    "digits": _digits("digits"),
+    "mnist": _digits("mnist"),
+    "celeb_a": {"several": Faces()},
+}
+
+
+def check(name: Name, labels: Labels) -> None:
+    """Raises UserError where the data set has no such labels."""
+    if labels not in SETS[name]:
+        raise UserError(f"labels is {labels!r}; {name} has --labels {' or '.join(SETS[name])}.")
+
+
+def source(data: DataSet, side: int, *, flip: bool, directory: Path | None = None) -> Source:
+    """ "x": of each set an image [b, sets, side, side, 3] in [-1, 1]; "c": its label [b, sets, k].
+
+    With `flip`, half of the images are mirrored. `directory` is where the prepared data lie.
+    """
+    count = len(data.domains.labels)
+
+    def prepare(batch: Batch, key: Key) -> Batch:
+        key_domain, key_flip = jax.random.split(key)
+        x, c = data.examples(batch, key_domain, side)
+        x = random_flip(x, key_flip) if flip else x
+        return {name: a.reshape(-1, count, *a.shape[1:]) for name, a in (("x", x), ("c", c))}
+
+    arrays = partial(two_sets, data.name, directory) if count > 1 else None
+    return Source(data.name, prepare, arrays=arrays)
+
+
 def halves(arrays: Arrays) -> Arrays:
     """Two sets without a common example, beside each other: [n, ...] -> [n // 2, 2, ...]."""
-    return {
-        name: np.stack(np.split(array[: len(array) // 2 * 2], 2), 1)
-        for name, array in arrays.items()
-    }
+    even = {name: array[: len(array) // 2 * 2] for name, array in arrays.items()}
+    return {name: np.stack(np.split(array, 2), 1) for name, array in even.items()}
 
 
 def two_sets(name: str, directory: Path | None) -> tuple[Arrays, Arrays]:
@@ -152,55 +317,8 @@ def two_sets(name: str, directory: Path | None) -> tuple[Arrays, Arrays]:
     return train, test
 
 
-def faces(batch: Batch, side: int) -> tuple[Array, Array]:
-    """CelebA as TFDS has it: its middle square, in [-1, 1], and the five attributes: [b, side, side, 3], [b, 5]."""
-    image = batch["image"]  # [b, 218, 178, 3]
-    top, left = ((n - FACE) // 2 for n in image.shape[1:3])
-    labels = [batch[f"attributes.{name}"] for name in ATTRIBUTES]
-    return scaled(image[:, top : top + FACE, left : left + FACE], side), jnp.stack(
-        labels, -1
-    ).astype(jnp.float32)
-
-
-def rendered(
-    arrays: Arrays, views: Callable[[Batch], Array], domains: int, count: int
-) -> LabelledImages:
-    """At most about `count` images: the first examples in all domains, [b, ...] -> [b, domains, h, w, 3] in [-1, 1]."""
-    shape = jax.eval_shape(
-        views, {name: jnp.asarray(array[:1]) for name, array in arrays.items()}
-    ).shape
-    first = {name: array[: max(count // (shape[0] * domains), 1)] for name, array in arrays.items()}
-    x = _seen(first, lambda batch: {"x": views(batch).reshape(-1, *shape[2:])})["x"]
-    classes = np.repeat(first["label"].ravel(), domains) if "label" in first else None
-    return LabelledImages(images.to_uint8(x, low=-1), np.arange(len(x)) % domains, classes)
-
-
-def real_faces(arrays: Arrays, side: int, labels: np.ndarray, count: int) -> LabelledImages:
-    """The first `count` faces of CelebA; a domain is a row of the labels [domains, 5]."""
-    first = {name: array[:count] for name, array in arrays.items()}
-    seen = _seen(first, lambda batch: dict(zip(("x", "c"), faces(batch, side), strict=True)))
-    return LabelledImages(images.to_uint8(seen["x"], low=-1), _rows(seen["c"], labels), None)
-
-
-def changes_of_faces(test: LabelledImages, labels: np.ndarray) -> Iterator[TranslationTask]:
-    """Each face by each attribute, as the code asks for it: another colour of hair, or the opposite of what is."""
-    back = labels[test.domain]  # [n, 5]
-    for attribute in range(len(ATTRIBUTES)):
-        asked = back.copy()
-        if attribute < HAIR:
-            asked[:, :HAIR] = np.eye(HAIR)[attribute]
-        else:
-            asked[:, attribute] = 1 - back[:, attribute]
-        yield TranslationTask(test.x, asked, back, _rows(asked, labels), None)
-
-
-def _seen(arrays: Arrays, view: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:
-    """All examples, in their order, a hundred at a time."""
+def _all(arrays: Arrays, view: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:
+    """A view of all examples, in their order, computed a hundred at a time."""
     seen = pipeline.batches(arrays, lambda batch, _: view(batch), jax.random.key(0), batch_size=100)
     parts = [jax.device_get(batch) for batch, _ in seen]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _rows(c: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Which row of the labels each is: [n, k], [d, k] -> [n]."""
-    return (c[:, None] == labels).all(-1).argmax(1)

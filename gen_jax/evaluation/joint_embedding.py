@@ -1,8 +1,9 @@
-"""Text and images in one space: the char-CNN-RNN and the structured joint embedding of Reed et al. 2016 (CVPR).
+"""Text and images in one space: the char-CNN-RNN and the structured joint embedding.
 
-"Learning Deep Representations of Fine-Grained Visual Descriptions", arXiv:1605.05395. Trained here, once for each set
-of captions, and kept. There the images' features are GoogLeNet's, which cannot be had; here a convolutional network
-learns them along with the text's.
+Reed et al. 2016 (CVPR), "Learning Deep Representations of Fine-Grained Visual Descriptions",
+arXiv:1605.05395. It is trained here, once for each set of captions, and kept in the cache. In the
+paper the images' features are those of GoogLeNet, which cannot be had; here a convolutional network
+is trained along with the text's.
 """
 
 import dataclasses
@@ -32,12 +33,16 @@ from gen_jax.storage import cache
 from gen_jax.types import Array, Batch, Key, Metrics
 
 log = logging.getLogger("gen_jax.evaluation.joint_embedding")
-ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "  # of the code: 70, "-" twice
-CHUNK = 100  # steps in one program, and captions or images seen at once
+# of the code: 70 characters, "-" twice
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "
+CHUNK = 100  # steps in one program; captions or images embedded at once
 
 
 class CharCNNRNN(nn.Module):
-    """A caption's features: characters uint8 [b, length] -> [b, features]; weights and biases from U(-0.08, 0.08)."""
+    """A caption's features: characters uint8 [b, length] -> [b, features].
+
+    Weights and biases are drawn from U(-0.08, 0.08).
+    """
 
     features: int
     widths: tuple[int, ...]
@@ -45,9 +50,8 @@ class CharCNNRNN(nn.Module):
     @nn.compact
     def __call__(self, characters: Array) -> Array:
         init: Any = {"kernel_init": uniform(0.08), "bias_init": uniform(0.08)}
-        x = jax.nn.one_hot(characters.astype(jnp.int32) - 1, len(ALPHABET))[
-            :, None
-        ]  # [b, 1, length, 70]
+        places = characters.astype(jnp.int32) - 1
+        x = jax.nn.one_hot(places, len(ALPHABET))[:, None]  # [b, 1, length, 70]
         for i, width in enumerate(self.widths):
             x = pooled(x) if i else x
             x = nn.relu(Conv(width, (1, 4), padding="VALID", **init)(x))
@@ -60,7 +64,10 @@ class CharCNNRNN(nn.Module):
 
 
 def pooled(x: Array) -> Array:
-    """The largest of each three in a row, those left at the end not counted: [b, 1, t, c] -> [b, 1, t / 3, c]."""
+    """The largest of each three in a row, without those left at the end.
+
+    [b, 1, t, c] -> [b, 1, t // 3, c].
+    """
     return x[:, :, : x.shape[2] // 3 * 3].reshape(len(x), 1, -1, 3, x.shape[-1]).max(3)
 
 
@@ -79,76 +86,58 @@ class ImageEncoder(nn.Module):
 
 
 class JointEmbedding(nn.Module):
+    """Both encoders; the score of a text and an image is the inner product of their features."""
+
     text: CharCNNRNN
     image: ImageEncoder
 
 
 @dataclasses.dataclass(frozen=True)
 class Embedding(Checked):
-    """How text and images are embedded; the defaults are those of the code for birds."""
+    """How text and images are embedded. The defaults are those of the code for birds."""
 
-    features: Count = 1024
-    """Of either."""
-    length: Count = 201
-    """Characters of a caption that are read."""
+    features: Count = 1024  # of a text and of an image
+    length: Count = 201  # characters of a caption that are read
+    # channels of the convolutions over characters; the last is that of the recurrent network too
     widths: tuple[Count, ...] = (384, 512, 256)
-    """Of the convolutions over characters, the last one that of the recurrent network too."""
+    # channels of the strided convolutions over images; in the paper GoogLeNet, which is not trained
     image_widths: tuple[Count, ...] = (64, 128, 256)
-    """Of the strided convolutions over the image; in the paper GoogLeNet, not trained."""
-    batch_size: Count = 40
-    """Classes in a batch, an image and a caption of each."""
-    steps: Count = 20_000
-    """Batches; in the code 200 epochs."""
-    epoch: Count = 100
-    """Batches after which the rate falls to 0.98 of what it was."""
-    learning_rate: Positive = 7e-4
-    """RMSprop's."""
+    batch_size: Count = 40  # classes in a batch, with an image and a caption of each
+    steps: Count = 20_000  # batches to train on; in the code 200 epochs
+    epoch: Count = 100  # batches after which the learning rate is multiplied by 0.98
+    learning_rate: Positive = 7e-4  # of RMSprop
 
 
-def objective(model: Any, batch: Batch, key: Key) -> tuple[Array, Metrics]:
-    """Equation 3 and its mirror: the right pair must beat each wrong one by 1, for the text and for the image."""
+def embedding_loss(model: JointEmbedding, batch: Batch, key: Key) -> tuple[Array, Metrics]:
+    """Equation 3 and its mirror: the right pair must beat each wrong one by 1, by text and image."""
     scores = model.text(batch["characters"]) @ model.image(batch["image"]).T  # [b, b]
     loss = losses.joint_embedding(scores) + losses.joint_embedding(scores.T)
-    return loss, {
-        "accuracy": (scores.argmax(-1) == jnp.arange(len(scores))).mean(dtype=jnp.float32)
-    }
+    right = scores.argmax(-1) == jnp.arange(len(scores))
+    return loss, {"accuracy": right.mean(dtype=jnp.float32)}
 
 
 class TextImageEmbedding(NamedTuple):
     """A trained embedding."""
 
-    name: str  # the data and the weights: it goes into the name of every number seen through it
+    name: str  # the data and the weights, for the name of what is measured with it
     length: int  # of captions, in characters
     trained: game.Trained
 
     def text(self, captions: Iterable[str]) -> np.ndarray:
         """[n] -> float32 [n, features]"""
-        return by_chunks(
-            lambda x: self.trained(_of_text, x), characters(captions, self.length), size=CHUNK
-        )
+        return by_chunks(self.trained.text, characters(captions, self.length), size=CHUNK)
 
     def images(self, images: np.ndarray) -> np.ndarray:
         """uint8 [n, s, s, 3] -> float32 [n, features]"""
-        return by_chunks(lambda x: self.trained(_of_image, x), images, size=CHUNK)
-
-
-def _of_text(model: Any, characters: Array) -> Array:
-    return model.text(characters)
-
-
-def _of_image(model: Any, images: Array) -> Array:
-    return model.image(images)
+        return by_chunks(self.trained.image, images, size=CHUNK)
 
 
 def characters(captions: Iterable[str], length: int) -> np.ndarray:
-    """The places in the alphabet, from 1, and 0 for any other character and after the end: uint8 [n, length]."""
+    """Places in the alphabet from 1 on; 0 for other characters and padding: uint8 [n, length]."""
     places = {character: i for i, character in enumerate(ALPHABET, 1)}
-    rows = [
-        [places.get(character, 0) for character in caption.lower()[:length]] for caption in captions
-    ]
-    return np.array([row + [0] * (length - len(row)) for row in rows], np.uint8).reshape(
-        len(rows), length
-    )
+    rows = [[places.get(c, 0) for c in caption.lower()[:length]] for caption in captions]
+    padded = [row + [0] * (length - len(row)) for row in rows]
+    return np.array(padded, np.uint8).reshape(len(rows), length)
 
 
 def load_or_train(
@@ -160,21 +149,27 @@ def load_or_train(
     embedding: Embedding,
     seed: int = 0,
 ) -> TextImageEmbedding:
-    """The embedding of these images uint8 [n, s, s, 3], texts [n, k] and classes [n], from the cache or trained now."""
+    """The embedding of images uint8 [n, s, s, 3], captions [n, k] and classes [n].
+
+    It is read from the cache, or trained now and stored there; `name` is that of the data. Raises
+    UserError where there are fewer classes than in a batch or captions are cut too short for the
+    convolutions, and NonFiniteError where the training diverges.
+    """
     count = len(np.unique(classes))
     if count < embedding.batch_size:
         raise UserError(
-            f"embedding.batch-size is {embedding.batch_size}; the data have {count} classes, so give at most that many."
+            f"embedding.batch-size is {embedding.batch_size}; the data have {count} classes, so "
+            "give at most that many."
         )
     if embedding.length < (least := shortest(len(embedding.widths))):
         raise UserError(
-            f"embedding.length is {embedding.length}; the convolutions need {least} characters or more."
+            f"embedding.length is {embedding.length}; the convolutions need {least} characters or "
+            "more."
         )
     read = characters(captions.ravel(), embedding.length).reshape(*captions.shape, -1)
+    pixels, labels = np.ascontiguousarray(images), np.asarray(classes, np.int64)
     made_of = {
-        "data": cache.digest(
-            repr(images.shape), np.ascontiguousarray(images), read, np.asarray(classes, np.int64)
-        ),
+        "data": cache.digest(repr(images.shape), pixels, read, labels),
         "code": cache.sources(__file__),
         **json.loads(json.dumps(dataclasses.asdict(embedding))),
         "seed": seed,
@@ -183,37 +178,30 @@ def load_or_train(
         CharCNNRNN(embedding.features, embedding.widths),
         ImageEncoder(embedding.features, embedding.image_widths),
     )
-    path = (
-        cache.folder("descriptions")
-        / f"{name}-s{seed}-{cache.digest(json.dumps(made_of))[:16]}.safetensors"
-    )
+    file = f"{name}-s{seed}-{cache.digest(json.dumps(made_of))[:16]}.safetensors"
+    path = cache.folder("descriptions") / file
     kept = cache.load(path, made_of)
     if kept is None:
         params, accuracy = _train(model, images, read, np.asarray(classes), embedding, seed)
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
             raise NonFiniteError(
-                f"The embedding of {name} is not finite after its training: lower --embedding.learning-rate, which is "
-                f"{embedding.learning_rate:g}."
+                f"The embedding of {name} is not finite after its training: lower "
+                f"--embedding.learning-rate, which is {embedding.learning_rate:g}."
             )
-        log.info(
-            "%s: text finds its image among %d in %.1f %%.",
-            name,
-            embedding.batch_size,
-            100 * accuracy,
-        )
+        words = "%s: text finds its image among %d in %.1f %%."
+        log.info(words, name, embedding.batch_size, 100 * accuracy)
         content = safetensors.save(traverse_util.flatten_dict(params, sep="/"))
         cache.store(path, made_of, content)
     else:
         content, _ = kept
     params = traverse_util.unflatten_dict(safetensors.load(content), sep="/")
     trained = game.Trained(model, {"params": jax.device_put(params)})
-    return TextImageEmbedding(
-        f"{name}-sje-s{seed}-{cache.digest(content)[:8]}", embedding.length, trained
-    )
+    full_name = f"{name}-sje-s{seed}-{cache.digest(content)[:8]}"
+    return TextImageEmbedding(full_name, embedding.length, trained)
 
 
 def shortest(layers: int) -> int:
-    """Characters of which the last convolution leaves one."""
+    """The number of characters of which this many convolutions leave one value."""
     return functools.reduce(lambda length, _: 3 * length + 3, range(layers - 1), 4)
 
 
@@ -225,13 +213,16 @@ def _train(
     embedding: Embedding,
     seed: int,
 ) -> tuple[Any, float]:
-    """An image of each of some classes, with one of its captions: -> params of NumPy arrays, accuracy at the end."""
+    """Params of NumPy arrays, and the accuracy at the end.
+
+    A batch has an image of each of some classes, with one of its captions.
+    """
     order = np.argsort(classes, kind="stable")
     _, starts, sizes = np.unique(classes[order], return_index=True, return_counts=True)
     raw = {"image": images[order], "characters": read[order]}
     rate = optax.exponential_decay(embedding.learning_rate, embedding.epoch, 0.98, staircase=True)
     optimizer = optax.rmsprop(rate, decay=0.99, eps=1e-8, eps_in_sqrt=False)
-    one = game.make(model, {"embedding": Player(("text", "image"), objective, optimizer)})
+    one = game.make(model, {"embedding": Player(("text", "image"), embedding_loss, optimizer)})
     first, draws = jax.random.split(jax.random.key(seed))
 
     def batch_of(raw: Batch, step: Array) -> Batch:

@@ -1,81 +1,137 @@
-"""How well images are changed from domain to domain: where they come, how far from the truth, and what stays."""
+"""How well images are translated from domain to domain: where they arrive, how far from the truth,
+and what is kept.
+"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from functools import partial
 
+import jax
 import numpy as np
 
 from gen_jax import images
-from gen_jax.data.multidomain import LabelledImages, TranslationTask
+from gen_jax.data import pipeline
+from gen_jax.data.multidomain import DataSet, LabelledImages, TranslationTask
+from gen_jax.data.pipeline import Arrays
 from gen_jax.evaluation.classifier import Classifier, classifier
-from gen_jax.types import Array
+from gen_jax.types import Array, Measure, Params
 
-UNITS = {
-    "test/domain_error": "% of the translations that a classifier of real images does not see in the domain asked for",
-    "test/domain_error_of_real": "% of the real images that it does not see in their own domain",
-    "test/class_lost": "% of the translations that a classifier of real images takes for another class than before",
-    "test/class_error_of_real": "% of the real images whose class it does not see",
-    "test/l1": "of 255: mean difference of a translation from the same example as it is in that domain",
-    "test/l1_of_nothing": "of 255: the same where the image stays as it is",
-    "test/l1_reconstruction": "of 255: of an image from itself, there and back",
-    "test/l1_own": "of 255: of an image from itself, translated into the domain in which it is",
-}
+Generator = Callable[[np.ndarray, np.ndarray], Array]  # x [n, h, w, 3] in [-1, 1], c [n, k] -> x
+Translate = Callable[[np.ndarray, np.ndarray], np.ndarray]  # the same of uint8 images
 
 
 def evaluate(
-    translate: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    asked: Iterator[TranslationTask],
-    learnt: LabelledImages,
+    generator: Generator,
+    tasks: Iterable[TranslationTask],
+    train: LabelledImages,
     test: LabelledImages,
     name: str,
-) -> dict[str, float]:
-    """The means of all changes asked for, the classifiers having learnt from real training images."""
+) -> dict[str, Measure]:
+    """The means over all tasks of what `measured` gives; and the errors of the classifiers.
+
+    The classifiers are trained on the real images `train`, and kept in the cache under `name`.
+    """
     domains = classifier(
-        learnt.x, learnt.domain, test=(test.x, test.domain), name=f"{name}-domains", shift=0
+        train.x, train.domain, test=(test.x, test.domain), name=f"{name}-domains", shift=0
     )
     classes = None
-    if learnt.label is not None:
+    if train.label is not None:
         classes = classifier(
-            learnt.x, learnt.label, test=(test.x, test.label), name=f"{name}-classes", shift=0
+            train.x, train.label, test=(test.x, test.label), name=f"{name}-classes", shift=0
         )
-    found = [measured(translate, change, domains, classes) for change in asked]
-    means = {number: float(np.mean([one[number] for one in found])) for number in found[0]}
-    real = {"test/domain_error_of_real": domains, "test/class_error_of_real": classes}
-    return {**means, **{name: 100 * (1 - judge.accuracy) for name, judge in real.items() if judge}}
+    translate = partial(by_hundreds, generator)
+    found = [measured(translate, task, domains, classes) for task in tasks]
+    means = {
+        number: Measure(np.mean([one[number] for one in found]), first.unit)
+        for number, first in found[0].items()
+    }
+    means["test/domain_error_of_real"] = Measure(
+        100 * (1 - domains.accuracy),
+        "% of the real images that it does not see in their own domain",
+    )
+    if classes:
+        means["test/class_error_of_real"] = Measure(
+            100 * (1 - classes.accuracy), "% of the real images whose class it does not see"
+        )
+    return means
 
 
 def measured(
-    translate: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    change: TranslationTask,
-    domains: Classifier,
-    classes: Classifier | None,
-) -> dict[str, float]:
-    """The numbers of `UNITS` that one change has; both classifiers learnt from real images."""
-    made = translate(change.x, change.label)
+    translate: Translate, task: TranslationTask, domains: Classifier, classes: Classifier | None
+) -> dict[str, Measure]:
+    """The measures of one task; both classifiers were trained on real images."""
+    made = translate(task.x, task.target_label)
+    wrong = domains.logits(made).argmax(1) != task.target_domain
     found = {
-        "test/domain_error": 100 * float((domains.logits(made).argmax(1) != change.domain).mean()),
-        "test/l1_reconstruction": difference(translate(made, change.back), change.x),
-        "test/l1_own": difference(translate(change.x, change.back), change.x),
+        "test/domain_error": Measure(
+            100 * float(wrong.mean()),
+            "% of the translations that a classifier of real images does not see in the domain "
+            "asked for",
+        ),
+        "test/l1_reconstruction": Measure(
+            difference(translate(made, task.source_label), task.x),
+            "of 255: of an image from itself, there and back",
+        ),
+        "test/l1_own": Measure(
+            difference(translate(task.x, task.source_label), task.x),
+            "of 255: of an image from itself, translated into the domain in which it is",
+        ),
     }
-    if change.truth is not None:
-        found |= {
-            "test/l1": difference(made, change.truth),
-            "test/l1_of_nothing": difference(change.x, change.truth),
-        }
+    if task.truth is not None:
+        found["test/l1"] = Measure(
+            difference(made, task.truth),
+            "of 255: mean difference of a translation from the same example as it is in that "
+            "domain",
+        )
+        found["test/l1_of_nothing"] = Measure(
+            difference(task.x, task.truth), "of 255: the same where the image stays as it is"
+        )
     if classes:
-        before, after = (classes.logits(images).argmax(1) for images in (change.x, made))
-        found["test/class_lost"] = 100 * float((before != after).mean())
+        before, after = (classes.logits(images).argmax(1) for images in (task.x, made))
+        found["test/class_lost"] = Measure(
+            100 * float((before != after).mean()),
+            "% of the translations that a classifier of real images takes for another class than "
+            "before",
+        )
     return found
 
 
 def difference(x: np.ndarray, y: np.ndarray) -> float:
+    """The mean absolute difference of uint8 arrays of one shape, of 255."""
     return float(np.abs(x.astype(np.float32) - y).mean())
 
 
-def by_hundreds(
-    translate: Callable[[np.ndarray, np.ndarray], Array], x: np.ndarray, labels: np.ndarray
+def parameters(params: Params, label_weights: int, domains: int) -> dict[str, Measure]:
+    """Weights of one model of all domains, and of k (k - 1) models of pairs, which see no label.
+
+    `label_weights` is the number of weights that are there for the labels.
+    """
+    total = sum(leaf.size for leaf in jax.tree.leaves(params)) / 1e6
+    pairs = domains * (domains - 1) * (total - label_weights / 1e6)
+    unit = "million, of both networks without labels for each ordered pair of domains"
+    return {
+        "parameters": Measure(total, "million, for all domains"),
+        "parameters_by_pairs": Measure(pairs, unit),
+    }
+
+
+def grid(
+    generator: Generator, data: DataSet, arrays: Arrays, side: int, *, rows: int
 ) -> np.ndarray:
-    """A network's translations, of which a hundred fit at once: uint8 [n, h, w, c], [n, k] -> uint8 [n, h, w, c]."""
+    """A picture, uint8 [h, w, 3]: in each row an image, its translations, and their ground truth,
+    where it is known.
+    """
+    chosen = np.linspace(0, pipeline.size(arrays) - 1, rows).astype(int)
+    few = data.real({name: array[chosen] for name, array in arrays.items()}, side)
+    tasks = data.previews(few, rows)
+    made = [by_hundreds(generator, task.x, task.target_label) for task in tasks]
+    truth = [task.truth for task in tasks if task.truth is not None]
+    cells = np.stack([tasks[0].x, *made, *truth], 1)
+    return images.grid(cells.reshape(-1, *cells.shape[2:]), columns=cells.shape[1])
+
+
+def by_hundreds(generator: Generator, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Translations, at most a hundred at once: uint8 [n, h, w, 3], [n, k] -> uint8 [n, h, w, 3]."""
     count = -(-len(x) // 100)
     parts = zip(np.array_split(x, count), np.array_split(labels, count), strict=True)
-    made = [translate(part / np.float32(127.5) - 1, asked) for part, asked in parts]
+    made = [generator(part / np.float32(127.5) - 1, label) for part, label in parts]
     return images.to_uint8(np.concatenate(made), low=-1)

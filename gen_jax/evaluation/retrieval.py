@@ -1,30 +1,216 @@
-"""Whether an image finds its caption among others, and whether the likeness of two vectors tells their group."""
+"""Of images made for captions: which of them find their caption among others, which show what it
+says, and whether a style can be told and moved.
+"""
 
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from gen_jax import images
+from gen_jax.batching import by_chunks
+from gen_jax.data.captions import READERS, WORDS, Captioned, Encoder, Reader, of_distinct
 from gen_jax.errors import DataError
+from gen_jax.evaluation.classifier import classifier
+from gen_jax.evaluation.joint_embedding import TextImageEmbedding
+from gen_jax.game import Trained
+from gen_jax.pretrained import minilm
+from gen_jax.types import Array, Key, Measure
+
+Generator = Callable[[Array, Array], Array]  # z [n, k], text [n, d] -> [n, s, s, 3] in [-1, 1]
+StyleEncoder = Callable[[Array], Array]  # [n, s, s, 3] in [-1, 1] -> z [n, k]
+EncoderName = Literal["characters", "minilm", "both"]
+AMONG = 100  # captions, of which one is right
+CHUNK = 100  # images computed at once
+TESTED = 1000  # images of each split, at most, for which captions are judged
+CAPTIONS = {"test": "unseen captions", "seen": "captions to learn from"}
+
+
+def encoders(
+    name: EncoderName, features: int, embedding: Callable[[], TextImageEmbedding]
+) -> tuple[Encoder, ...]:
+    """The char-CNN-RNN of the embedding, or the frozen MiniLM, or both side by side.
+
+    The embedding has so many features; it is asked for when there is text for it.
+    """
+    characters = Encoder(features, lambda texts: embedding().text(texts))
+    sentences = Encoder(minilm.WIDTH, lambda texts: of_distinct(minilm.embed, texts))
+    both = (characters, sentences)
+    return {"characters": (characters,), "minilm": (sentences,), "both": both}[name]
+
+
+def evaluate(
+    model: Trained,
+    splits: Mapping[str, Captioned],
+    texts: tuple[np.ndarray, np.ndarray],
+    embedding: TextImageEmbedding,
+    *,
+    latents: int,
+    key: Key,
+    name: str,
+) -> dict[str, Measure]:
+    """`caption_measures` of both splits, and `style_measures`, of a `generator` and its `style`.
+
+    The splits are "train" and "test", their images of the generator's side; their texts, in this
+    order, are the features [n, k, d] of their captions; `name` is that of the data.
+    """
+    train, test, reader = splits["train"], splits["test"], READERS.get(name)
+    key_test, key_seen, key_style = jax.random.split(key, 3)
+
+    def measures(
+        split: Literal["test", "seen"], real: Captioned, text: np.ndarray, key: Key
+    ) -> dict[str, Measure]:
+        real = real.first(TESTED)
+        z = jax.random.normal(key, (len(real.image), latents))
+        fakes = generate(model.generator, z, text[:TESTED, 0])
+        return caption_measures(split, fakes, real, embedding, reader)
+
+    classified = partial(classified_style, train, test, f"{name}-vendors")
+    read_style = reader.style if reader else classified
+    text = texts[1][:, 0]
+    return {
+        **measures("test", test, texts[1], key_test),
+        **measures("seen", train, texts[0], key_seen),
+        **style_measures(model.generator, model.style, test, text, read_style, reader, key_style),
+    }
+
+
+def grids(model: Trained, test: Captioned, text: np.ndarray, z: Array) -> dict[str, np.ndarray]:
+    """Pictures of as many captions as there are z, which are evenly spread over the test set.
+
+    "samples": a row of the images of all z for each caption; "styles": a row of test images, then
+    for each caption a row of images in their styles. `text` [n, k, d] is of the captions.
+    """
+    count = len(z)
+    rows = np.linspace(0, len(text) - 1, count).astype(int)
+    real, words = test.image[rows], test.captions[rows, 0]
+    style = model.style(real / np.float32(127.5) - 1)
+    repeated = np.repeat(text[rows, 0], count, 0)
+    fakes, moved = (
+        generate(model.generator, jnp.tile(each, (count, 1)), repeated).reshape(count, *real.shape)
+        for each in (z, style)
+    )
+    header = np.concatenate([real[None], moved])
+    return {
+        "samples": images.captioned(fakes, words),
+        "styles": images.captioned(header, ["the style of", *words]),
+    }
+
+
+def generate(generator: Generator, z: Array | np.ndarray, text: np.ndarray) -> np.ndarray:
+    """Images of z [n, k] and text [n, d], a hundred at a time: uint8 [n, s, s, 3]."""
+    return images.to_uint8(by_chunks(generator, np.asarray(z), text, size=CHUNK), low=-1)
+
+
+def caption_measures(
+    split: Literal["test", "seen"],
+    fakes: np.ndarray,
+    real: Captioned,
+    embedding: TextImageEmbedding,
+    reader: Reader | None,
+) -> dict[str, Measure]:
+    """Whether fakes, uint8 [n, s, s, 3], show what the first captions of real images say.
+
+    The same is measured of the real images. What they show is told by the embedding, and if there
+    is a reader, by that too.
+    """
+    found, captions = {}, real.captions[:, 0]
+    texts = embedding.text(captions)
+    for suffix, what, pictures in (
+        ("", "images made", fakes),
+        ("_of_real", "real images", real.image),
+    ):
+        share = r_precision(embedding.images(pictures), texts, real.label, among=AMONG)
+        first = f"find their caption first among {AMONG}, {100 // AMONG} by chance"
+        shares = {"r_precision": (share, first)}
+        if reader:
+            right = reader.matches(pictures, captions)  # [n, words]
+            shares["match"] = right.all(1).mean(), "show all that the caption says"
+            for word, share in zip(WORDS, right.mean(0), strict=True):
+                shares[f"match_{word}"] = share, f"show the {word} that the caption says"
+        for name, (share, do) in shares.items():
+            unit = f"% of {what} that {do}; {CAPTIONS[split]}"
+            found[f"{split}/{name}{suffix}"] = Measure(100 * float(share), unit)
+    return found
+
+
+def style_measures(
+    generator: Generator,
+    encoder: StyleEncoder,
+    test: Captioned,
+    text: np.ndarray,
+    read_style: Callable[[np.ndarray], np.ndarray],
+    reader: Reader | None,
+    key: Key,
+) -> dict[str, Measure]:
+    """Whether the styles of two images tell if these are alike, and if the style of one can be
+    given to the text of another (Reed et al. 2016, section 5.2): nothing where no style is known.
+
+    `text` [n, d] is that of the first caption of each image.
+    """
+    if not test.style.any():
+        return {}
+    style = by_chunks(encoder, test.image / np.float32(127.5) - 1, size=CHUNK)
+    other = np.asarray(jax.random.permutation(key, len(text)))
+    moved = generate(generator, style, text[other])
+    pixels = test.image.reshape(len(text), -1)
+    found = {
+        "test/style_auc": Measure(
+            verification(style, test.style),
+            "area under the ROC of the cosine of two images' styles, for telling whether it is one "
+            "style",
+        ),
+        "test/style_auc_of_pixels": Measure(
+            verification(pixels, test.style), "the same of the pixels"
+        ),
+        "test/style_kept": Measure(
+            100 * float((read_style(moved) == test.style).mean()),
+            "% of images in the style of another that are seen to have it; by chance 33, of emoji "
+            "25",
+        ),
+    }
+    if reader:
+        right = reader.matches(moved, test.captions[other, 0]).all(1)
+        unit = "% of those that show all that the caption says"
+        found["test/style_match"] = Measure(100 * float(right.mean()), unit)
+    return found
+
+
+def classified_style(
+    train: Captioned, test: Captioned, name: str, pictures: np.ndarray
+) -> np.ndarray:
+    """The style that a classifier of real images sees in pictures, uint8 [n, s, s, 3] -> [n]."""
+    known = (test.image, test.style)
+    trained = classifier(train.image, train.style, test=known, name=name, shift=0)
+    return trained.logits(pictures).argmax(1)
 
 
 def r_precision(
     images: np.ndarray, texts: np.ndarray, labels: np.ndarray, *, among: int = 100, seed: int = 0
 ) -> float:
-    """How often an image's own text scores highest among itself and others: [n, d], [n, d], [n] -> a share.
+    """How often an image's own text scores highest among itself and others, a share.
 
-    The `among` - 1 others are drawn from those of other labels; a score is an inner product (R-precision with one right
-    caption, Xu et al. 2018, section 4). A tie is lost. 1 / `among` by chance.
+    Features of images [n, d], of texts [n, d], and labels [n]. The `among` - 1 others are drawn
+    from those of other labels; a score is an inner product (R-precision with one right caption, Xu
+    et al. 2018, section 4). A tie is lost. By chance 1 / `among`. Raises DataError for other
+    shapes, and where too few texts have other labels.
     """
     images, texts = np.asarray(images, np.float64), np.asarray(texts, np.float64)
     if images.shape != texts.shape or images.ndim != 2 or labels.shape != images.shape[:1]:
         raise DataError(
-            f"Images have features {list(images.shape)}, texts {list(texts.shape)}, labels {list(labels.shape)}; "
-            "give [n, d], [n, d] and [n]."
+            f"Images have features {list(images.shape)}, texts {list(texts.shape)}, labels "
+            f"{list(labels.shape)}; give [n, d], [n, d] and [n]."
         )
     generator, found = np.random.default_rng(seed), []
     for image, text, label in zip(images, texts, labels, strict=True):
         others = np.flatnonzero(labels != label)
         if len(others) < among - 1:
             raise DataError(
-                f"{len(others)} texts have other labels; {among - 1} are needed: give more, or ask less."
+                f"{len(others)} texts have other labels; {among - 1} are needed: give more, or ask "
+                "less."
             )
         wrong = texts[generator.choice(others, among - 1, replace=False)]
         found.append(image @ text > (wrong @ image).max())
@@ -32,9 +218,11 @@ def r_precision(
 
 
 def verification(features: np.ndarray, groups: np.ndarray) -> float:
-    """The area under the ROC of the cosine of two vectors for telling whether they are of one group: [n, d], [n].
+    """How well the cosine of two vectors tells whether they are of one group: area under the ROC.
 
-    Over all pairs; 0.5 by chance (Reed et al. 2016, section 5.2, where the groups are clusters of pose or background).
+    Features [n, d] and groups [n], over all pairs; 0.5 by chance (Reed et al. 2016, section 5.2,
+    where the groups are clusters of pose or background). Raises DataError where there are no pairs
+    of one group or none of two.
     """
     from sklearn.metrics import roc_auc_score  # slow to import
 
@@ -44,6 +232,7 @@ def verification(features: np.ndarray, groups: np.ndarray) -> float:
     same = groups[first] == groups[second]
     if same.all() or not same.any():
         raise DataError(
-            f"The {len(unit)} vectors are of one group or of as many as there are: give two of one at least."
+            f"The {len(unit)} vectors are of one group or of as many as there are: give two of one "
+            "at least."
         )
     return float(roc_auc_score(same, (unit @ unit.T)[first, second]))

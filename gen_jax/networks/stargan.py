@@ -1,30 +1,36 @@
-"""Networks that translate an image into the domain of a label, and that judge it (Choi et al. 2018, appendix)."""
+"""StarGAN's networks: a translator that sees a label, and a discriminator with two outputs.
+
+Choi et al. 2018, appendix.
+"""
 
 from functools import partial
 
 from flax import linen as nn
 
+from gen_jax.errors import UserError
 from gen_jax.networks.conv import Conv, ConvTranspose
 from gen_jax.networks.dcgan import concat_label
 from gen_jax.networks.layers import InstanceNorm, uniform
-from gen_jax.types import Array
+from gen_jax.types import Array, Params
 
-# PyTorch's default, U(-1, 1) / sqrt(h w i); it counts the outputs of a transposed convolution as inputs.
+# PyTorch's default, U(-1, 1) / sqrt(h w i). It counts the outputs of a transposed convolution as
+# its inputs.
 pytorch = partial(nn.initializers.variance_scaling, 1 / 3, "fan_in", "uniform")
 kernel, kernel_up = pytorch(), pytorch(in_axis=-1, out_axis=-2)
 
 
-def normed(x: Array, width: int, size: int) -> Array:
-    x = Conv(
-        width, (size, size), (2, 2) if size == 4 else (1, 1), use_bias=False, kernel_init=kernel
-    )(x)
+def conv_norm(x: Array, width: int, size: int) -> Array:
+    """A convolution, of stride 2 if its size is 4, and instance norm: [b, h, w, c]."""
+    strides = (2, 2) if size == 4 else (1, 1)
+    x = Conv(width, (size, size), strides, use_bias=False, kernel_init=kernel)(x)
     return InstanceNorm(affine=True)(x)
 
 
 class Generator(nn.Module):
     """G(x, c), the image in the domain of the label: [b, h, w, 3], [b, k] -> [b, h, w, 3].
 
-    Padding is with zeros: a mirror's would leave the label the same everywhere, and instance norm would take it out.
+    Padding is with zeros: reflections would leave the label the same everywhere, and instance norm
+    would remove it.
     """
 
     width: int
@@ -32,13 +38,12 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, c: Array) -> Array:
-        x = nn.relu(normed(concat_label(x, c), self.width, 7))
+        wide = 4 * self.width
+        x = nn.relu(conv_norm(concat_label(x, c), self.width, 7))
         for factor in (2, 4):
-            x = nn.relu(normed(x, factor * self.width, 4))
-        for _ in range(self.blocks):
-            x = x + normed(
-                nn.relu(normed(x, 4 * self.width, 3)), 4 * self.width, 3
-            )  # [b, h/4, w/4, 4 width]
+            x = nn.relu(conv_norm(x, factor * self.width, 4))
+        for _ in range(self.blocks):  # [b, h/4, w/4, 4 width]
+            x = x + conv_norm(nn.relu(conv_norm(x, wide, 3)), wide, 3)
         for factor in (2, 1):
             up = ConvTranspose(
                 factor * self.width, (4, 4), (2, 2), use_bias=False, kernel_init=kernel_up
@@ -48,18 +53,32 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """D_src, a score of each patch, and D_cls, the logits of the domains: [b, h, w, 3] -> [b, h', w', 1], [b, k]."""
+    """D_src, a score of each patch, [b, h', w', 1], and D_cls, logits of the domains, [b, k]."""
 
     width: int
     layers: int
     labels: int
 
     @nn.compact
-    def __call__(self, x: Array) -> tuple[Array, Array]:
+    def __call__(self, x: Array) -> tuple[Array, Array]:  # [b, h, w, 3]
         for i in range(self.layers):
-            biases = uniform((16 * x.shape[-1]) ** -0.5)  # PyTorch's, like the kernel
+            biases = uniform((16 * x.shape[-1]) ** -0.5)  # PyTorch's, as of the kernel
             strided = Conv(2**i * self.width, (4, 4), (2, 2), kernel_init=kernel, bias_init=biases)
             x = nn.leaky_relu(strided(x), 0.01)
         last = partial(Conv, use_bias=False, kernel_init=kernel)
         logits = last(self.labels, (x.shape[1], x.shape[2]), padding="VALID", name="domains")(x)
         return last(1, (3, 3), name="source")(x), logits[:, 0, 0]
+
+
+def label_weights(generator: Params, discriminator: Params) -> int:
+    """The number of weights by which the generator sees labels and the discriminator gives them."""
+    seen = generator["Conv_0"]["kernel"][:, :, 3:]  # after red, green and blue
+    return seen.size + discriminator["domains"]["kernel"].size
+
+
+def check_side(side: int, layers: int) -> None:
+    """Raises UserError for images whose side, in pixels, the networks cannot halve so often."""
+    if side % (multiple := 2 ** max(layers, 2)):
+        raise UserError(
+            f"side is {side}; it must be a multiple of 4 and of 2^layers, so of {multiple}."
+        )

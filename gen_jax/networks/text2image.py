@@ -1,9 +1,10 @@
-"""Networks that draw what a text says and judge whether an image shows it (Reed et al. 2016, section 4, and its code).
+"""Networks that draw what a text says, and tell whether an image shows it.
 
-They are DCGAN's, with residual bottlenecks that the code has and the paper does not mention.
+Reed et al. 2016, section 4, and its code. They are DCGAN's, with residual bottlenecks that the code
+has and the paper does not mention.
 """
 
-from typing import Any
+from collections.abc import Callable
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -15,27 +16,30 @@ from gen_jax.types import Array
 
 
 def norm(x: Array) -> Array:
+    """Batch norm, its gains from N(1, 0.02)."""
     return BatchNorm(scale_init=normal_around_one)(x)
 
 
 def leaky(x: Array) -> Array:
+    """The leaky ReLU of DCGAN."""
     return nn.leaky_relu(x, 0.2)
 
 
-def compressed(text: Array, features: int) -> Array:
+def project_text(text: Array, features: int) -> Array:
+    """[b, d] -> [b, features]"""
     limit = uniform(text.shape[-1] ** -0.5)  # Torch's default
     return nn.Dense(features, kernel_init=limit, bias_init=limit)(text)
 
 
-def residual(x: Array, activation: Any) -> Array:
-    """x and what a bottleneck of a quarter of its channels adds: [b, h, w, c] -> the same."""
+def residual(x: Array, activation: Callable[[Array], Array]) -> Array:
+    """x plus a bottleneck of a quarter of its channels: [b, h, w, c] -> the same."""
     y, width = x, x.shape[-1]
     for features, size in ((width // 4, 1), (width // 4, 3)):
         y = activation(norm(Conv(features, (size, size), kernel_init=normal)(y)))
     return x + norm(Conv(width, (3, 3), kernel_init=normal)(y))
 
 
-def halved(x: Array, width: int) -> Array:
+def features_4x4(x: Array, width: int) -> Array:
     """Maps of 4x4, not yet activated: [b, s, s, 3] -> [b, 4, 4, width s / 8]."""
     for i in range((x.shape[1] // 4).bit_length() - 1):
         x = leaky(x) if i else x
@@ -53,7 +57,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array, text: Array) -> Array:
-        x = jnp.concatenate([z, leaky(compressed(text, self.text))], -1)[:, None, None]
+        x = jnp.concatenate([z, leaky(project_text(text, self.text))], -1)[:, None, None]
         widths = [self.width * 2**i for i in reversed(range((self.side // 4).bit_length() - 1))]
         x = norm(ConvTranspose(widths[0], (4, 4), (1, 1), ((3, 3), (3, 3)), kernel_init=normal)(x))
         for i, width in enumerate([*widths[1:], 3]):
@@ -72,16 +76,19 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, text: Array) -> Array:
-        x = halved(x, self.width)
+        x = features_4x4(x, self.width)
         x = leaky(residual(x, leaky) if self.bottleneck else x)
-        t = leaky(norm(compressed(text, self.text)))[:, None, None]
+        t = leaky(norm(project_text(text, self.text)))[:, None, None]
         x = jnp.concatenate([x, jnp.broadcast_to(t, (*x.shape[:3], self.text))], -1)
         x = leaky(norm(Conv(x.shape[-1] - self.text, (1, 1), kernel_init=normal)(x)))
         return Conv(1, (4, 4), padding="VALID", kernel_init=normal)(x).ravel()
 
 
 class PlainDiscriminator(nn.Module):
-    """The same without normalisation or bottleneck, from He's scale, as a gradient penalty needs; not the paper's."""
+    """The same without normalisation or bottleneck, and with He's initial scale.
+
+    For a gradient penalty: not the paper's.
+    """
 
     width: int
     text: int
@@ -98,7 +105,7 @@ class PlainDiscriminator(nn.Module):
         return Conv(1, (4, 4), padding="VALID", kernel_init=he)(x).ravel()
 
 
-class Style(nn.Module):
+class StyleEncoder(nn.Module):
     """S(x), the z of an image (section 4.4): [b, side, side, 3] -> [b, latents]."""
 
     width: int
@@ -106,6 +113,5 @@ class Style(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        return Conv(self.latents, (4, 4), padding="VALID", kernel_init=normal)(
-            leaky(halved(x, self.width))
-        )[:, 0, 0]
+        last = Conv(self.latents, (4, 4), padding="VALID", kernel_init=normal)  # Conv_0
+        return last(leaky(features_4x4(x, self.width)))[:, 0, 0]

@@ -8,31 +8,36 @@ from gen_jax.data.multidomain import LabelledImages
 
 def test_where_a_label_leads():
     every = multidomain.joint(3, 2)
-    np.testing.assert_array_equal(every.asked[:, :5], np.eye(5))
-    np.testing.assert_array_equal(every.asked[:, 5:], [[1, 0]] * 3 + [[0, 1]] * 2)
-    red, white = every.asked[0], every.asked[4]
-    np.testing.assert_array_equal(every.after(red)[0], [0, 1, 0, 1, 0, 1])  # domains are ink by ink
-    np.testing.assert_array_equal(every.after(white)[0], [1, 1, 3, 3, 5, 5])
-    np.testing.assert_array_equal(every.after(white)[1], [every.asked[3], every.asked[4]] * 3)
+    np.testing.assert_array_equal(every.target_labels[:, :5], np.eye(5))
+    np.testing.assert_array_equal(every.target_labels[:, 5:], [[1, 0]] * 3 + [[0, 1]] * 2)
+    red, white = every.target_labels[0], every.target_labels[4]
+    # domains are ink by ink
+    np.testing.assert_array_equal(every.destination(red)[0], [0, 1, 0, 1, 0, 1])
+    np.testing.assert_array_equal(every.destination(white)[0], [1, 1, 3, 3, 5, 5])
+    np.testing.assert_array_equal(
+        every.destination(white)[1], [every.target_labels[3], every.target_labels[4]] * 3
+    )
     np.testing.assert_array_equal(
         multidomain.multi_label(2).labels[0], [[0, 0], [0, 1], [1, 0], [1, 1]]
     )
-    np.testing.assert_array_equal(multidomain.multi_label(2).after(np.array([1, 0]))[0], [2] * 4)
+    np.testing.assert_array_equal(
+        multidomain.multi_label(2).destination(np.array([1, 0]))[0], [2] * 4
+    )
     x = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1) * np.ones(3, np.uint8)  # two examples
-    changes = [*every.changes(LabelledImages(x, np.arange(12) % 6, None))]
-    assert len(changes) == 2 * 3 * 2 + 3 * 2  # inks on two papers, papers of three inks
-    for change in changes:
-        before, after = change.x[:, 0, 0, 0] % 6, change.truth[:, 0, 0, 0] % 6
-        np.testing.assert_array_equal(change.domain, after)
-        assert (change.x[:, 0, 0, 0] // 6 == [0, 1]).all() and (
-            change.truth[:, 0, 0, 0] // 6 == [0, 1]
+    tasks = [*every.tasks(LabelledImages(x, np.arange(12) % 6, None))]
+    assert len(tasks) == 2 * 3 * 2 + 3 * 2  # inks on two papers, papers of three inks
+    for task in tasks:
+        before, after = task.x[:, 0, 0, 0] % 6, task.truth[:, 0, 0, 0] % 6
+        np.testing.assert_array_equal(task.target_domain, after)
+        assert (task.x[:, 0, 0, 0] // 6 == [0, 1]).all() and (
+            task.truth[:, 0, 0, 0] // 6 == [0, 1]
         ).all()
-        own = int(change.label[0, 6])  # the set that is asked
+        own = int(task.target_label[0, 6])  # the set that is asked
         assert ((before % 2 == after % 2) if own == 0 else (before // 2 == after // 2)).all() and (
             before != after
         ).all()
-        np.testing.assert_array_equal(change.label, every.labels[own][after])
-        np.testing.assert_array_equal(change.back, every.labels[own][before])
+        np.testing.assert_array_equal(task.target_label, every.labels[own][after])
+        np.testing.assert_array_equal(task.source_label, every.labels[own][before])
 
 
 def test_two_sets_have_no_common_example():
@@ -56,7 +61,7 @@ def test_colours_of_hair_exclude_each_other_where_a_face_is_changed():
     labels = multidomain.multi_label(5).labels[0]
     domain = np.array([int("01011", 2), int("00000", 2)])  # a blond young man, and none of it
     test = LabelledImages(np.zeros((2, 4, 4, 3), np.uint8), domain, None)
-    found = [*multidomain.changes_of_faces(test, labels)]
+    found = [*multidomain.SETS["celeb_a"]["several"].tasks(test)]
     blond_young_man = [
         [1, 0, 0, 1, 1],
         [0, 1, 0, 1, 1],
@@ -64,9 +69,9 @@ def test_colours_of_hair_exclude_each_other_where_a_face_is_changed():
         [0, 1, 0, 0, 1],
         [0, 1, 0, 1, 0],
     ]
-    np.testing.assert_array_equal([change.label[0] for change in found], blond_young_man)
-    np.testing.assert_array_equal([change.label[1] for change in found], np.eye(5))
-    for change in found:
-        np.testing.assert_array_equal(labels[change.domain], change.label)
-        np.testing.assert_array_equal(change.back, labels[domain])
-        assert change.truth is None
+    np.testing.assert_array_equal([task.target_label[0] for task in found], blond_young_man)
+    np.testing.assert_array_equal([task.target_label[1] for task in found], np.eye(5))
+    for task in found:
+        np.testing.assert_array_equal(labels[task.target_domain], task.target_label)
+        np.testing.assert_array_equal(task.source_label, labels[domain])
+        assert task.truth is None

@@ -18,9 +18,9 @@ def test_what_is_lost_of_a_class_and_of_a_truth_that_is_not_known():
     x[:, 0, 0, 0] = [0, 1, 2, 3]
     made = x.copy()
     made[:, 0, 0, 0] = [0, 2, 2, 1]
-    change = TranslationTask(x, np.ones((4, 1)), np.zeros((4, 1)), np.array([0, 2, 2, 3]), None)
+    task = TranslationTask(x, np.ones((4, 1)), np.zeros((4, 1)), np.array([0, 2, 2, 3]), None)
     found = multidomain.measured(
-        lambda pictures, label: made if label.all() else pictures, change, Reader(), Reader()
+        lambda pictures, label: made if label.all() else pictures, task, Reader(), Reader()
     )
     by_hand = {
         "test/domain_error": 25,
@@ -37,8 +37,8 @@ def test_the_distance_from_the_truth_beside_that_of_doing_nothing():
             return np.ones((len(pictures), 1))
 
     x, truth = np.full((3, 2, 2, 3), 100, np.uint8), np.full((3, 2, 2, 3), 160, np.uint8)
-    change = TranslationTask(x, np.full((3, 1), 50), np.full((3, 1), -20), np.zeros(3), truth)
+    task = TranslationTask(x, np.full((3, 1), 50), np.full((3, 1), -20), np.zeros(3), truth)
     shift = lambda pictures, label: (pictures + label[0, 0]).astype(np.uint8)  # noqa: E731
-    found = multidomain.measured(shift, change, Reader(), None)
+    found = multidomain.measured(shift, task, Reader(), None)
     by_hand = {"test/domain_error": 0, "test/l1": 10, "test/l1_of_nothing": 60}
     assert found == {**by_hand, "test/l1_reconstruction": 30, "test/l1_own": 20}
