@@ -195,8 +195,8 @@ class CycleGAN(Model):
         self.adams = [
             torch.optim.Adam(
                 [p for n in own for p in n.parameters()],
-                config.learning_rate,
-                betas=(config.b1, 0.999),
+                config.adam.learning_rate,
+                betas=(config.adam.b1, config.adam.b2),
             )
             for own in (maps, judges)
         ]
@@ -280,7 +280,9 @@ class StarGAN(Model):
         self.networks = (Labelled(config.width, config.blocks, labels), self.judge)
         self.place(device, channels_last)
         self.adams = [
-            torch.optim.Adam(n.parameters(), config.learning_rate, betas=(config.b1, 0.999))
+            torch.optim.Adam(
+                n.parameters(), config.adam.learning_rate, betas=(config.adam.b1, config.adam.b2)
+            )
             for n in self.networks
         ]
         self.generator, self.discriminator = (wrap(network) for network in self.networks)
@@ -293,7 +295,7 @@ class StarGAN(Model):
         loss = made.mean() - real.mean() + w.lambda_cls * F.cross_entropy(logits, c.argmax(1))
         played(self.adams[1], loss + w.lambda_gp * penalty(lambda x: self.judge(x)[0], x, fake))
         self.played += 1
-        if self.played % w.critics == 0:
+        if self.played % w.n_critic == 0:
             fake = self.generator(x, target)
             made, logits = self.discriminator(fake)
             loss = -made.mean() + w.lambda_cls * F.cross_entropy(logits, target.argmax(1))

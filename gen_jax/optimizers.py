@@ -17,14 +17,12 @@ from gen_jax.types import Array
 class Adam(Checked):
     """Adam and its learning rate, as a field of a config."""
 
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 1e-3  # step size, before any decay
     b1: Fraction = 0.9  # decay of the first moment
     b2: Fraction = 0.999  # decay of the second moment
-    eps: Positive = 1e-8
-    # add eps before the bias correction, as TensorFlow, Torch and Lasagne do
-    epsilon_hat: bool = False
-    # the share of the steps, at the end, over which the rate falls linearly to 0
-    decay: Fraction = 0
+    eps: Positive = 1e-8  # added to the root of the second moment
+    epsilon_hat: bool = False  # eps before the bias correction, as TensorFlow, Torch and Lasagne
+    decay: Fraction = 0  # share of the steps, at the end, in which the rate falls linearly to 0
     period: Count = 1  # steps between two changes of a falling rate
 
     def over(self, steps: int, every: int = 1) -> optax.GradientTransformation:
