@@ -7,10 +7,10 @@ run: $(VENV)/run
 	$(PY) -m experiments.vae quick
 
 test: $(VENV)/run
-	$(PY) -m pytest -n auto --dist loadgroup
+	$(PY) -m pytest -n auto
 
 long: $(VENV)/run
-	$(PY) -m pytest -n auto --dist loadgroup -m long
+	$(PY) -m pytest -n auto -m long
 
 check: $(VENV)/dev
 	$(PY) -m ruff check .

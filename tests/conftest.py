@@ -1,6 +1,7 @@
 """Strict on purpose: eight simulated devices, no silent rank promotion, key reuse caught where it is cheap."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault(
     "NPROC", "32"
@@ -17,6 +18,11 @@ jax.config.update(
 )  # compiling is most of the time that tests take
 jax.config.update("jax_numpy_rank_promotion", "raise")  # catches [b] against [b, 1]
 xla.prepare()
+# Small programs too are kept, for the next run and for the other processes of this one; not in the user's cache, where
+# few and large ones are expected. Processes that the tests start use the user's.
+jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".cache" / "xla"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 LONG = (
@@ -34,15 +40,11 @@ ALWAYS = (
 
 
 def pytest_collection_modifyitems(items):
-    """Among several processes (pytest -n), the tests of a file stay together, and in test_experiments a paper's."""
+    """Of most papers the long questions are asked by `make long`."""
     for item in items:
         values = item.callspec.params if hasattr(item, "callspec") else {}
         paper = values.get("name", values.get("played"))
-        group = (
-            f"{item.path.stem}-{paper}" if item.path.stem == "test_experiments" else item.path.stem
-        )
-        item.add_marker(pytest.mark.xdist_group(group))
-        if item.originalname in LONG and paper not in ALWAYS:
+        if getattr(item, "originalname", None) in LONG and paper not in ALWAYS:
             item.add_marker(pytest.mark.long)
 
 

@@ -59,7 +59,7 @@ def test_the_page_of_speeds_is_that_of_the_results():
 
 def test_what_is_saved_adds_to_the_rows_of_the_same_machine_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "RESULTS", tmp_path)
-    monkeypatch.setattr(speed, "PAGE", tmp_path / "SPEED.md")
+    monkeypatch.setattr(speed, "PAGE", tmp_path / "speed.md")
     known = {"batch": 1, "flops": 1.0, "compile_s": 1.0, "memory_mb": 1.0, "precision": "float32"}
 
     def saved(cases, python="3.11", seconds=1.0):

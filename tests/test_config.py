@@ -122,7 +122,7 @@ def command(*arguments):
 def test_help_names_presets_and_exit_codes_and_starts_no_device():
     code = (
         "import sys, jax; sys.argv = ['vae', '--help']\n"
-        "from gen_jax import train\n"
+        "from gen_jax.run import train\n"
         "try: train.main('experiments.vae')\n"
         "except SystemExit as end: assert end.code == 0\n"
         "assert not jax._src.xla_bridge._backends, 'a device was started'"

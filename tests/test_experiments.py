@@ -103,7 +103,7 @@ def test_each_player_moves_its_own_networks_and_nothing_else(played):
     )
     for name, player in players.items():
         alone = game.make(
-            played.module.model(played.config), {name: player._replace(every=1, at=0)}
+            played.module.model(played.config), {name: player._replace(every=1, at=0, average=None)}
         )
         before = played.last.replace(
             optimizers={name: played.last.optimizers[name]}, average={}, step=jnp.int32(0)
@@ -196,5 +196,4 @@ def test_the_file_says_what_it_replicates(name):
     )
     assert f"python -m experiments.{name} quick" in module.__doc__
     assert {"quick", "tiny"} <= set(presets(module))
-    assert set(module.CLAIMS) <= set(module.UNITS)
     assert directory.of(module, "quick", tiny(module)) == Path(f"runs/{name}-quick-s0")

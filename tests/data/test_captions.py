@@ -97,7 +97,7 @@ def test_photographs_that_tfds_has_prepared(monkeypatch):
             else {**both, "caption": caption[:, 0], "label": np.array([4, 4, 9])}
         )
 
-    monkeypatch.setattr(captions.sources, "load", load)
+    monkeypatch.setattr(captions.sets, "load", load)
     coco, birds = captions.prepared("coco", 20), captions.prepared("birds", 20)
     assert asked[:2] == [("tfds:coco_captions@20", "train"), ("tfds:coco_captions@20", "val")]
     assert coco["test"].captions.shape == (3, 5) and coco["test"].captions[2, 4] == "val 2 4"

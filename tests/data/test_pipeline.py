@@ -72,12 +72,12 @@ def test_resident_and_streamed_batches_are_equal(key_reuse):
             np.testing.assert_array_equal(a["image"][:, 0, 0, 0], (4 * a["label"]) % 256)
 
 
-def test_fields_apart_have_orders_of_their_own_and_the_same_resident_and_streamed():
+def test_unpaired_fields_have_orders_of_their_own_and_the_same_resident_and_streamed():
     arrays = {
         name: np.arange(size, dtype=np.int32)
         for name, size in (("label", 30), ("photo", 30), ("map", 20))
     }
-    options = {"batch_size": 10, "apart": ("photo", "map")}
+    options = {"batch_size": 10, "unpaired": ("photo", "map")}
     stay = pipeline.resident(arrays, pipeline.identity, **options)
     (raw,) = pipeline.stream(arrays, KEY, iter([(0, 6)]), **options)
     whole = {name: jnp.asarray(array) for name, array in arrays.items()}

@@ -24,7 +24,7 @@ def judge(monkeypatch):
         means = x.mean((1, 2))
         return means, 30 * (means - means.mean(0))
 
-    monkeypatch.setattr(sets, "judges", lambda: {"means": see})
+    monkeypatch.setattr(sets, "feature_networks", lambda: {"means": see})
     monkeypatch.setattr(sets, "PAIRS", 50)
     return see
 

@@ -1,4 +1,4 @@
-"""python -m tests.faults writes FAULTS.md: each fault, what happens, and the tests that make it and see that it does.
+"""python -m tests.faults writes docs/faults.md: each fault, what happens, and the tests that make it and see it.
 
 A row without a test, or with one that is not there, is an error.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from gen_jax.run.experiment import EXIT_CODES
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "FAULTS.md"
+PAGE = ROOT / "docs" / "faults.md"
 KEPT = Path(__file__).with_name("printed.txt")  # what the three long commands printed last
 TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
@@ -388,7 +388,8 @@ def page() -> str:
                 )
         each = (test.split("::") for test in tests)
         shown = "<br>".join(
-            f"[{name.removeprefix('test_').replace('_', ' ')}](tests/{of}.py)" for of, name in each
+            f"[{name.removeprefix('test_').replace('_', ' ')}](../tests/{of}.py)"
+            for of, name in each
         )
         lines.append(f"| {fault} | {then} | {shown} |")
     return "\n".join(lines) + "\n"

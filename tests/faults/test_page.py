@@ -1,4 +1,4 @@
-"""FAULTS.md is what the table says, and each of its rows has a test."""
+"""docs/faults.md is what the table says, and each of its rows has a test."""
 
 from tests.faults import __main__ as faults
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from gen_jax import images
 from gen_jax.errors import DataError, UserError
+from gen_jax.report import __main__ as command
 from gen_jax.report import charts as curves
 from gen_jax.report import page as report
 from gen_jax.report import run_reader as runs
@@ -277,7 +278,7 @@ def test_a_torn_last_line_is_left_out_and_said(tmp_path):
 )  # fmt: skip
 def test_damage_is_one_sentence(tmp_path, capsys, file, text):
     run = make(tmp_path / "run", **{file: text})
-    assert report.main([str(run)]) == DataError.exit_code
+    assert command.main([str(run)]) == DataError.exit_code
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1 and f"{file}.json" in said.err
     assert not (run / "report.html").exists()
@@ -348,16 +349,16 @@ def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
         ([], "0 runs were given"),
         (page, "at least one"),
     ):
-        assert report.main([str(argument) for argument in arguments]) == UserError.exit_code
+        assert command.main([str(argument) for argument in arguments]) == UserError.exit_code
         assert words in capsys.readouterr().err
     assert not (tmp_path / "page.html").exists()
 
 
 def test_the_command_line_prints_the_page(tmp_path, capsys):
     one, two, page = make(tmp_path / "one"), make(tmp_path / "two", 1), tmp_path / "page.html"
-    assert report.main([str(one)]) == 0 and capsys.readouterr().out == f"{one / 'report.html'}\n"
+    assert command.main([str(one)]) == 0 and capsys.readouterr().out == f"{one / 'report.html'}\n"
     assert (
-        report.main([str(one), str(two), "--out", str(page)]) == 0
+        command.main([str(one), str(two), "--out", str(page)]) == 0
         and capsys.readouterr().out == f"{page}\n"
     )
     assert page.exists()

@@ -135,8 +135,8 @@ def test_sources_are_those_that_are_imported(package, name, changes):
 @pytest.mark.parametrize(
     ("module", "imported"),
     [
-        ("descriptions.py", ("game.py", "losses.py", "precision.py")),
-        ("evaluation/classify.py", ("chunks.py", "types.py")),
+        ("evaluation/joint_embedding.py", ("game.py", "losses.py", "precision.py")),
+        ("evaluation/classifier.py", ("batching.py", "types.py")),
     ],
 )
 def test_sources_of_what_is_kept(tmp_path, module, imported):
@@ -146,8 +146,8 @@ def test_sources_of_what_is_kept(tmp_path, module, imported):
     assert before == cache.sources(Path(gen_jax.__file__).parent / module)
     for name, changes in (
         *((name, True) for name in imported),
-        ("curves.py", False),
-        ("data/worlds.py", False),
+        ("report/charts.py", False),
+        ("data/synthetic/worlds.py", False),
     ):
         whole = (home / name).read_text()
         (home / name).write_text(whole + "# edited\n")

@@ -42,7 +42,7 @@ def field(name, **settings):
     return sets.Field(VALUES["test"][name].shape[1:], hashes, **settings)
 
 
-TOY = sets.Source(
+TOY = sets.DataSet(
     name="toy",
     description="Noise.",
     origin="here",
@@ -194,7 +194,7 @@ for name in {blocked!r}:
     sys.modules[name] = None
 from pathlib import Path
 from gen_jax.data.catalog import sets
-opened = sources.load("digits", "train", Path(sys.argv[1]))
+opened = sets.load("digits", "train", Path(sys.argv[1]))
 print(opened["image"].shape, int(opened["image"].sum()), opened["label"][:4].tolist())
 """
 
