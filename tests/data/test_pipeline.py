@@ -133,7 +133,7 @@ def test_domains_of_different_lengths_are_all_seen_and_nothing_beyond_them():
 
 def test_fields_of_different_lengths_must_be_domains():
     with pytest.raises(
-        UserError, match=r"zoo has fields of 30 to 31 examples; .* name them in `apart`"
+        UserError, match=r"zoo has fields of 30 to 31 examples; .* name them in `unpaired`"
     ):
         pipeline.load(unpaired(x=12, y=30, label=30, size=31))
     assert len(pipeline.load(unpaired(x=12, y=30, label=30)).train["label"]) == 30
