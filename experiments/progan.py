@@ -143,7 +143,7 @@ class Config(Checked):
     side: Count = 64  # pixels of the final images, a power of two; the data are resized to it
     start: Count = 4  # pixels of the first images; equal to `side`, networks do not grow
     base: Count = 8192  # a side of s pixels has 2 base / s features, at most max_features
-    max_features: Count = 512  # at any side
+    max_features: Count = 512  # largest number of features of a convolution
     latents: Count = 512  # dimensions of z, from N(0, I) (appendix A.1)
     style: Style = Style()
     loss: Literal["wgan_gp", "lsgan"] = "wgan_gp"  # appendix A.1, or least squares (appendix B)
@@ -153,19 +153,17 @@ class Config(Checked):
     # last side, at which the norm of a growing critic's gradient is smaller by the ratio of sides.
     penalty_side: Literal["last", "own"] = "last"
     drift: NonNegative = 0.001  # weight of D(x)^2 of real images (appendix A.1)
-    fake_weight: Positive = 0.1  # of fakes in lsgan's critic: 0.1 in Theano, 1 in Mao et al. 2017
+    fake_weight: Positive = 0.1  # weight of fakes with lsgan: 0.1 in Theano, 1 in Mao et al. 2017
     n_critic: Count = 1  # steps of the critic for one of the generator
     together: bool = False  # both move from the same point, as in the code for CIFAR-10
     mirror: bool = True  # mirror half of the images
     fade: Count = 800_000  # images during which a new side fades in
     stabilise: Count = 800_000  # images between fading in and the next side
-    images: Count = 10_000_000  # in all (section 6.1); the last side sees what remains
+    images: Count = 10_000_000  # real images in all (section 6.1); the last side has the rest
     hold: Count = 1  # steps between changes of fade: 4 in TensorFlow's code, n_critic in Theano's
     # Batch sizes at 4x4, 8x8 ...; the last number is for all larger sides (appendix A.1).
     batches: tuple[Count, ...] = (16, 16, 16, 16, 16, 16, 14, 6, 3)
-    rates: tuple[Positive, ...] = (
-        1e-3,
-    )  # Adam's, at 4x4, 8x8 ...; the last is for all larger sides
+    rates: tuple[Positive, ...] = (1e-3,)  # Adam's, at 4x4, 8x8 ...; the last for all larger sides
     b2: Fraction = 0.99  # Adam's decay of the second moment; of the first, 0 (appendix A.1)
     epsilon_hat: bool = True  # Adam adds eps before bias correction, as TensorFlow and Lasagne do
     average: Fraction = 0.999  # decay of the generator's average per step (appendix A.1); 0: none

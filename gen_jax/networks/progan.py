@@ -31,15 +31,13 @@ EPSILON = 1e-4  # of the Theano code's norms, Lasagne's default for batch norm
 class Style(Checked):
     """What the configurations of the paper's Table 1 differ in."""
 
-    equalized: bool = (
-        True  # N(0, 1) weights scaled at run time (section 4.1); else He's initialiser
-    )
-    pixel_norm: bool = True  # in the generator, after each layer (section 4.2)
+    equalized: bool = True  # N(0, 1) weights, scaled at run time (section 4.1); else He's
+    pixel_norm: bool = True  # pixel norm in the generator, after each layer (section 4.2)
     normalize_latents: bool = True  # scale latents to the hypersphere, as pixel norm does
     leaky: bool = True  # leaky ReLU in the generator; else ReLU
-    batch_norm: bool = False  # in the generator
-    layer_norm: bool = False  # in the critic
-    tanh: bool = False  # after the generator's output, blended where it is; else it is linear
+    batch_norm: bool = False  # batch norm in the generator
+    layer_norm: bool = False  # layer norm in the critic
+    tanh: bool = False  # tanh of the generator's image, after blending; else it is linear
     # The critic averages before bias and leaky ReLU, as in the TensorFlow code; else after them.
     fused: bool = False
     # What the critic sees of the whole batch: standard deviation (section 3), or the features of
