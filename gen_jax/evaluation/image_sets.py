@@ -1,8 +1,8 @@
-"""How near a set of images is to the training images, by the measures of Karras et al. 2018, section 5.
+"""How near sets of images are to the training images, by the measures of Karras et al. 2018, section 5.
 
-The sliced Wasserstein distance and MS-SSIM of pairs look at pixels; the rest through pretrained networks, whose names
-are in those of the numbers: ResNet-50, and Inception where the user has its weights. Only the latter's are FID and
-Inception score.
+The sliced Wasserstein distance and MS-SSIM of pairs compare pixels; the others compare features of pretrained networks,
+whose names are in those of the numbers: ResNet-50, and Inception if the user has its weights. Only Inception gives FID
+and the Inception score.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ import numpy as np
 
 from gen_jax.evaluation import feature_distances, inception_score, sliced_wasserstein, ssim
 from gen_jax.pretrained import inception, resnet
+from gen_jax.types import Measure
 
 PAIRS = 10_000  # of images, for MS-SSIM (section 6.1)
 TITLES = {resnet.NAME: resnet.TITLE}
@@ -20,68 +21,67 @@ See = Callable[[Any], tuple[np.ndarray, np.ndarray]]  # images -> features, logi
 
 
 def feature_networks() -> dict[str, See]:
-    """The networks by their names; the user's weights are read when this is first asked for."""
+    """The networks by their names; the user's weights are read when this is first called."""
     given = inception.load_if_configured()
     return {resnet.NAME: resnet.see, **({given.name: given.see} if given else {})}
 
 
-def units(largest: int, whose: Mapping[str, str]) -> dict[str, str]:
-    """Of the numbers of images of up to that many pixels a side; `whose` maps the end of a name to what is measured."""
-    names, given = feature_networks(), inception.load_if_configured()
-    levels = [side for side in (2**i for i in range(3, 11)) if side <= largest]
-    found = {
-        "swd": "1000 times the sliced Wasserstein distance to training images, mean over levels",
-        **{f"swd_{side}": f"the same of details at {side} pixels" for side in levels},
-        "ms_ssim": "MS-SSIM of random pairs, lower where they vary more",
-        **{
-            name: unit
-            for judge in names
-            for name, unit in feature_distances.units(judge, TITLES.get(judge, "")).items()
-        },
-        **{
-            f"class_score_{j}": f"as the Inception score is made, of {TITLES.get(j, j)}'s classes"
-            for j in names
-        },
-    }
-    if given:
-        found = {
-            name: f"{unit}; {inception.CONVENTION}" if given.name in name else unit
-            for name, unit in found.items()
-        }
-    return {
-        **{
-            f"test/{name}{end}": f"{unit}; {what}"
-            for end, what in whose.items()
-            for name, unit in found.items()
-        },
-        "test/judged": "images of either kind",
-        "test/perceived": "of them seen through pretrained networks",
-    }
+def inception_scores() -> list[str]:
+    """The name of the number that is the Inception score, if the user has Inception's weights."""
+    given = inception.load_if_configured()
+    return [f"test/class_score_{given.name}"] if given else []
 
 
 def judged(
-    true: np.ndarray, others: Mapping[str, np.ndarray], *, perceived: int
-) -> dict[str, float]:
-    """Each of the others beside the training images, as many: uint8 [n, s, s, c]; colour images through networks too.
+    true: np.ndarray, others: Mapping[str, tuple[np.ndarray, str]], *, perceived: int
+) -> dict[str, Measure]:
+    """Each of the other sets compared with the training images `true`: uint8 [n, s, s, c], as many in each.
 
-    So many, at most, are seen through networks. The names of the numbers end as the others are called.
+    `others` maps the end of a number's name to a set and what it is called in units. At most `perceived` images of
+    each set are shown to feature networks, which need three channels.
     """
     count, side, _, channels = true.shape
     few = min(perceived, count) if channels == 3 else 0
     networks = feature_networks() if few else {}
-    known = {judge: see(_scaled(true[:few]))[0] for judge, see in networks.items()}
-    metrics = {"test/judged": float(count), "test/perceived": float(few)}
+    true_features = {name: see(_scaled(true[:few]))[0] for name, see in networks.items()}
+    metrics = {
+        "test/judged": Measure(count, "images of either kind"),
+        "test/perceived": Measure(few, "of them seen through pretrained networks"),
+    }
     keys = jax.random.split(jax.random.key(0), len(others))
-    for (end, some), key in zip(others.items(), keys, strict=True):
+    for (end, (some, what)), key in zip(others.items(), keys, strict=True):
         found = sliced_wasserstein.distances(true, some, key, images=count)
         if side >= ssim.LEAST:
-            found["ms_ssim"] = ssim.diversity(some, span=255, pairs=PAIRS)
-        for judge, features in known.items():
-            seen, logits = networks[judge](_scaled(some[:few]))
-            found |= feature_distances.distances(seen, features, judge)
-            found[f"class_score_{judge}"] = inception_score.class_score(logits).mean
-        metrics |= {f"test/{name}{end}": value for name, value in found.items()}
+            value = ssim.diversity(some, span=255, pairs=PAIRS)
+            unit = "MS-SSIM of random pairs, lower where they vary more"
+            found["ms_ssim"] = Measure(value, unit)
+        for name, features in true_features.items():
+            seen, logits = networks[name](_scaled(some[:few]))
+            found |= _through(name, seen, features, logits)
+        metrics |= {
+            f"test/{name}{end}": Measure(value, f"{value.unit}; {what}")
+            for name, value in found.items()
+        }
     return metrics
+
+
+def _through(
+    name: str, seen: np.ndarray, true: np.ndarray, logits: np.ndarray
+) -> dict[str, Measure]:
+    """Distances between features [n, d], and the score of logits [n, classes], of the network of this name."""
+    title = TITLES.get(name, "")
+    unit = f"as the Inception score is made, of {title or name}'s classes"
+    score = Measure(inception_score.class_score(logits).mean, unit)
+    found = {
+        **feature_distances.distances(seen, true, name, title),
+        f"class_score_{name}": score,
+    }
+    if name in TITLES:
+        return found
+    return {
+        number: Measure(value, f"{value.unit}; {inception.CONVENTION}")
+        for number, value in found.items()
+    }
 
 
 def _scaled(images: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.errors import DataError, NonFiniteError
-from gen_jax.types import Array, Key
+from gen_jax.types import Array, Key, Measure
 
 PROTOCOL = "16 384 images of each set, 128 patches of 7 x 7 of each at each level, 512 directions, times 1000"
 COARSEST = 16  # pixels a side, of the pyramid's last level
@@ -26,15 +26,18 @@ def distances(
     images: int = 16384,
     patches: int = 128,
     directions: int = 512,
-) -> dict[str, float]:
+) -> dict[str, Measure]:
     """1000 times the distance at each level, "swd_128", "swd_64" and so on by its side, and their mean "swd".
 
     Of the first `images` of both sets, [n, s, s, c] with values in any one range: each channel of a set's patches is
-    brought to mean 0 and deviation 1. Images of under 32 pixels have one level. The draws depend on the key alone, and
-    only one level's patches, 4 * images * patches * 49 * c bytes for each set, are held at a time.
+    normalised to mean 0 and deviation 1. Images of under 32 pixels have one level. The draws depend on the key alone.
+    One level's patches, 4 * images * patches * 49 * c bytes for each set, are held at a time.
+
+    DataError if the images are not square, of one size and enough; NonFiniteError if a pixel is not finite.
     """
     _check(real, fake, images=images, patches=patches, directions=directions)
-    found, (*key_sets, key_directions) = {}, [jax.random.fold_in(key, i) for i in range(3)]
+    found = {}
+    *key_sets, key_directions = [jax.random.fold_in(key, i) for i in range(3)]
     for level, side in enumerate(sides(real.shape[1])):
         a, b = (
             normalised(descriptors(some[:images], own, level=level, patches=patches))
@@ -43,8 +46,11 @@ def distances(
         axes = jax.random.normal(
             jax.random.fold_in(key_directions, level), (directions, a.shape[1])
         )
-        found[f"swd_{side}"] = 1000 * wasserstein(a, b, axes)
-    return {**found, "swd": float(np.mean([*found.values()]))}
+        unit = f"the same of details at {side} pixels"
+        found[f"swd_{side}"] = Measure(1000 * wasserstein(a, b, axes), unit)
+    mean = float(np.mean([*found.values()]))
+    unit = "1000 times the sliced Wasserstein distance to training images, mean over levels"
+    return {**found, "swd": Measure(mean, unit)}
 
 
 def sides(side: int) -> list[int]:
@@ -59,18 +65,18 @@ def pyramid(x: Array, levels: int) -> list[Array]:
     """What each level adds to the next coarser one enlarged; the last is the coarsest: -> [n, h/2^i, w/2^i, c]"""
     found = []
     for _ in range(levels - 1):
-        smaller = halved(x)
-        found.append(x - doubled(smaller))
+        smaller = downsample(x)
+        found.append(x - upsample(smaller))
         x = smaller
     return [*found, x]
 
 
-def halved(x: Array) -> Array:
+def downsample(x: Array) -> Array:
     """Smoothed, every second pixel kept: [n, h, w, c] -> [n, h/2, w/2, c]"""
     return _smoothed(x)[:, ::2, ::2]
 
 
-def doubled(x: Array) -> Array:
+def upsample(x: Array) -> Array:
     """Zeros between the pixels, smoothed and made as bright again: [n, h, w, c] -> [n, 2h, 2w, c]"""
     n, h, w, c = x.shape
     return 4 * _smoothed(jnp.zeros((n, 2 * h, 2 * w, c), x.dtype).at[:, ::2, ::2].set(x))
@@ -135,13 +141,12 @@ def wasserstein(a: Any, b: Any, directions: Any) -> float:
     Between as many points it is the mean absolute difference of the sorted ones (Rabin et al. 2011).
     """
     a, b = jax.device_put(a), jax.device_put(b)
-    order = (
-        np.sort if jax.default_backend() == "cpu" else jnp.sort
-    )  # on a CPU, XLA's own takes thirty times as long
+    # On a CPU, XLA's sort takes thirty times as long.
+    order = np.sort if jax.default_backend() == "cpu" else jnp.sort
     parts = []
     for i in range(0, len(directions), AT_ONCE):
         some = directions[i : i + AT_ONCE]
-        parts.append(_apart(order(_projected(a, some)), order(_projected(b, some))))
+        parts.append(_distance(order(_projected(a, some)), order(_projected(b, some))))
     return float(np.concatenate(parts).mean(dtype=np.float64))
 
 
@@ -153,7 +158,7 @@ def _projected(points: Array, directions: Array) -> Array:
 
 
 @jax.jit
-def _apart(a: Array, b: Array) -> Array:
+def _distance(a: Array, b: Array) -> Array:
     """[k, n] x 2 -> [k]"""
     return jnp.abs(a - b).mean(1)
 

@@ -1,4 +1,4 @@
-"""How alike two images of one place are, and whether an image finds its partner among many. In float64."""
+"""SSIM and MS-SSIM of pairs of images, and the rank of an image's partner among many images. In float64."""
 
 from typing import Any
 
@@ -17,7 +17,8 @@ CHUNK = 64  # pairs compared at once
 def structural(a: Any, b: Any, *, span: float) -> np.ndarray:
     """SSIM of each pair of images whose values have this span (Wang et al. 2004, equation 13): [n, h, w, c] x 2 -> [n].
 
-    The mean over colours and over the places where the window lies inside the image; 1 only where they are equal.
+    The mean over colours and over the places where the window lies inside the image; 1 only if both are equal.
+    DataError for shapes that do not match or are smaller than the window; NonFiniteError if a pixel is not finite.
     """
     a, b = _checked(a, b)
     if min(a.shape[1:3]) < WINDOW or not span > 0:
@@ -34,7 +35,7 @@ def multiscale(a: Any, b: Any, *, span: float) -> np.ndarray:
     The contrast at five scales, each of half the sides of the one before, and the luminance at the last; of each the
     mean over colours and places, and 0 where that is negative. Where a side is shorter than the window, which happens
     to images of under 161 pixels, the window shrinks to that side, its deviation in proportion. An odd side is made
-    even by its last pixels.
+    even by its last pixels. Raises as `structural` does, for images of under 16 pixels.
     """
     a, b = _checked(a, b)
     if min(a.shape[1:3]) < LEAST or not span > 0:
@@ -54,7 +55,8 @@ def multiscale(a: Any, b: Any, *, span: float) -> np.ndarray:
 def diversity(images: Any, *, span: float, pairs: int = 10_000, seed: int = 0) -> float:
     """The mean MS-SSIM of random pairs of different images of a set (Odena et al. 2017): [n, h, w, c] -> [].
 
-    The lower, the more they vary; Karras et al. 2018, section 5, compare it with the real images' own.
+    It is lower if they vary more; Karras et al. 2018, section 5, compare it with that of the real images. DataError
+    for fewer than 1 pair or 2 images.
     """
     if len(images) < 2 or pairs < 1:
         raise DataError(

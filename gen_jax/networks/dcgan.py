@@ -1,6 +1,7 @@
-"""The convolutional generator and discriminator of Radford et al. 2015 (DCGAN), on which later papers build.
+"""The convolutional generator and discriminator of Radford et al. 2015 (DCGAN), used by later papers.
 
-Either may be given a label, one-hot or any vector, which is joined to the input of each layer, or an empty one, [b, 0].
+Either takes a label [b, k], one-hot or any vector, which is concatenated to the input of each layer.
+An empty label [b, 0] makes it unconditional.
 """
 
 from collections.abc import Callable
@@ -22,96 +23,130 @@ def normal_around_one(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32
 
 
 class Norm(NamedTuple):
-    """What the codes' batch norms differ in."""
+    """The batch norms of the codes."""
 
-    learnt: bool  # gains, from N(1, 0.02), and biases
-    running: bool
+    affine: bool  # has gains, initialised from N(1, 0.02), and biases
+    running: bool  # evaluates with running statistics, not with those of its batch
     eps: float
 
     def __call__(self, x: Array) -> Array:
         if self.running:
             return BatchNorm(
-                scale=self.learnt, bias=self.learnt, eps=self.eps, scale_init=normal_around_one
+                scale=self.affine, bias=self.affine, eps=self.eps, scale_init=normal_around_one
             )(x)
         return nn.LayerNorm(
             self.eps,
-            use_scale=self.learnt,
-            use_bias=self.learnt,
+            use_scale=self.affine,
+            use_bias=self.affine,
             scale_init=normal_around_one,
             reduction_axes=tuple(range(x.ndim - 1)),  # all but the channels
             feature_axes=-1,
-            use_fast_variance=False,  # which would lose what so small an eps needs
+            use_fast_variance=False,  # it would lose the precision that so small an eps needs
         )(x)
 
 
+class Network(NamedTuple):
+    """What the networks of the codes differ in."""
+
+    kernel: int
+    strides: tuple[int, ...]  # of the discriminator's convolutions
+    side: int | None = 64  # pixels of an image; None is the side of the data
+    conditional: bool = False  # sees labels, has one dense layer more, and images in [0, 1]
+    affine: bool = True  # batch norm has gains and biases
+    eps: float = 1e-8  # of batch norm
+    per_unit_norm: bool = True  # of the generator's first maps; else by channel
+
+
 def concat_label(x: Array, y: Array) -> Array:
-    """The label beside each value: [b, ..., c], [b, k] -> [b, ..., c + k]."""
+    """The label concatenated at each position: [b, ..., c], [b, k] -> [b, ..., c + k]."""
     y = y.reshape(len(y), *(1,) * (x.ndim - 2), y.shape[-1])
     return jnp.concatenate([x, jnp.broadcast_to(y, (*x.shape[:-1], y.shape[-1]))], -1)
 
 
+def doubled_widths(width: int, strides: tuple[int, ...]) -> tuple[int, ...]:
+    """Channels of convolutions with these strides: `width` at first, doubled after each stride of 2."""
+    return tuple(width * 2 ** strides[:i].count(2) for i in range(len(strides)))
+
+
 def dense(x: Array, y: Array, features: int) -> Array:
+    """A dense layer without bias on values and label: [b, d], [b, k] -> [b, features]."""
     return nn.Dense(features, use_bias=False, kernel_init=normal)(concat_label(x, y))
 
 
 class Generator(nn.Module):
-    """Section 4: z and label, through dense layers to maps of `side` pixels, which each stride of 2 doubles."""
+    """Section 4: z [b, d] and label [b, k] to images [b, side, side, channels].
 
-    hidden: tuple[int, ...]
-    side: int
-    features: tuple[
-        int, ...
-    ]  # of the first maps, and of all but the last of the transposed convolutions
-    strides: tuple[int, ...]  # of these
-    channels: int
+    Dense layers lead to the smallest maps; each transposed convolution of stride 2 doubles their side.
+    """
+
+    width: int  # channels of the largest maps before the image; they double at each smaller side
+    strides: tuple[int, ...]  # of the transposed convolutions
     kernel: int
+    hidden: tuple[int, ...]  # units of the dense layers before the maps
     norm: Norm
-    each_unit: bool  # the first maps are normalised by unit (Theano) or by channel (Torch)
-    squash: Callable[[Array], Array]
+    side: int
+    channels: int
+    per_unit_norm: bool  # the first maps are normalised by unit (Theano) or by channel (Torch)
+    output: Callable[[Array], Array]
 
     @nn.compact
     def __call__(self, z: Array, y: Array) -> Array:
-        x, shape = z, (len(z), self.side, self.side, self.features[0])
+        features = doubled_widths(self.width, self.strides[::-1])[::-1]  # of what each layer reads
+        side = self.side // 2 ** self.strides.count(2)
+        x, shape = z, (len(z), side, side, features[0])
         for width in self.hidden:
             x = nn.relu(self.norm(dense(x, y, width)))
-        x = dense(x, y, self.side**2 * self.features[0])
-        x = nn.relu(
-            (self.norm(x) if self.each_unit else self.norm(x.reshape(shape))).reshape(shape)
-        )
+        x = dense(x, y, side**2 * features[0])
+        x = self.norm(x) if self.per_unit_norm else self.norm(x.reshape(shape))
+        x = nn.relu(x.reshape(shape))
         before, size = self.kernel // 2, (self.kernel, self.kernel)
-        for i, (width, stride) in enumerate(
-            zip((*self.features[1:], self.channels), self.strides, strict=True)
-        ):
+        widths = (*features[1:], self.channels)
+        for i, (width, stride) in enumerate(zip(widths, self.strides, strict=True)):
             x = nn.relu(self.norm(x)) if i else x
-            pads = (
-                (before, self.kernel - 2 + stride - before),
-            ) * 2  # the side becomes `stride` times as long
-            x = ConvTranspose(
+            pads = ((before, self.kernel - 2 + stride - before),) * 2  # the side times the stride
+            up = ConvTranspose(
                 width, size, (stride, stride), pads, use_bias=False, kernel_init=normal
-            )(concat_label(x, y))
-        return self.squash(x)
+            )
+            x = up(concat_label(x, y))
+        return self.output(x)
 
 
 class Discriminator(nn.Module):
-    """Section 4: strided convolutions, then dense layers; the logits and the maps of each convolution."""
+    """Section 4: images [b, h, w, c] and label [b, k] to logits [b] and the maps of each convolution."""
 
-    features: tuple[int, ...]
+    width: int  # channels of the first convolution; they double after each stride of 2
     strides: tuple[int, ...]
     kernel: int
-    hidden: tuple[int, ...]
+    hidden: tuple[int, ...]  # units of the dense layers after the convolutions
     norm: Norm
 
     @nn.compact
     def __call__(self, x: Array, y: Array) -> tuple[Array, list[Array]]:
         maps: list[Array] = []
         pad, size = (self.kernel - 1) // 2, (self.kernel, self.kernel)
-        for width, stride in zip(self.features, self.strides, strict=True):
-            x = Conv(
+        for width, stride in zip(
+            doubled_widths(self.width, self.strides), self.strides, strict=True
+        ):
+            down = Conv(
                 width, size, (stride, stride), ((pad, pad),) * 2, use_bias=False, kernel_init=normal
-            )(concat_label(x, y))
+            )
+            x = down(concat_label(x, y))
             x = nn.leaky_relu(self.norm(x) if maps else x, 0.2)
             maps.append(x)
         x = x.reshape(len(x), -1)
         for width in self.hidden:
             x = nn.leaky_relu(self.norm(dense(x, y, width)), 0.2)
         return dense(x, y, 1)[:, 0], maps
+
+    def features(self, x: Array, y: Array) -> Array:
+        """Section 5.1: each convolution's maps, max-pooled to 4x4, side by side: [b, 16 * channels]."""
+        return pooled_features(self(x, y)[1])
+
+
+def pooled_features(maps: list[Array]) -> Array:
+    """Maps [n, h, w, c_i], each max-pooled to 4x4, side by side -> [n, 16 * sum of c_i]."""
+    pooled = []
+    for one in maps:
+        size = (one.shape[1] // 4,) * 2
+        pooled.append(nn.max_pool(one, size, strides=size).reshape(len(one), -1))
+    return jnp.concatenate(pooled, -1)

@@ -1,22 +1,27 @@
 """Networks that grow: a generator and a critic with a part for each side from 4 pixels up (Karras et al. 2018).
 
-Each part is a network of its own, named by its side, so that a player moves those that are in use and no other. While
-a side fades in, the image of the side below is blended with the new one, in both networks. Upsampling is by nearest
-neighbours, which is one with the convolution behind it, exactly and cheaper. Downsampling is by averages: after bias
-and leaky ReLU in the Theano code, and before them, so that it is one with the convolution, in the TensorFlow code.
+Each part is a network of its own, named by its side, so that a player moves only the parts in use. While a side fades
+in, both networks blend the image of the side below with the new one. Upsampling is by nearest neighbours and is fused
+with the convolution that follows, which is exact and cheaper. Downsampling is by averages: after bias and leaky ReLU
+in the Theano code, and before them, fused with the convolution, in the TensorFlow code.
 """
 
 import dataclasses
+import functools
 import math
-from typing import ClassVar, Literal
+from collections.abc import Iterable
+from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import linen as nn
 
 from gen_jax.config import Checked, Count
+from gen_jax.errors import UserError
+from gen_jax.game import Game, Player, State, make
 from gen_jax.networks.conv import conv, conv_transpose
-from gen_jax.types import Array, Key, Params
+from gen_jax.types import Array, Batch, Key, Metrics, Params
 
 FIRST = 4  # pixels, the smallest side
 EPSILON = 1e-4  # of the Theano code's norms, Lasagne's default for batch norm
@@ -26,32 +31,26 @@ EPSILON = 1e-4  # of the Theano code's norms, Lasagne's default for batch norm
 class Style(Checked):
     """What the configurations of the paper's Table 1 differ in."""
 
-    equalized: bool = True
-    """Weights from N(0, 1), scaled at run time (section 4.1); else from He's initialiser."""
-    pixel_norm: bool = True
-    """In the generator, after each layer (section 4.2)."""
-    sphere: bool = True
-    """Latents are scaled to the hypersphere, by the same formula."""
-    leaky: bool = True
-    """The generator's ReLU."""
-    batch_norm: bool = False
-    """In the generator."""
-    layer_norm: bool = False
-    """In the critic."""
-    tanh: bool = False
-    """Of the generator's output, blended if it is; else it is linear."""
+    equalized: bool = True  # N(0, 1) weights, scaled at run time (section 4.1); else He's
+    pixel_norm: bool = True  # pixel norm in the generator, after each layer (section 4.2)
+    normalize_latents: bool = True  # scale latents to the hypersphere, as pixel norm does
+    leaky: bool = True  # leaky ReLU in the generator; else ReLU
+    batch_norm: bool = False  # batch norm in the generator
+    layer_norm: bool = False  # layer norm in the critic
+    tanh: bool = False  # tanh of the generator's image, after blending; else it is linear
+    # The critic averages before bias and leaky ReLU, as in the TensorFlow code; else after them.
     fused: bool = False
-    """The critic averages before bias and leaky ReLU, as in the TensorFlow code; else after them, as in Theano's."""
+    # What the critic sees of the whole batch: standard deviation (section 3), or the features of
+    # Salimans et al. 2016.
     variation: Literal["deviation", "discrimination", "none"] = "deviation"
-    """What the critic is told of the whole batch: its standard deviation (section 3), or Salimans et al.'s features."""
-    group: Count = 16
-    """Images, at most, whose deviation is taken together."""
+    group: Count = 16  # images, at most, whose standard deviation is taken together
 
+    RENAMED: ClassVar = {"sphere": "normalize_latents"}
     FORMERLY: ClassVar = {"fused": True}
 
 
 def sides(last: int, first: int = FIRST) -> tuple[int, ...]:
-    """4, 8 ... last."""
+    """first, 2 first ... last."""
     return tuple(first * 2**i for i in range((last // first).bit_length()))
 
 
@@ -71,8 +70,14 @@ def lerp(old: Array, new: Array, fade: Array) -> Array:
     return (1 - fade) * old + fade * new
 
 
+def at_level(x: Array, side: int, fade: Array | None) -> Array:
+    """Real images as the generator draws them at a level: [b, s, s, c] -> [b, side, side, c]."""
+    x = downsample(x, side)
+    return x if fade is None else lerp(upsample(downsample(x, side // 2)), x, fade)
+
+
 def pixel_norm(x: Array) -> Array:
-    """The features of each pixel over their root mean square (section 4.2): [..., c] -> the same."""
+    """The features of each pixel over their root mean square (section 4.2): [..., c] -> [..., c]."""
     wide = x.astype(jnp.float32)
     return (wide * jax.lax.rsqrt((wide**2).mean(-1, keepdims=True) + 1e-8)).astype(x.dtype)
 
@@ -84,9 +89,8 @@ def minibatch_stddev(x: Array, group: int) -> Array:
     """
     b, *rest = x.shape
     group = min(group, b)
-    groups = x.astype(jnp.float32).reshape(
-        group, b // group, *rest
-    )  # a group is every (b / group)-th image
+    # A group is every (b / group)-th image.
+    groups = x.astype(jnp.float32).reshape(group, b // group, *rest)
     centred = groups - groups.mean(0, keepdims=True)
     spread = jnp.sqrt((centred**2).mean(0) + 1e-8).mean((1, 2, 3))  # [b / group]
     tiled = jnp.tile(spread, group).astype(x.dtype).reshape(b, 1, 1, 1)
@@ -94,14 +98,14 @@ def minibatch_stddev(x: Array, group: int) -> Array:
 
 
 def weights(layer: nn.Module, shape: tuple[int, ...], gain: float, equalized: bool) -> Array:
-    """A kernel of He's deviation, gain / sqrt(fan-in), which is born with it or scaled to it at run time."""
+    """A kernel of He's deviation, gain / sqrt(fan-in), initialised with it or scaled to it at run time."""
     scale = gain / math.sqrt(math.prod(shape[:-1]))
     kernel = layer.param("kernel", nn.initializers.normal(1 if equalized else scale), shape)
     return scale * kernel if equalized else kernel
 
 
 def biased(layer: nn.Module, y: Array) -> Array:
-    """With a bias for each feature, 0 at first: [..., c] -> the same."""
+    """Adds a bias for each feature, initially 0: [..., c] -> [..., c]."""
     bias = layer.param("bias", nn.initializers.zeros, (y.shape[-1],))
     return y + bias.reshape(*(1,) * (y.ndim - 1), -1)
 
@@ -148,11 +152,11 @@ class Conv(nn.Module):
         return biased(self, y) if self.use_bias else y
 
 
-class Discrimination(nn.Module):
+class MinibatchDiscrimination(nn.Module):
     """Minibatch discrimination (Salimans et al. 2016, section 3.2) as in the Theano code: [b, d] -> [b, d + kernels].
 
-    The columns of its matrix have lengths of their own, exp(log_scale), and each sum over the other images has a bias;
-    `calibrated` gives both at the start.
+    Each column of its matrix has the length exp(log_scale), and each sum over the other images has a bias; `calibrated`
+    gives both at the start.
     """
 
     kernels: int = 100
@@ -169,14 +173,12 @@ class Discrimination(nn.Module):
         m = jnp.einsum("bd,dks->bks", x, columns)
         distances = jnp.abs(m[:, None] - m[None]).astype(jnp.float32).sum(-1)  # [b, b, kernels]
         self.sow("intermediates", "distances", distances)
-        near = (
-            jnp.exp(-distances).sum(1) - 1 + bias[None]
-        )  # of the others: an image's distance to itself is 0
+        near = jnp.exp(-distances).sum(1) - 1 + bias[None]  # less the image itself, at distance 0
         return jnp.concatenate([x, near.astype(x.dtype)], -1)
 
 
 def calibrated(params: Params, distances: Array) -> Params:
-    """`Discrimination`'s parameters by the distances [n, n, kernels] that it finds between the first images.
+    """`MinibatchDiscrimination`'s parameters by the distances [n, n, kernels] that it finds between the first images.
 
     Half of the mean distance to the nearest other image becomes 1, and the mean output 0.
     """
@@ -186,8 +188,19 @@ def calibrated(params: Params, distances: Array) -> Params:
     return {**params, "log_scale": params["log_scale"] - jnp.log(unit)[:, None], "bias": -near}
 
 
+def calibrate(model: "Growing", params: Params, images: Array, side: int) -> Params:
+    """All parameters, with minibatch discrimination `calibrated` on images [n, side, side, c] of the first side."""
+    score = functools.partial(
+        model.apply, {"params": params}, method="score", mutable="intermediates"
+    )
+    seen = score(images, side)[1]["intermediates"]["critic_4"]["discrimination"]["distances"]
+    critic = params["critic_4"]
+    start = calibrated(critic["discrimination"], *seen)
+    return {**params, "critic_4": {**critic, "discrimination": start}}
+
+
 class LayerNorm(nn.Module):
-    """Over all of an image, with one gain, in the place of a bias: [b, ..., c] -> the same."""
+    """Over all of an image, with one gain, instead of a bias: [b, ..., c] -> [b, ..., c]."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -199,7 +212,7 @@ class LayerNorm(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """By the statistics of its own batch at all times, in the place of a bias: [b, h, w, c] -> the same."""
+    """By the statistics of its own batch at all times, in the place of a bias: [b, h, w, c] -> [b, h, w, c]."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -208,8 +221,8 @@ class BatchNorm(nn.Module):
         )(x)
 
 
-class Block(nn.Module):
-    """Two layers of the generator, the first of which doubles the side, or maps the latents to 4 x 4."""
+class GeneratorBlock(nn.Module):
+    """Two layers of the generator: the first doubles the side, or maps latents [b, d] to 4 x 4."""
 
     features: int
     style: Style
@@ -219,7 +232,7 @@ class Block(nn.Module):
     def __call__(self, x: Array) -> Array:
         style, use_bias = self.style, not self.style.batch_norm
         if self.first:
-            x = pixel_norm(x) if style.sphere else x
+            x = pixel_norm(x) if style.normalize_latents else x
             dense = Dense(
                 self.features * FIRST**2, math.sqrt(2) / 4, style.equalized, use_bias=False
             )
@@ -236,8 +249,8 @@ class Block(nn.Module):
         return pixel_norm(x) if self.style.pixel_norm else x
 
 
-class Image(nn.Module):
-    """toRGB: features to an image."""
+class ToRGB(nn.Module):
+    """Features to an image: [b, h, w, i] -> [b, h, w, channels]."""
 
     channels: int
     style: Style
@@ -247,8 +260,8 @@ class Image(nn.Module):
         return Conv(self.channels, 1, self.style.equalized, gain=1)(x)
 
 
-class Reading(nn.Module):
-    """fromRGB: an image to features, which the critic's first layer of its side reads."""
+class FromRGB(nn.Module):
+    """An image to the input of the critic's block of its side: [b, h, w, c] -> [b, h, w, features]."""
 
     features: int
     style: Style
@@ -258,8 +271,8 @@ class Reading(nn.Module):
         return nn.leaky_relu(Conv(self.features, 1, self.style.equalized)(x), 0.2)
 
 
-class Judging(nn.Module):
-    """Two layers of the critic, the second of which halves the side, or from 4 x 4 leads to the score: [b]."""
+class CriticBlock(nn.Module):
+    """Two layers of the critic: the second halves the side; at 4 x 4 three, to the score [b]."""
 
     features: tuple[int, int]
     style: Style
@@ -282,7 +295,11 @@ class Judging(nn.Module):
         x = self.activated(
             Dense(self.features[1], math.sqrt(2), style.equalized, use_bias=use_bias)(x)
         )
-        x = Discrimination(name="discrimination")(x) if style.variation == "discrimination" else x
+        x = (
+            MinibatchDiscrimination(name="discrimination")(x)
+            if style.variation == "discrimination"
+            else x
+        )
         return Dense(1, 1, style.equalized)(x).ravel()
 
     def activated(self, x: Array) -> Array:
@@ -290,34 +307,37 @@ class Judging(nn.Module):
 
 
 class Growing(nn.Module):
-    """Both networks up to a side of `side` pixels; features of a side s are min(2 base / s, most)."""
+    """Both networks up to a side of `side` pixels; a side s has min(2 base / s, max_features)."""
 
     side: int
     channels: int
     base: int
-    most: int
+    max_features: int
     latents: int
     style: Style = Style()
 
     def setup(self) -> None:
+        # The names of these dicts are in the paths of parameters: `image` is toRGB, `reading` fromRGB.
         every, style = sides(self.side), self.style
-        self.generator = {str(s): Block(self.features(s), style, s == FIRST) for s in every}
-        self.image = {str(s): Image(self.channels, style) for s in every}
+        self.generator = {
+            str(s): GeneratorBlock(self.features(s), style, s == FIRST) for s in every
+        }
+        self.image = {str(s): ToRGB(self.channels, style) for s in every}
         self.critic = {
-            str(s): Judging((self.features(s), self.features(s // 2)), style, s == FIRST)
+            str(s): CriticBlock((self.features(s), self.features(s // 2)), style, s == FIRST)
             for s in every
         }
-        self.reading = {str(s): Reading(self.features(s), style) for s in every}
+        self.reading = {str(s): FromRGB(self.features(s), style) for s in every}
 
     def features(self, side: int) -> int:
-        return min(2 * self.base // side, self.most)
+        return min(2 * self.base // side, self.max_features)
 
     def draw(self, key: Key, count: int) -> Array:
         """Latents from N(0, I): [count, latents]."""
         return jax.random.normal(key, (count, self.latents))
 
     def generate(self, z: Array, side: int, fade: Array | None = None) -> Array:
-        """[b, latents] -> [b, side, side, channels]; with `fade` blended with what was there before this side."""
+        """[b, latents] -> [b, side, side, channels]; with `fade`, blended with the image of the side below."""
         x, below = z, z
         for s in sides(side):
             x, below = self.generator[str(s)](x), x
@@ -327,7 +347,7 @@ class Growing(nn.Module):
         return nn.tanh(image) if self.style.tanh else image
 
     def score(self, x: Array, side: int, fade: Array | None = None) -> Array:
-        """[b, side, side, channels] -> [b]"""
+        """[b, side, side, channels] -> [b]; with `fade`, blended with the features of the side below."""
         features = self.reading[str(side)](x)
         for s in reversed(sides(side)):
             features = self.critic[str(s)](features)
@@ -336,18 +356,107 @@ class Growing(nn.Module):
                 features = lerp(old, features, fade)
         return features
 
-    def born(self, z: Array) -> None:
-        """Call each network once, so that it has its weights."""
+    def touch_all(self, z: Array) -> None:
+        """Call each network once on latents [b, latents], so that its weights are initialised."""
         for s in sides(self.side):
             fade = None if s == FIRST else jnp.zeros(())
             self.score(self.generate(z, s, fade), s, fade)
 
 
 def active_networks(side: int, fading: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of those in use at a side: the generator's, and the critic's."""
+    """The names of the networks in use at a side: the generator's, and the critic's."""
     inner, ends = sides(side), (side, side // 2) if fading else (side,)
-    drawing, judging = (
+    generator, critic = (
         (*(f"{part}_{s}" for s in inner), *(f"{end}_{s}" for s in ends))
         for part, end in (("generator", "image"), ("critic", "reading"))
     )
-    return drawing, judging
+    return generator, critic
+
+
+def game_of_all(model: Growing, *, start: int, average: bool) -> Game:
+    """The game whose first state has all networks, and copies of the generator's if there is an average of them.
+
+    Where the batch has images "first" [n, start, start, c], minibatch discrimination starts from them.
+    """
+
+    def touch_all(model: Growing, batch: Batch, key: Key) -> tuple[Array, Metrics]:
+        model.touch_all(model.draw(key, len(batch["x"])))
+        return jnp.zeros(()), {}
+
+    moved = (name for side in sides(model.side) for name in active_networks(side, False)[0])
+    player = Player(tuple(moved), touch_all, optax.identity(), average=0.0 if average else None)
+    game = make(model, {"all": player})
+
+    def init(key: Key, batch: Batch) -> State:
+        state = game.init(key, batch)
+        if "first" not in batch:
+            return state
+        return state.replace(params=calibrate(model, state.params, batch["first"], start))
+
+    return Game(init, game.step)
+
+
+class Level(NamedTuple):
+    """A part of the run: one side, fading in or stable."""
+
+    first: int  # step
+    end: int  # step, not of this level
+    side: int
+    fading: bool
+    batch_size: int
+    rate: float  # learning rate
+
+    def fade(self, step: Array, hold: int) -> Array | None:
+        """The weight of the new side, from 0 to 1, constant for `hold` steps; None if no side fades in."""
+        shown = (step - self.first) // hold * hold / (self.end - self.first)
+        return jnp.clip(shown, 0, 1) if self.fading else None
+
+
+def plan(
+    side: int,
+    start: int,
+    images: int,
+    fade: int,
+    stabilise: int,
+    batches: tuple[int, ...],
+    rates: tuple[float, ...],
+) -> tuple[Level, ...]:
+    """The first side is learnt, each further one is faded in, then learnt; the last one sees what remains of `images`.
+
+    `fade` and `stabilise` are numbers of images. Batch sizes and rates are those at 4, 8 ... pixels; the last of them
+    serve all larger sides. UserError where `check_plan` raises it.
+    """
+    check_plan(side, start, images, fade + stabilise)
+    found: list[Level] = []
+    first, left = 0, images
+    for here in sides(side, start):
+        number = (here // FIRST).bit_length() - 1
+        batch = batches[min(number, len(batches) - 1)]
+        rate = rates[min(number, len(rates) - 1)]
+        for fading in (True, False) if here > start else (False,):
+            wanted = fade if fading else stabilise if here < side else left
+            end = first + -(-wanted // batch)
+            found.append(Level(first, end, here, fading, batch, rate))
+            first, left = end, left - wanted
+    return tuple(found)
+
+
+def check_plan(side: int, start: int, images: int, per_side: int) -> None:
+    """UserError unless both sides are powers of two, start <= side, and images remain for the last side."""
+    for name, value in (("side", side), ("start", start)):
+        if value < FIRST or value & (value - 1):
+            raise UserError(f"{name} is {value}; it must be a power of two, 4 or above.")
+    if start > side:
+        raise UserError(f"start is {start}; it must be at most side, {side}.")
+    grown = (len(sides(side, start)) - 1) * per_side
+    if images <= grown:
+        raise UserError(f"images is {images}; growing takes {grown}, so give more.")
+
+
+def check_groups(style: Style, batch_sizes: Iterable[int]) -> None:
+    """UserError unless the groups of minibatch standard deviation divide each batch."""
+    for batch in {*batch_sizes}:
+        if style.variation == "deviation" and batch % min(style.group, batch):
+            raise UserError(
+                f"style.group is {style.group}; it must divide a batch, and one has {batch}."
+            )

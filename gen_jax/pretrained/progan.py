@@ -1,4 +1,4 @@
-"""A Progressive GAN's generator, taught on CelebA at 128 x 128: an oracle for ours, as the parameters of `growing`.
+"""A Progressive GAN's generator trained on CelebA at 128 x 128, as parameters of `networks.progan`: a test reference.
 
 Karras, Aila, Laine, Lehtinen. Progressive Growing of GANs for Improved Quality, Stability, and Variation. ICLR 2018.
 The weights are TF-Hub's progan-128. Its graph has no fade and the last toRGB alone; the run-time scales of section 4.1
@@ -50,9 +50,9 @@ WEIGHTS = Weights(
 
 
 def params() -> Params:
-    """Parameters of `growing.Growing` with side 128, base 8192, most 512 and the paper's style, by network.
+    """Parameters, by network, of `networks.progan.Growing` in the paper's style.
 
-    They are the generator's, `generator_4` to `generator_128`, and `image_128`.
+    Side 128, base 8192, max_features 512. They are the generator's, `generator_4` to `generator_128`, and `image_128`.
     """
     return mapped(load(WEIGHTS))
 
@@ -67,9 +67,8 @@ def mapped(arrays: Mapping[str, np.ndarray]) -> Params:
         arrays[f"module/g_model/res_{i}/conv{j}/bias"] for i in range(len(SIDES)) for j in (0, 1)
     ]
     # The latents are the middle of 7 x 7 zeros: each place of the output sees one place of the kernel, mirrored.
-    first = (
-        kernels[0][::-1, ::-1].transpose(2, 0, 1, 3).reshape(kernels[0].shape[2], -1)
-    )  # [z, 16 c]
+    turned = kernels[0][::-1, ::-1].transpose(2, 0, 1, 3)
+    first = turned.reshape(len(turned), -1)  # [z, 16 c]
     found: Params = {
         "generator_4": {"Dense_0": _layer(first, gain=math.sqrt(2) / 4), "bias": biases[0]}
     }

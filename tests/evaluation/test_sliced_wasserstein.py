@@ -72,7 +72,7 @@ def test_the_levels_are_scipys_and_add_up_to_the_image():
         np.testing.assert_allclose(levels[-1][n, :, :, c], x, atol=1e-6)
     whole = levels[-1]
     for level in levels[-2::-1]:
-        whole = np.asarray(sliced.doubled(jnp.asarray(whole))) + level
+        whole = np.asarray(sliced.upsample(jnp.asarray(whole))) + level
     np.testing.assert_allclose(whole, image, atol=1e-6)
 
 

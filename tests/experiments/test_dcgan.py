@@ -11,16 +11,21 @@ import pytest
 from flax import linen as nn
 
 from experiments import dcgan
+from gen_jax import config as configs
 from gen_jax import game as games
 from gen_jax.data import pipeline
 from gen_jax.evaluation import probes
-from gen_jax.networks.dcgan import Norm
+from gen_jax.networks.dcgan import Norm, pooled_features
 from gen_jax.networks.layers import BatchNorm
 from gen_jax.run.experiment import presets
 from tests import golden
 
 TINY = presets(dcgan)["tiny"][1]
 PLAIN = dataclasses.replace(TINY, network="features", width=2, labelled=12)  # unconditional
+
+
+def generated(model, z, y):
+    return model.generator(z, y)
 
 
 def batch_of(config, count=32, key=0):
@@ -53,8 +58,8 @@ def test_section_5_s_features_are_28672():
     x, y = jnp.zeros((2, *dcgan.image_shape(config))), jnp.zeros((2, 0))
 
     def shapes(key):
-        variables = model.init(key, x, y, method=dcgan.features)
-        return model.apply(variables, x, y, method=dcgan.features)
+        variables = model.init(key, x, y, method="features")
+        return model.apply(variables, x, y, method="features")
 
     assert dcgan.image_shape(config) == (32, 32, 3)
     assert jax.eval_shape(shapes, jax.random.key(0)).shape == (2, 28_672)
@@ -69,7 +74,7 @@ def test_the_generator_of_section_5_has_the_discriminator_s_layers_in_reverse():
         jnp.zeros((8, 0)),
     )
     params = jax.jit(model.init, static_argnames="method")(
-        jax.random.key(1), z, y, method=dcgan.decoded
+        jax.random.key(1), z, y, method=generated
     )["params"]
     own = params["generator"]
 
@@ -105,17 +110,13 @@ def test_the_generator_of_section_5_has_the_discriminator_s_layers_in_reverse():
         x = transposed(normed(x, layer) if layer else x, layer, stride)
         widths.append(x.shape[1:])
     assert widths == [(8, 8, 8), (8, 8, 4), (16, 16, 4), (16, 16, 2), (32, 32, 2), (32, 32, 1)]
-    made = model.apply({"params": params}, z, y, method=dcgan.decoded)
+    made = model.apply({"params": params}, z, y, method=generated)
     np.testing.assert_allclose(made, jnp.tanh(x), atol=1e-4)
 
 
 def test_features_are_the_largest_of_each_map_s_sixteen_parts():
-    class Fixed(nn.Module):
-        def discriminator(self, x, y):
-            return None, [x, 2 * x[:, ::2, ::2]]
-
     x = np.random.default_rng(0).normal(size=(3, 16, 16, 2)).astype(np.float32)
-    seen = Fixed().apply({}, x, None, method=dcgan.features)
+    seen = pooled_features([x, 2 * x[:, ::2, ::2]])
     parts = [
         x.reshape(3, 4, 4, 4, 4, 2).max((2, 4)),
         2 * x[:, ::2, ::2].reshape(3, 4, 2, 4, 2, 2).max((2, 4)),
@@ -128,9 +129,9 @@ def test_samples_are_images_of_the_data_s_size_in_its_range(network):
     config = dataclasses.replace(TINY, network=network, width=2)
     batch, model = batch_of(config), dcgan.model(config)
     z = 100 * dcgan.latents(config, jax.random.key(0), 32)
-    fakes, _ = jax.jit(
-        lambda key: model.init_with_output(key, z, batch["y"], method=dcgan.decoded)
-    )(jax.random.key(1))
+    fakes, _ = jax.jit(lambda key: model.init_with_output(key, z, batch["y"], method=generated))(
+        jax.random.key(1)
+    )
     assert fakes.shape == batch["x"].shape == (32, *dcgan.image_shape(config))
     assert batch["y"].shape == (32, 10 if network == "conditional" else 0)
     low = 0 if network == "conditional" else -1
@@ -144,7 +145,7 @@ def test_normalisation_is_by_the_batch_where_it_learns_and_where_nothing_runs(ru
     class Layer(nn.Module):
         @nn.compact
         def __call__(self, x):
-            return Norm(learnt=False, running=running, eps=1e-8)(x)
+            return Norm(affine=False, running=running, eps=1e-8)(x)
 
     x = 3 + 2 * jax.random.normal(jax.random.key(0), (16, 4, 4, 5))
     variables = Layer().init(jax.random.key(1), x)
@@ -212,8 +213,8 @@ def test_alternate_gives_the_generator_even_batches_and_the_discriminator_odd_on
         ({"order": "together"}, "generator"),
         ({"order": "alternate"}, "discriminator"),
         ({"noise": "normal"}, "generator"),
-        ({"optimizer": dcgan.Optimizer(l2=0.1)}, "discriminator"),
-        ({"optimizer": dataclasses.replace(TINY.optimizer, falls=False)}, "generator"),
+        ({"adam": dcgan.L2Adam(2e-4, b1=0.5, l2=0.1)}, "discriminator"),
+        ({"adam": TINY.adam.but(linear_decay=False)}, "generator"),
     ],
 )
 def test_each_switch_of_the_protocol_changes_the_update(change, network):
@@ -225,7 +226,7 @@ def test_each_switch_of_the_protocol_changes_the_update(change, network):
 def test_falling_rates_are_constant_for_half_of_a_player_s_updates_and_end_at_zero():
     """Adam's update under equal gradients is the rate itself."""
     config = dataclasses.replace(
-        TINY, steps=16, order="alternate", optimizer=dcgan.Optimizer(falls=True)
+        TINY, steps=16, order="alternate", adam=dcgan.L2Adam(2e-4, b1=0.5, linear_decay=True)
     )
     adam = dcgan.players(config)["generator"].optimizer
     params = {"w": jnp.zeros(())}
@@ -267,57 +268,50 @@ def few(config):
 def test_the_classifier_that_learns_from_images_is_far_better_than_that_from_an_untrained_generator():
     trained = games.trained(dcgan.model(TINY), played(TINY, steps=3)[1])
     measured = dcgan.evaluate(TINY, trained, few(TINY), jax.random.key(3))
-    assert set(measured) <= set(dcgan.UNITS)
-    assert (
-        measured[f"{dcgan.NEIGHBOUR}_of_200_images"] < 25 < 60 < measured[f"{dcgan.NEIGHBOUR}_200"]
-    )
+    error = "test/nearest_neighbour_error"
+    assert {*measured} == {
+        f"{error}_200",
+        f"{error}_of_200_images",
+        "test/label_accuracy",
+        "test/thickness",
+    }
+    assert measured[f"{error}_of_200_images"] < 25 < 60 < measured[f"{error}_200"]
+    assert measured[f"{error}_200"].unit == "% of the test images, by 1-NN on as many samples"
+    assert all(value.unit for value in measured.values())
     assert measured["test/label_accuracy"] < 40
 
 
 def test_features_of_an_untrained_discriminator_already_tell_digits_better_than_chance():
     batch, module = batch_of(PLAIN), dcgan.model(PLAIN)
-    variables = jax.jit(
-        lambda key: module.init(key, batch["x"], batch["y"], method=dcgan.features)
-    )(jax.random.key(0))
+    variables = jax.jit(lambda key: module.init(key, batch["x"], batch["y"], method="features"))(
+        jax.random.key(0)
+    )
     measured = dcgan.evaluate(
         PLAIN, games.Trained(module, variables), few(PLAIN), jax.random.key(3)
     )
-    assert (
-        set(measured)
-        == {"test/svm_accuracy_12", "test/svm_accuracy_12_untrained"}
-        < set(dcgan.UNITS)
-    )
+    assert {*measured} == {"test/svm_accuracy_12", "test/svm_accuracy_12_untrained"}
+    assert {value.unit for value in measured.values()} == {
+        "% of the test images, by 12 of each class"
+    }
     assert all(30 < value <= 100 for value in measured.values())
     assert len(set(measured.values())) == 2  # not one discriminator twice
 
 
-class Ink(nn.Module):
-    """A generator whose image is its z and its label, as ink: at 8x8 of one grey each."""
-
-    @nn.compact
-    def __call__(self, z, y):
-        grey = (
-            0.5
-            + 0.2 * z[:, :1]
-            + 0.01 * y.argmax(-1)[:, None]
-            + self.param("none", nn.initializers.zeros, ())
-        )
-        return jnp.broadcast_to(grey[:, None, None], (len(z), 8, 8, 1))
-
-
-def test_arithmetic_carries_thickness_to_the_next_label():
-    """Where ink is z_0 and the label's own, thick i - thin i + thin j is as thick as thick j."""
-    config, module = (
-        dataclasses.replace(TINY, latents=3),
-        dcgan.DCGAN(Ink(), dcgan.model(TINY).discriminator),
-    )
-    rows = dcgan.arithmetic(
-        config, games.Trained(module, {"params": {"generator": {"none": 0.0}}}), jax.random.key(0)
-    )
-    assert rows.shape == (10, 5, 8, 8, 1)
-    ink = np.asarray(rows[:, :, 0, 0, 0])
-    np.testing.assert_allclose(ink[:, 3], ink[:, 4], atol=1e-6)
-    assert (np.abs(ink[:, 0] - ink[:, 1] - 0.32) < 0.05).all()  # 0.2 (0.8 + 0.8) of a uniform z_0
-    np.testing.assert_allclose(ink[:9, 2] - ink[:9, 1], 0.01, atol=1e-6)
-    assert dcgan.thickness(rows) == pytest.approx(1, abs=1e-5)
-    assert dcgan.thickness(rows.at[:, 3].set(rows[:, 2])) == 0
+@pytest.mark.parametrize(
+    ("old", "expected"),
+    [
+        (
+            {"learning_rate": 1e-3, "b1": 0.4, "l2": 2.5e-5, "falls": True, "epsilon_hat": True},
+            dcgan.L2Adam(1e-3, b1=0.4, epsilon_hat=True, l2=2.5e-5, linear_decay=True),
+        ),
+        (
+            {"learning_rate": 2e-4, "b1": 0.5, "l2": 1e-5, "falls": False},
+            dcgan.L2Adam(2e-4, b1=0.5, l2=1e-5),
+        ),
+    ],
+)
+def test_a_config_of_before_the_fields_were_renamed_still_opens(old, expected):
+    values = {**configs.to_json(TINY), "optimizer": old}
+    del values["adam"]
+    found = configs.from_json(dcgan.Config, values, "config.json")
+    assert found == TINY.but(adam=expected)

@@ -12,10 +12,11 @@ import pytest
 from flax import linen as nn
 
 from experiments import progan
+from experiments.presets.progan import ROWS as rows_of_table
 from gen_jax import config as configs
 from gen_jax.data import pipeline
-from gen_jax.data.catalog import emoji
 from gen_jax.errors import UserError
+from gen_jax.evaluation import growing_images
 from gen_jax.game import Trained
 from gen_jax.networks import progan as growing
 from gen_jax.objectives import gradient_penalty
@@ -51,17 +52,19 @@ def batch(n=6, side=8, step=0):
 
 @pytest.mark.parametrize(("gamma", "drift"), [(1.0, 0.0), (4.0, 0.001)])
 def test_the_critic_s_loss_by_hand(gamma, drift):
-    config = dataclasses.replace(TINY, slope=gamma, drift=drift)
+    config = dataclasses.replace(TINY, gamma=gamma, drift=drift)
     level, given = progan.levels(config)[-1], batch()
     model, key = Linear(0.7, 0.3, 0.2), jax.random.key(1)
-    loss, metrics = progan.judging(model, given, key, config=config, level=level)
+    loss, metrics = progan.discriminator_loss(model, given, key, config=config, level=level)
     z = jax.random.normal(jax.random.split(key)[0], (6, 1))
     real, fake = 0.2 + 0.3 * given["x"].sum((1, 2, 3)), 0.2 + 0.3 * 0.7 * 64 * z[:, 0]
     penalty = (0.3 * 8 / gamma - 1) ** 2  # the slope's length over 64 pixels
     expected = fake.mean() - real.mean() + 10 * penalty + drift * (real**2).mean()
     np.testing.assert_allclose(loss, expected, rtol=1e-4)
     np.testing.assert_allclose(metrics["penalty"], penalty, rtol=1e-4)
-    ours, _ = progan.drawing(model, given, key, config=config, level=level)  # by the critic's z
+    ours, _ = progan.generator_loss(
+        model, given, key, config=config, level=level
+    )  # by the critic's z
     np.testing.assert_allclose(ours, -(0.2 + 0.3 * 0.7 * 64 * z[:, 0]).mean(), rtol=1e-4)
 
 
@@ -69,12 +72,12 @@ def test_least_squares_by_hand():
     config = dataclasses.replace(TINY, loss="lsgan", lambda_gp=0, drift=0)
     level, given, key = progan.levels(config)[-1], batch(), jax.random.key(1)
     model = Linear(0.01, 0.02)
-    loss, metrics = progan.judging(model, given, key, config=config, level=level)
+    loss, metrics = progan.discriminator_loss(model, given, key, config=config, level=level)
     z = jax.random.normal(jax.random.split(key)[0], (6, 1))
     real, fake = 0.02 * given["x"].sum((1, 2, 3)), 0.02 * 0.01 * 64 * z[:, 0]
     np.testing.assert_allclose(loss, (real**2).mean() + 0.1 * ((fake - 1) ** 2).mean(), rtol=1e-5)
     assert {*metrics} == {"distance"}
-    ours, _ = progan.drawing(model, given, key, config=config, level=level)
+    ours, _ = progan.generator_loss(model, given, key, config=config, level=level)
     np.testing.assert_allclose(ours, (fake**2).mean(), rtol=1e-5)
 
 
@@ -110,7 +113,7 @@ def theano_score(params, x, lod):
     return layer(h, "critic_4", "Dense_1", lambda y: y[:, 0], 1)
 
 
-GROWN = dataclasses.replace(TINY, side=32, base=32, slope=4, images=10_000)
+GROWN = dataclasses.replace(TINY, side=32, base=32, gamma=4, images=10_000)
 LODS = {
     0: (32, None),
     0.4: (32, 0.6),
@@ -136,7 +139,7 @@ def test_the_penalty_is_by_the_image_at_the_last_side_as_in_the_official_code(lo
 
     @jax.jit
     def both():
-        variables = model.init(jax.random.key(0), jnp.ones((4, 8)), method="born")
+        variables = model.init(jax.random.key(0), jnp.ones((4, 8)), method="touch_all")
         variables = jax.tree.map(lambda leaf: leaf + 0.1, variables)  # so that biases matter
         real, fake = (jax.random.normal(jax.random.key(i), (4, side, side, 1)) for i in (1, 2))
 
@@ -172,7 +175,9 @@ def test_the_penalty_is_by_the_image_at_the_last_side_as_in_the_official_code(lo
         )
         for penalty_side in ("last", "own"):
             config = dataclasses.replace(GROWN, penalty_side=penalty_side)
-            progan.judging(Linear(0.7, 0.3), batch(side=32), key, config=config, level=level)
+            progan.discriminator_loss(
+                Linear(0.7, 0.3), batch(side=32), key, config=config, level=level
+            )
     assert seen == [times, 1]
 
 
@@ -185,7 +190,7 @@ def test_both_players_see_the_same_latents_where_they_move_together():
             return drawn[-1]
 
     level, key = progan.levels(TINY)[-1], jax.random.key(1)
-    for player in (progan.judging, progan.drawing):
+    for player in (progan.discriminator_loss, progan.generator_loss):
         player(Noted(0.7, 0.3), batch(), key, config=TINY, level=level)
     np.testing.assert_array_equal(*drawn)
     assert progan.CIFAR.together
@@ -233,12 +238,18 @@ def test_the_new_side_fades_in_linearly_and_the_code_holds_it_for_four_steps():
 
 def test_real_images_fade_too():
     x = batch(side=16)["x"]
-    coarse = progan.doubled(progan.averaged(x, 4))
-    fine = progan.averaged(x, 8)
+    coarse = growing.upsample(growing.downsample(x, 4))
+    fine = growing.downsample(x, 8)
     for fade in (0.0, 0.25, 1.0):
-        got = progan.shown(x, 8, jnp.float32(fade))
+        got = growing.at_level(x, 8, jnp.float32(fade))
         np.testing.assert_allclose(got, (1 - fade) * coarse + fade * fine, atol=1e-6)
-    np.testing.assert_array_equal(progan.shown(x, 8, None), fine)
+    np.testing.assert_array_equal(growing.at_level(x, 8, None), fine)
+    model, given, level = Linear(0.7, 0.3), batch(side=8, step=FADING.first), FADING
+    seen = []
+    model.score = lambda x, side, fade: seen.append(x) or x.sum((1, 2, 3))
+    config = dataclasses.replace(TINY, lambda_gp=0)
+    progan.discriminator_loss(model, given, jax.random.key(0), config=config, level=level)
+    np.testing.assert_allclose(seen[0], growing.at_level(given["x"], 8, jnp.float32(0)), atol=1e-5)
 
 
 def test_the_plans_of_the_paper_and_of_the_code():
@@ -280,7 +291,7 @@ def test_the_plans_of_the_paper_and_of_the_code():
 
 
 def test_what_a_row_of_the_table_adds():
-    rows = {row: config for row, (_, config) in progan.ROWS.items()}
+    rows = {row: config for row, (_, config) in rows_of_table.items()}
 
     def change(before, after):
         a, b = (dict(configs.flatten(rows[row])) for row in (before, after))
@@ -290,8 +301,8 @@ def test_what_a_row_of_the_table_adds():
     assert (
         rows["a"].hold == rows["c"].hold == 5 and rows["d"].hold == 1
     )  # one step of the generator
-    assert change("b", "c") == {"batches": [16], "smoothing": 0.999}
-    assert {"batch_norm", "layer_norm", "tanh", "critics", "b2", "drift", "latents"} < {
+    assert change("b", "c") == {"batches": [16], "average": 0.999}
+    assert {"batch_norm", "layer_norm", "tanh", "n_critic", "b2", "drift", "latents"} < {
         *change("c", "d")
     }
     assert change("d", "e_discrimination") == {"variation": "discrimination"}
@@ -347,34 +358,20 @@ def test_a_stage_begins_with_fresh_optimizers_of_what_it_uses(first_stage):
 
 def test_pictures_are_of_the_side_that_was_played_last():
     model = progan.model(TINY)
-    variables = model.init(jax.random.key(0), jnp.ones((4, 8)), method="born")
+    variables = model.init(jax.random.key(0), jnp.ones((4, 8)), method="touch_all")
     z = jax.random.normal(jax.random.key(1), (5, 8))
-    blocks = {}
+    blocks, levels = {}, progan.levels(TINY)
     for step in (20, 30, 40, 60):
-        images = progan.made(TINY, Trained(model, variables, step), z)
+        images = growing_images.generate(Trained(model, variables, step), levels, z, 8)
         assert images.shape == (5, 8, 8, 1) and images.dtype == np.uint8
         blocks[step] = (images[:, ::2] == images[:, 1::2]).all()
     assert blocks == {20: True, 30: False, 40: False, 60: False}
-    faded = progan.made(
-        TINY, Trained(model, variables, 40), z
+    faded = growing_images.generate(
+        Trained(model, variables, 40), levels, z, 8
     )  # the end of fading in is the new side itself
-    np.testing.assert_array_equal(faded, progan.made(TINY, Trained(model, variables, 60), z))
-
-
-def test_emoji_are_of_all_vendors_and_faces_are_cut_as_in_the_code():
-    config = dataclasses.replace(TINY, data="emoji", side=32, images=10_000)
-    grey = {
-        vendor: np.full((40, 64, 64, 3), 50 * i, np.uint8) for i, vendor in enumerate(emoji.VENDORS)
-    }
-    x = progan.pictures(config, grey, jax.random.key(0))
-    assert x.shape == (40, 32, 32, 3)
-    np.testing.assert_allclose(
-        np.unique(x), [50 * i / 127.5 - 1 for i in range(len(emoji.VENDORS))], rtol=1e-5
+    np.testing.assert_array_equal(
+        faded, growing_images.generate(Trained(model, variables, 60), levels, z, 8)
     )
-    face = np.zeros((1, 218, 178, 3), np.uint8)
-    face[:, 57:185, 25:153] = 255
-    config = dataclasses.replace(TINY, data="celeb_a", side=64, images=10_000)
-    assert (progan.pictures(config, {"image": jnp.asarray(face)}, jax.random.key(0)) == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -408,3 +405,28 @@ def test_weights_of_inception_that_cannot_be_read_end_with_65_and_a_sentence(
         check=False,
     )
     assert done.returncode == 0  # nothing is read for that
+
+
+def test_a_config_of_before_the_fields_were_renamed_still_opens():
+    config = presets(progan)["b"][1]
+    values = configs.to_json(config)
+    for new, old in (
+        ("max_features", "most"), ("gamma", "slope"), ("n_critic", "critics"),
+        ("average", "smoothing"), ("n_images", "judged"), ("n_feature_images", "perceived"),
+    ):  # fmt: skip
+        values[old] = values.pop(new)
+    values["style"]["sphere"] = values["style"].pop("normalize_latents")
+    assert values["critics"] == 5 and values["style"]["sphere"] is False
+    assert configs.from_json(progan.Config, values, "config.json") == config
+
+
+def test_without_an_average_none_is_kept():
+    """Pictures are then by the weights themselves."""
+    config, data = TINY.but(average=0), pipeline.load(progan.source(TINY))
+    one = progan.game(config, progan.levels(config)[0])
+    given = data.prepare({name: a[:8] for name, a in data.train.items()}, jax.random.key(0))
+    state = jax.eval_shape(one.init, jax.random.key(0), given)
+    assert state.average == {}
+    assert {*state.params} == {
+        *jax.eval_shape(progan.game(TINY).init, jax.random.key(0), given).params
+    }

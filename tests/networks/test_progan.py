@@ -17,8 +17,8 @@ STYLES = {
     "paper": PLAIN,
     "TensorFlow": dataclasses.replace(PLAIN, fused=True),
     "Gulrajani": Style(
-        equalized=False, pixel_norm=False, sphere=False, leaky=False, batch_norm=True, layer_norm=True, tanh=True,
-        variation="none",
+        equalized=False, pixel_norm=False, normalize_latents=False, leaky=False, batch_norm=True,
+        layer_norm=True, tanh=True, variation="none",
     ),
     "discrimination": dataclasses.replace(PLAIN, variation="discrimination"),
 }  # fmt: skip
@@ -30,7 +30,7 @@ def network(side=16, style=PLAIN, channels=3):
 
 def born(model, count=4):
     z = jax.random.normal(jax.random.key(1), (count, model.latents))
-    return model.init(jax.random.key(0), z, method="born"), z
+    return model.init(jax.random.key(0), z, method="touch_all"), z
 
 
 @pytest.mark.parametrize(
@@ -228,12 +228,14 @@ def test_minibatch_discrimination_by_hand():
         "log_scale": jnp.asarray(log_scale),
         "bias": jnp.asarray(bias),
     }
-    got = progan.Discrimination(3, 2).apply({"params": params}, jnp.asarray(x))
+    got = progan.MinibatchDiscrimination(3, 2).apply({"params": params}, jnp.asarray(x))
     np.testing.assert_allclose(got[:, :7], x, rtol=1e-6)
     np.testing.assert_allclose(
         got[:, 7:], discriminated(x, kernel, log_scale, bias), rtol=2e-5, atol=1e-5
     )
-    fresh = progan.Discrimination(50, 5).init(jax.random.key(0), jnp.zeros((2, 400)))["params"]
+    fresh = progan.MinibatchDiscrimination(50, 5).init(jax.random.key(0), jnp.zeros((2, 400)))[
+        "params"
+    ]
     assert float(fresh["kernel"].std()) == pytest.approx(0.05, rel=0.02)
     assert not fresh["log_scale"].any() and (fresh["bias"] == -1).all()
 
@@ -241,7 +243,7 @@ def test_minibatch_discrimination_by_hand():
 def test_minibatch_discrimination_starts_at_the_scale_of_the_images():
     """Half of the mean distance to the nearest other image is 1 then, and the mean output 0."""
     x = 30 * np.random.default_rng(1).normal(size=(40, 9)).astype(np.float32)
-    layer = progan.Discrimination(4, 3)
+    layer = progan.MinibatchDiscrimination(4, 3)
     params = layer.init(jax.random.key(0), x)["params"]
 
     def distances(params):
@@ -262,7 +264,9 @@ def test_minibatch_discrimination_starts_at_the_scale_of_the_images():
 
 def test_a_generator_without_a_norm_of_latents_sees_their_length():
     for sphere, same in ((True, True), (False, False)):
-        model = network(style=dataclasses.replace(PLAIN, sphere=sphere, pixel_norm=False))
+        model = network(
+            style=dataclasses.replace(PLAIN, normalize_latents=sphere, pixel_norm=False)
+        )
         variables, z = born(model)
         a, b = (model.apply(variables, times * z, 4, method="generate") for times in (1, 3))
         assert np.allclose(a, b, atol=1e-4) == same

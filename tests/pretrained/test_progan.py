@@ -68,12 +68,12 @@ def test_our_generator_is_the_graph_under_the_mapping():
     arrays["module_apply_default/add_26"] = np.array([0.7, 0.3, 0.5], np.float32)
     params = progan.mapped(arrays)
     z = draws.normal(size=(2, 5)).astype(np.float32)
-    model = growing.Growing(side=128, channels=3, base=256, most=8, latents=5)
+    model = growing.Growing(side=128, channels=3, base=256, max_features=8, latents=5)
     born = jax.eval_shape(
         lambda z: model.init(jax.random.key(0), z, 128, method=model.generate), z
     )["params"]
     assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, born)
-    expected, found = both(arrays, params, z, base=256, most=8, latents=5)
+    expected, found = both(arrays, params, z, base=256, max_features=8, latents=5)
     assert expected.shape == (2, 128, 128, 3) and expected.std() > 0.1
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -84,7 +84,9 @@ def test_our_generator_with_the_true_weights_is_the_published_one():
     params = progan.params()
     # Of Karras et al.'s code, less the toRGB that the graph lacks: of four sides with 512 features, and one with 256.
     assert sum(a.size for a in jax.tree.leaves(params)) == 22_933_394 - 3 * (4 * 513 + 257)
-    expected, found = both(load(progan.WEIGHTS), params, z, base=8192, most=512, latents=512)
+    expected, found = both(
+        load(progan.WEIGHTS), params, z, base=8192, max_features=512, latents=512
+    )
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert (np.abs(found) < 1.2).mean() > 0.99 and np.abs(
         found

@@ -1,0 +1,58 @@
+"""Images of a generator that grows, at the level that its training has reached, and real images beside them."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax import images
+from gen_jax.batching import by_chunks
+from gen_jax.data import pipeline
+from gen_jax.data.pipeline import Arrays
+from gen_jax.game import Trained
+from gen_jax.networks.progan import Level
+from gen_jax.types import Array, Batch, Key
+
+CHUNK = 64  # images drawn at a time: batch norm, where there is any, sees these
+
+
+@functools.cache
+def generator(side: int, fading: bool) -> Callable[..., Array]:
+    """A function of the bound module: z [n, latents], fade [n] -> [n, side, side, c]."""
+    return lambda model, z, fade: model.generate(z, side, fade[0] if fading else None)
+
+
+def generate(model: Trained, levels: tuple[Level, ...], z: Any, side: int) -> np.ndarray:
+    """Images of the level that was played last, enlarged to `side`: z [n, d] -> uint8 [n, side, side, c]."""
+    level = next(level for level in levels if model.step <= level.end)
+    fade = np.full(len(z), level.fade(jnp.int32(model.step), 1) if level.fading else 0, np.float32)
+    draw = generator(level.side, level.fading)
+    filled = np.resize(z, (-(-len(z) // CHUNK) * CHUNK, z.shape[1]))  # batch norm sees no zeros
+    fakes = by_chunks(
+        lambda z, fade: model(draw, z, fade), filled, np.resize(fade, len(filled)), size=CHUNK
+    )
+    fakes = images.to_uint8(fakes[: len(z)], low=-1)
+    times = side // level.side
+    return fakes.repeat(times, 1).repeat(times, 2)
+
+
+def picture(model: Trained, levels: tuple[Level, ...], z: Any, side: int) -> np.ndarray:
+    """`generate`'s images as one picture: uint8 [h, w, 3]."""
+    return images.grid(generate(model, levels, z, side))
+
+
+def real(arrays: Arrays, view: Callable[[Batch, Key], Array], count: int) -> np.ndarray:
+    """So many images, or as many as there are, always the same ones: uint8 [n, h, w, c].
+
+    `view` gives a batch's images [b, h, w, c] in [-1, 1].
+    """
+    chosen = np.random.default_rng(0).permutation(pipeline.size(arrays))[:count]
+    some = {name: array[np.sort(chosen)] for name, array in arrays.items()}
+    seen = jax.jit(lambda batch, key: {"x": view(batch, key)})
+    batches = pipeline.batches(some, seen, jax.random.key(0), batch_size=100)
+    parts = [batch["x"] for batch, _ in batches]
+    shuffled = np.random.default_rng(1).permutation(len(chosen))
+    return images.to_uint8(np.concatenate(parts), low=-1)[shuffled]
