@@ -46,12 +46,12 @@ def play(devices, *, norm=False, steps=3):
     state, mesh = one.init(jax.random.key(0), batch), sharding.mesh(devices)
 
     def steps_of(state, raw, first, key):
-        own = {"x": sharding.own(raw["x"])} if devices > 1 else raw
+        own = {"x": sharding.local_rows(raw["x"])} if devices > 1 else raw
         return game.steps(
             one, state, lambda step: own, steps, sharding.AXIS if devices > 1 else None
         )
 
-    function = sharding.per_device(steps_of, mesh, raw=None) if devices > 1 else steps_of
+    function = sharding.per_device(steps_of, mesh, raw_axis=None) if devices > 1 else steps_of
     return state, *jax.jit(function)(state, batch, 0, jax.random.key(1))
 
 
