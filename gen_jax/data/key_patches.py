@@ -17,6 +17,7 @@ from gen_jax.data.catalog import prepare, sets, store
 from gen_jax.data.catalog.store import Block
 from gen_jax.data.crops import middle
 from gen_jax.errors import DataError, UserError
+from gen_jax.storage import cache
 from gen_jax.types import Array
 
 log = logging.getLogger("gen_jax.data")
@@ -173,7 +174,7 @@ def given(images: Images, path: Path, side: float, most: tuple[int, int]) -> tup
 
 def proposed(images: Images, most: tuple[int, int], directory: Path | None) -> tuple[Block, Block]:
     """The same with proposals, computed once and kept beside the images; images with fewer than COUNT are left out."""
-    base = (directory or sets.default_directory()).absolute()
+    base = (directory or cache.data_folder()).absolute()
     name = f"boxes:{images.name}-{most[0]}-{most[1]}"
     home = prepare.home(name, base)
     if not (home / store.MANIFEST).is_file():
