@@ -1,7 +1,7 @@
-"""Command line, presets and `config.json` from frozen dataclasses whose fields carry their own ranges.
+"""Command line, presets and `config.json` from frozen dataclasses with ranges for their fields.
 
-`--optimizer.learning-rate 1e-3` overrides a preset; every value is checked here, from the command line, from code and
-from a file alike, before a device is started.
+`--optimizer.learning-rate 1e-3` overrides a preset; every value is checked here, from the command
+line, from code and from a file alike, before a device is started.
 """
 
 import dataclasses
@@ -65,8 +65,8 @@ class Checked:
     Raises UserError for a wrong value.
     """
 
-    # For an older config.json: the values of fields that it does not have yet, and the fields that were renamed,
-    # {"learning_rate": "adam.learning_rate"}.
+    # For an older config.json: the values of fields that it does not have yet, and the fields that
+    # were renamed, {"learning_rate": "adam.learning_rate"}.
     FORMERLY: ClassVar[Mapping[str, object]] = {}
     RENAMED: ClassVar[Mapping[str, str]] = {}
 
@@ -82,7 +82,8 @@ class Checked:
 def hints_of(kind: "type[Checked]") -> dict[str, object]:
     """The annotation of each field of a dataclass, by its name."""
     hints = get_type_hints(kind, include_extras=True)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    return {field.name: hints[field.name] for field in fields}
 
 
 def _check(name: str, value: object, hint: object) -> None:
@@ -124,29 +125,38 @@ def _wanted(value: object, hint: object) -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class Run(Checked):
-    """The name of a run and how often it logs; only seed, `parallel` and `precision` change what is learnt."""
+    """The settings of a run that no paper states.
+
+    Only `seed`, `parallel` and `precision` change what is learnt.
+    """
 
     seed: Seed = 0
     """Of everything random: initial weights, the order of the data, noise."""
     seeds: Count = 1
-    """So many runs, from this seed on, in one program; each has a directory of its own, that ends with its seed."""
+    """How many seeds, from `seed` on, run side by side in one program. Each is a run of its own,
+    in a directory whose name ends with its seed."""
     dir: Path | None = None
-    """Where all of the run is written; by default runs/PAPER-PRESET-sSEED. The same command again resumes it."""
+    """The directory of the run; by default runs/PAPER-PRESET-sSEED. The same command again resumes
+    the run."""
     data: Path | None = None
     """Where prepared data sets lie; by default $GEN_JAX_DATA or the user's cache folder."""
     devices: Natural = 0
     """How many devices share each batch; 0 is all that there are."""
     hosts: Count = 1
-    """How many processes, on one host or several, share each batch, each having been given this command."""
+    """How many processes, on one host or several, share each batch. Each is started with this
+    command."""
     parallel: Literal["jit", "pmap"] = "jit"
-    """They play as one, or each plays its part of a batch, with batch statistics and noise of its own, and gradients
-    are averaged, as under jax.pmap."""
+    """jit: all devices compute one step together. pmap: each computes it on its part of a batch, with
+    its own batch statistics and noise, and gradients are averaged, as under jax.pmap."""
     fsdp: bool = False
-    """Weights, optimizers and averages are divided among the devices, not copied to each: for large networks."""
+    """Divide weights, optimizers and averages among the devices instead of copying them to each:
+    for large networks."""
     precision: Precision = "float32"
-    """In which the networks compute as they learn; weights, statistics, penalties and losses stay in float32."""
+    """The type in which networks compute in training; weights, statistics, penalties and losses
+    stay in float32."""
     log_every: Count = 100
-    """Steps between two lines of metrics.jsonl. One compiled program plays them, or equal parts of some seconds."""
+    """Steps between two lines of metrics.jsonl. A compiled program runs all of them, or an equal
+    part of some seconds."""
     checkpoint_every: Count = 1000
     """Steps between two checkpoints, rounded up to whole lines of metrics.jsonl."""
     evaluate_every: Natural = 0
@@ -154,11 +164,12 @@ class Run(Checked):
     sample_every: Natural = 1000
     """Steps between two sample grids, rounded up likewise; 0 is at the end only."""
     keep: Count = 2
-    """How many of the newest good checkpoints stay."""
+    """How many of the newest good checkpoints to keep."""
     resident_megabytes: Natural = 2048
     """Data sets up to this size stay on the device; larger ones stream from the host."""
     strict: bool = False
-    """Refuse to go on with other code, JAX settings or devices than those of the checkpoint, not only say so."""
+    """Refuse to resume with other code, JAX settings or devices than those of the checkpoint; by
+    default it only says so."""
 
     @classmethod
     def tiny(cls) -> Self:
@@ -198,7 +209,7 @@ MAY_CHANGE_ON_RESUME = tuple(
 
 
 def flatten(config: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Dotted names and plain JSON values of a config, which is a dataclass or dict of values and such."""
+    """Dotted names and plain JSON values of a nested dataclass or dict."""
     items = config if isinstance(config, dict) else _fields(config)
     for name, value in items.items():
         if isinstance(value, dict) or dataclasses.is_dataclass(value):

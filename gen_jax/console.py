@@ -1,4 +1,4 @@
-"""What a program prints: lines, and errors of the machine or the user as one sentence with an exit code.
+"""What a program prints: lines, and errors as one sentence with an exit code.
 
 A terminal that is closed, full or without Unicode ends nothing: log.txt has it all.
 """
@@ -68,7 +68,10 @@ def known(error: BaseException) -> UserError | None:
 
 
 def exit_code(program: str, error: Exception) -> int:
-    """Print what `known` says to standard error, and return its exit code. Raises an error of the code again."""
+    """Print what `known` says to standard error, and return its exit code.
+
+    Raises an error of the code again.
+    """
     found = known(error)
     if found is None:
         raise error
@@ -108,9 +111,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def quieten() -> None:
-    """Print no traceback from threads that fail for a known reason: who waits for them prints the sentence.
+    """Print no traceback from threads, such as Orbax's event loop, that fail for a known reason.
 
-    Orbax's event loop is one of them.
+    Whoever waits for them prints the sentence.
     """
 
     def of_thread(arguments: threading.ExceptHookArgs) -> None:

@@ -1,8 +1,9 @@
-"""A generative model as a game: a Flax module whose fields are its networks, and the players that move them.
+"""A generative model as a game: a Flax module whose fields are networks, and players that move them.
 
-A player owns some networks, descends its own objective with its own Optax optimizer, and holds everything else fixed.
-A VAE has one player, a GAN two, an AAE three. The order of play is data: `every`, `together` and the order of the dict.
-This is the only file that calls Flax's init and apply for training.
+A player owns some networks, descends its own objective with its own Optax optimizer, and holds
+everything else fixed. A VAE has one player, a GAN two, an AAE three. The order of play is data:
+`every`, `together` and the order of the dict. This is the only file that calls Flax's init and
+apply for training.
 """
 
 import functools
@@ -21,9 +22,8 @@ from gen_jax.types import Array, Batch, Key, Metrics, Objective, Params
 
 C = TypeVar("C", bound="HasRun", contravariant=True)
 
-FINITE = (
-    "finite"  # a metric of each step: 1 if all losses and gradients are finite, else see `_finite`
-)
+# A metric of each step: 1 if all losses and gradients are finite, else what `_finite` says.
+FINITE = "finite"
 
 
 class Player(NamedTuple):
@@ -52,7 +52,7 @@ class Game(NamedTuple):
     """Two pure functions. A paper that fits no scheme of players returns its own pair."""
 
     init: Callable[[Key, Batch], State]
-    # (state, batch), and optionally the name of an axis of devices, each of which has a part of the batch
+    # (state, batch), and optionally the name of an axis of devices that have a part of the batch
     step: Callable[..., tuple[State, Metrics]]
 
 
@@ -66,10 +66,13 @@ class Stage(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A module with its weights. Its networks and methods are compiled functions: `model.generator(z)`.
+    """A module with its weights.
 
-    `model(function, *args)` is the compiled `function(bound module, *args)`, for what needs several of them.
-    Each compiles once for each function and for each shape: give it a function with a name, not a lambda.
+    Its networks and methods are compiled functions: `model.generator(z)`.
+
+    `model(function, *args)` is the compiled `function(bound module, *args)`, for what needs several
+    of them. Each compiles once for each function and for each shape: give it a function with a
+    name, not a lambda.
     """
 
     module: nn.Module
@@ -99,7 +102,7 @@ def _call(module: nn.Module, name: str, variables: dict[str, Params], *args: obj
 
 
 def trained(module: nn.Module, state: State) -> Trained:
-    """The module with averaged weights for each network that has an average, else with the current ones."""
+    """The module with averaged weights for the networks that have an average."""
     params = {**state.params, **state.average}
     return Trained(module, {"params": params, **state.variables}, int(state.step))
 
@@ -123,14 +126,16 @@ def make(
 ) -> Game:
     """The game of `players` on the networks of `model`.
 
-    Players move in turn, each seeing the moves before its own (Goodfellow et al. 2014, Algorithm 1). With `together`,
-    all gradients are taken at the same point and with the same noise (the code of that paper).
-    Metrics are named PLAYER/NAME. Those of a player that rests are NaN.
-    In bfloat16 only the networks compute in bfloat16; weights, optimizers, statistics and losses stay in float32.
+    Players move in turn, each seeing the moves before its own (Goodfellow et al. 2014, Algorithm
+    1). With `together`, all gradients are taken at the same point and with the same noise (the code
+    of that paper). Metrics are named PLAYER/NAME. Those of a player that rests are NaN. In bfloat16
+    only the networks compute in bfloat16; weights, optimizers, statistics and losses stay in
+    float32.
 
-    `step` may be given the name of an axis of devices, each of which has a part of the batch: gradients, metrics and
-    batch statistics are then means over the devices, and each device draws its own noise. It raises UserError if the
-    networks have other variables, which cannot be averaged. `init` raises ValueError for an unknown network.
+    `step` may be given the name of an axis of devices, each of which has a part of the batch:
+    gradients, metrics and batch statistics are then means over the devices, and each device draws
+    its own noise. It raises UserError if the networks have other variables, which cannot be
+    averaged. `init` raises ValueError for an unknown network.
     """
     decays = {n: p.average for p in players.values() for n in p.moves if p.average is not None}
 
@@ -243,7 +248,7 @@ class HasPlayers(Protocol[C]):
 
 
 def of(experiment: HasPlayers[C], config: C) -> Game:
-    """The experiment's own `game(config)` if it has one, else a game of its players, who move in turn."""
+    """The experiment's own `game(config)`, else a game of its players, who move in turn."""
     own: Callable[[C], Game] | None = getattr(experiment, "game", None)
     if own:
         return own(config)
@@ -252,7 +257,7 @@ def of(experiment: HasPlayers[C], config: C) -> Game:
 
 
 def starting_at_mean(one: Game, layer: tuple[str, ...], clip: float) -> Game:
-    """`one`, but the bias of a layer starts at the logits of the mean image, if the batch has a "mean".
+    """`one`, but the bias of a layer starts at the logits of the batch's "mean" image, if it has one.
 
     `layer` is the path of the layer, its network first. The mean is clipped to [clip, 1 - clip].
     `init` raises KeyError if there is no such layer.
@@ -281,7 +286,7 @@ def _subtree(tree: Params, player: Player) -> Params:
 
 
 def _finite(loss: Array, gradients: Params, params: Params) -> Array:
-    """1 if all is finite; 0 if the loss is not; -n if the gradient of the n-th weight is the first that is not: []."""
+    """A code []: 1 if all is finite, 0 if the loss is not, -n if the n-th weight's gradient is not."""
     numbers = {path: n for n, path in enumerate(named_params(params), 1)}
     none = len(numbers) + 1
     bad = [
@@ -306,7 +311,10 @@ def steps(
     count: int,
     axis: str | None = None,
 ) -> tuple[State, Metrics]:
-    """`count` steps in one program; the metrics are stacked, [count] each. `batch_of` gives the batch of a step."""
+    """`count` steps in one program; the metrics are stacked, [count] each.
+
+    `batch_of` gives the batch of a step.
+    """
     devices = (axis,) if axis else ()
 
     def body(state: State, _: None) -> tuple[State, Metrics]:

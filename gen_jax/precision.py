@@ -1,7 +1,8 @@
-"""Networks that compute in bfloat16 while weights, statistics, penalties and losses stay in float32.
+"""Networks that compute in bfloat16, while weights, statistics and losses stay in float32.
 
-A network is a field of the model. When it is called, its inputs and weights are rounded, and its outputs are float32
-again. So an objective, which calls networks, is written once. Norms take their statistics in float32.
+A network is a field of the model. When it is called, its inputs and weights are rounded, and its
+outputs are float32 again. So an objective, which calls networks, is written once. Norms take their
+statistics in float32.
 """
 
 import contextlib

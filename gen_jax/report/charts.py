@@ -1,4 +1,4 @@
-"""Metrics over steps as small SVG charts whose colours and letters are those of the page around them."""
+"""Metrics over steps as small SVG charts, in the colours and fonts of the page around them."""
 
 import io
 import operator
@@ -14,7 +14,7 @@ from gen_jax.report.run_reader import Series
 HUES = 6  # curves with a colour of their own; the next ones have the same again, dashed
 MAX_POINTS = 300  # of a curve, about
 
-# Matplotlib draws in these colours; then each becomes a property of the page, which has a light and a dark value.
+# Matplotlib draws in these colours; then each becomes a property of the page, light or dark.
 PLACEHOLDERS = {"#010000": "currentColor", "#020000": "var(--line)", "#030000": "var(--paper)"}
 PLACEHOLDERS |= {f"#0000{i + 1:02x}": f"var(--hue{i})" for i in range(HUES)}
 TEXT, LINE, PAPER, *HUE = PLACEHOLDERS
@@ -28,14 +28,14 @@ def average(runs: Sequence[Series]) -> Series:
 
 
 def segments(series: Series) -> list[list[tuple[int, float]]]:
-    """The points of a curve in about MAX_POINTS / 2 segments of neighbours; of a short curve each point alone."""
+    """A curve in about MAX_POINTS / 2 segments of neighbouring points; if short, each point alone."""
     points = list(series.items())
     size = 1 if len(points) <= MAX_POINTS else -(-2 * len(points) // MAX_POINTS)
     return [points[start : start + size] for start in range(0, len(points), size)]
 
 
 def extremes(series: Series) -> Series:
-    """The lowest and the highest point of each segment, so that no spike is lost, and the last point."""
+    """The lowest and the highest point of each segment, which keeps all spikes, and the last point."""
     value = operator.itemgetter(1)
     points = set(list(series.items())[-1:])
     for segment in segments(series):
@@ -50,7 +50,7 @@ def smooth(series: Series) -> dict[float, float]:
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
-    """Whether their axis should be: all values are positive, and they span more than two decades."""
+    """Whether their axis should be: all are positive, and they span more than two decades."""
     return min(values) > 0 and max(values) > 100 * min(values)
 
 
@@ -100,7 +100,7 @@ def draw(name: str, curves: Sequence[Sequence[Series]], level: float | None = No
 
 
 def _for_page(svg: str) -> Markup:
-    """The SVG element alone: as wide as its place, without the styles and ids that would affect the page."""
+    """The SVG element alone, as wide as its place, without styles and ids that affect the page."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<style.*?</style>", "", svg, count=1)
     svg = re.sub(r' (?:id="[\w.]*_\d+"|xmlns\S*|version="1.1")', "", svg)

@@ -1,10 +1,10 @@
-"""One page about some runs: the paper's numbers beside ours, the curves, the pictures, and how to run it again.
+"""One page about some runs: the paper's numbers beside ours, curves, pictures, and the command.
 
-    python -m gen_jax.report runs/vae-quick-s0                        # writes runs/vae-quick-s0/report.html
-    python -m gen_jax.report runs/vae-quick-s* --out vae-quick.html   # several seeds: means with 95 % intervals
+    python -m gen_jax.report runs/vae-quick-s0  # writes runs/vae-quick-s0/report.html
+    python -m gen_jax.report runs/vae-quick-s* --out vae-quick.html  # several seeds: 95 % intervals
 
-The page is one file that loads nothing: styles are inside, pictures are base64, curves are SVG, there are no scripts.
-Equal runs give the same page, byte for byte.
+The page is one file that loads nothing: styles are inside, pictures are base64, curves are SVG,
+there are no scripts. Equal runs give the same page, byte for byte.
 """
 
 import base64
@@ -53,7 +53,8 @@ def write(directory: Path) -> Path:
 def compare(directories: Sequence[Path], path: Path) -> Path:
     """Write one page about several runs, seeds of one experiment and preset, and return its path.
 
-    Raises UserError if there is no run, if they are of different experiments, or if one is given twice.
+    Raises UserError if there is no run, if they are of different experiments, or if one is given
+    twice.
     """
     runs = [read(Path(directory)) for directory in directories]
     if not runs:
@@ -96,22 +97,23 @@ def compare(directories: Sequence[Path], path: Path) -> Path:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """(mean, low, high): the 95 % interval by Student's t with n - 1 degrees of freedom, from two values or more."""
+    """(mean, low, high) of the 95 % interval, by Student's t, of two values or more."""
     mean, half = statistics.interval(values)
     return mean, mean - half, mean + half
 
 
 def tolerated(claim: Claim) -> tuple[float, float]:
-    """(low, high): the paper's value, less and plus the claim's tolerance, else its spread, else 5 %."""
+    """(low, high): the paper's value -+ the claim's tolerance, else its spread, else 5 %."""
     given = (claim.tolerance, claim.spread, TOLERANCE * claim.value)
     tolerance = abs(next(width for width in given if width is not None))
     return claim.value - tolerance, claim.value + tolerance
 
 
 def verdict(claim: Claim, values: Sequence[float]) -> str:
-    """Whether our whole 95 % interval lies within the claim's tolerance, on its better side, or on its worse side.
+    """Whether our whole 95 % interval is within the claim's tolerance, better, or worse.
 
-    Nothing agrees with a claim without tolerance, such as a 0 without a spread. Fewer than three seeds have no verdict.
+    Nothing agrees with a claim without tolerance, such as a 0 without a spread. Fewer than three
+    seeds have no verdict.
     """
     if not values:
         return "not measured"
@@ -224,7 +226,7 @@ def notes(runs: Sequence[Run]) -> list[str]:
 
 
 def pictures(runs: Sequence[Run]) -> tuple[list[Context], list[str]]:
-    """For each kind of picture the latest, a strip of earlier steps, and the latest of the other runs; and notes.
+    """For each kind of picture the latest, a strip of earlier steps, and those of other runs; and notes.
 
     A damaged picture is left out, with a note; the one before it then counts as the latest.
     """
@@ -267,7 +269,7 @@ def pictures(runs: Sequence[Run]) -> tuple[list[Context], list[str]]:
 
 
 def _albums(runs: Sequence[Run]) -> dict[str, dict[Path, dict[int, Path]]]:
-    """The files of pictures: kind -> run -> step -> file; the step is -1 where the name has none."""
+    """The files of pictures: kind -> run -> step -> file. The step is -1 if the name has none."""
     albums: dict[str, dict[Path, dict[int, Path]]] = {}
     for run in runs:
         for path in sorted((run.directory / "samples").glob("[!.]*.*")):

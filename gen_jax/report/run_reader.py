@@ -16,7 +16,7 @@ LOG_LINES = 40
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """paper.json: the header of the experiment file, the paper's claims and the units of the metrics."""
+    """paper.json: the header of the experiment file, the claims, and the units of the metrics."""
 
     title: str
     authors: str

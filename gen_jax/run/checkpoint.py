@@ -1,10 +1,11 @@
-"""Checkpoints: Orbax writes the arrays, a seal beside them says that every byte is as it was written.
+"""Checkpoints: Orbax writes the arrays, and a seal proves that every byte is as it was written.
 
-A step is good if its seal is there and the SHA-256 of each file agrees with it. Restoring takes the newest good step,
-and logs one line for each newer step that it skips. It never starts afresh in silence: if there are steps but none is
-good, that is an error.
+A step is good if its seal is there and the SHA-256 of each file agrees with it. Restoring takes the
+newest good step, and logs one line for each newer step that it skips. It never starts afresh in
+silence: if there are steps but none is good, that is an error.
 
-Orbax's own Checkpointer would delete the older steps before the new one has its seal, so they are deleted here.
+Orbax's own Checkpointer would delete the older steps before the new one has its seal, so they are
+deleted here.
 """
 
 import contextlib
@@ -64,10 +65,12 @@ class Checkpoints:
         check: Callable[[], None] = lambda: None,
         **stamp: Json,
     ):
-        """Keep the newest `keep` good steps. `stamp` is kept in each seal: the environment, the code, which run it is.
+        """Keep the newest `keep` good steps.
 
-        `check` raises a DirectoryError if the directory has been moved. Raises CheckpointError if `directory` is a link
-        to nowhere.
+        `stamp` is kept in each seal: the environment, the code, which run it is.
+
+        `check` raises a DirectoryError if the directory has been moved. Raises CheckpointError if
+        `directory` is a link to nowhere.
         """
         if directory.is_symlink() and not directory.exists():
             raise CheckpointError(
@@ -80,10 +83,12 @@ class Checkpoints:
     def save(
         self, step: int, state: object, record: Json, lines: bytes = b"", **more: object
     ) -> None:
-        """Start to save. The state may be donated as soon as this returns. The seal holds `record` and `more`.
+        """Start to save. The state may be donated as soon as this returns.
 
-        `lines` are those of metrics.jsonl so far; they are kept beside the state. Raises CheckpointError if this save
-        cannot begin, or if the one before has failed.
+        The seal holds `record` and `more`.
+
+        `lines` are those of metrics.jsonl so far; they are kept beside the state. Raises
+        CheckpointError if this save cannot begin, or if the one before has failed.
         """
         from orbax.checkpoint import v1 as ocp
 
@@ -123,7 +128,7 @@ class Checkpoints:
             raise self._failure(path, error) from error
 
     def _check_place(self, path: Path) -> None:
-        """Raise DirectoryError if the directory was moved during the save, and leave nothing under its old name."""
+        """Raise DirectoryError if the directory was moved, and leave nothing under its old name."""
         try:
             self.check()
         except DirectoryError:
@@ -144,7 +149,10 @@ class Checkpoints:
         )
 
     def wait(self) -> None:
-        """Wait until the last save is sealed. Raises CheckpointError or DirectoryError if it failed."""
+        """Wait until the last save is sealed.
+
+        Raises CheckpointError or DirectoryError if it failed.
+        """
         saving, self.saving = self.saving, None
         if saving:
             saving.result()
@@ -157,7 +165,7 @@ class Checkpoints:
             self.worker.shutdown()
 
     def lines(self, step: int) -> bytes | None:
-        """The lines of metrics.jsonl before that of a step, as kept with it; None if an older release kept none."""
+        """The lines of metrics.jsonl before that of a step; None if an older release kept none."""
         path = self.directory / STEP.format(step) / LINES
         return path.read_bytes() if path.exists() else None
 
@@ -207,9 +215,10 @@ class Checkpoints:
     ) -> tuple[T, Seal] | None:
         """The newest good (state, seal); None if nothing was saved.
 
-        `target_of` gives the shapes and shardings of a step's state. `is_of_another_run` gives the reason why a seal is
-        not of this run, or an empty text. Steps that are skipped are renamed to bad-*, and `info` is told why. Raises
-        CheckpointError if there are steps but none is good.
+        `target_of` gives the shapes and shardings of a step's state. `is_of_another_run` gives the
+        reason why a seal is not of this run, or an empty text. Steps that are skipped are renamed
+        to bad-*, and `info` is told why. Raises CheckpointError if there are steps but none is
+        good.
         """
         from orbax.checkpoint import v1 as ocp
 
@@ -271,7 +280,10 @@ def _step_of(name: str) -> int:
 
 
 def _verify(path: Path) -> Seal:
-    """The seal of a step. Raises CheckpointError if it is missing or damaged, or if a file does not agree with it."""
+    """The seal of a step.
+
+    Raises CheckpointError if it is missing or damaged, or if a file does not agree with it.
+    """
     if not (path / SEAL).exists():
         raise CheckpointError("it has no seal, so its save did not finish")
     seal = _read_signed(path / SEAL)

@@ -34,12 +34,15 @@ def path_of(experiment: Experiment[C], preset: str, config: C) -> Path:
 class Lock:
     """The lock of a run directory. The system releases it when this process ends, however it ends.
 
-    The directory itself is locked, so that no file can be removed to let a second writer in. On file systems that lock
-    only files (NFS), the file `.lock` is locked.
+    The directory itself is locked, so that no file can be removed to let a second writer in. On
+    file systems that lock only files (NFS), the file `.lock` is locked.
     """
 
     def __init__(self, path: Path):
-        """Make the directory and lock it. Raises DirectoryError, or InUseError if another process has locked it."""
+        """Make the directory and lock it.
+
+        Raises DirectoryError, or InUseError if another process has locked it.
+        """
         self.held: list[tuple[Path, int]] = []  # with their descriptors
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -73,7 +76,7 @@ class Lock:
         fcntl.flock(self.held[-1][1], fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def check(self) -> None:
-        """Raise DirectoryError if the locked directory is no longer under its name: moved, removed or replaced."""
+        """Raise DirectoryError if the directory was moved, removed or replaced."""
         for path, descriptor in self.held:
             try:
                 same = os.path.samestat(path.stat(), os.fstat(descriptor))
@@ -98,7 +101,7 @@ class Lock:
 
 
 def find_renamed(path: Path, seed: int) -> Path | None:
-    """The run of this seed that was begun with another --run.seeds, so that its name ends with the seed or does not."""
+    """The run of this seed under the name that --run.seeds gives it, or under the name without."""
     name, ending = path.resolve().name, f"-s{seed}"
     other = name.removesuffix(ending) if name.endswith(ending) else name + ending
     found = path.resolve().parent / (other or name)
@@ -159,10 +162,11 @@ def add_units(path: Path, measured: Mapping[str, Measure]) -> None:
 
 
 def changes(old: Json, new: Json, kind: type[C], where: str) -> str:
-    """The fields of two descriptions of a run that differ, "field: old there, new here" each; empty for none.
+    """The fields of two descriptions of a run that differ, "field: old there, new here" each.
 
-    In a description from an older release, fields that are newer have the value that FORMERLY of their dataclass says,
-    or their default. Raises UserError if the old config cannot be read; `where` says in which file it is.
+    In a description from an older release, fields that are newer have the value that FORMERLY of
+    their dataclass says, or their default. Raises UserError if the old config cannot be read;
+    `where` says in which file it is.
     """
     if (was := old.get("experiment", "absent")) != new["experiment"]:
         return f"experiment: {was} there, {new['experiment']} here"
@@ -195,7 +199,7 @@ def read_json(path: Path) -> Json:
 
 
 def next_attempt(path: Path) -> Path:
-    """A new directory for the events of this start: two writers in the same second would share a file."""
+    """A new directory for the events of this start; else two writers might share a file."""
     names = [found.name for found in (path / "attempts").glob("[0-9]*")]
     last = max((int(name) for name in names if name.isdecimal()), default=-1)
     attempt = path / "attempts" / f"{last + 1:03d}"

@@ -1,4 +1,7 @@
-"""TensorBoard's view of a run. The caller's own thread writes it, so that errors are raised there."""
+"""TensorBoard's view of a run.
+
+The caller's own thread writes it, so that errors are raised there.
+"""
 
 import time
 from pathlib import Path

@@ -20,7 +20,7 @@ from gen_jax.types import Claim, Key, Measure
 
 
 class Config(Protocol):
-    """What every config has, whatever else its paper needs: a frozen dataclass with these fields."""
+    """What every config has: it is a frozen dataclass with these fields, and those of its paper."""
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
@@ -39,8 +39,8 @@ Presets = Mapping[str, tuple[str, C]]  # name -> (what it is and what it costs, 
 class Experiment(Protocol[C]):
     """The module of an experiment file.
 
-    It may also have `game(config) -> Game`, if its players do not move in turn, and `stages(config) ->
-    tuple[Stage, ...]`, if their game changes during training.
+    It may also have `game(config) -> Game`, if its players do not move in turn, and `stages(config)
+    -> tuple[Stage, ...]`, if their game changes during training.
     """
 
     __name__: str
@@ -58,7 +58,7 @@ class Experiment(Protocol[C]):
 
 
 def presets(experiment: Experiment[C]) -> Presets[C]:
-    """The protocols of the paper, then the budgets and ablations of `presets/` beside the experiment file."""
+    """The protocols of the paper, then the budgets and ablations of `presets/` beside its file."""
     file = Path(str(experiment.__file__))
     if not (file.parent / "presets" / file.name).exists():
         return experiment.PRESETS
@@ -106,7 +106,10 @@ def paper_of(path: Path) -> Paper:
 
 
 def command_line(experiment: Experiment[C], arguments: list[str]) -> tuple[str, C]:
-    """(preset, config) of the arguments after the module's name. Wrong ones end the program with 2 and a sentence."""
+    """(preset, config) of the arguments after the module's name.
+
+    Wrong ones end the program with 2 and a sentence.
+    """
     import tyro
 
     for flag, value in itertools.zip_longest(arguments, arguments[1:]):

@@ -1,4 +1,4 @@
-"""The floating-point operations of the matrix products and convolutions that a function writes down."""
+"""The floating-point operations of the matrix products and convolutions in a function."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -10,7 +10,10 @@ KINDS = (core.Jaxpr, core.ClosedJaxpr)
 
 
 def products(jaxpr: core.Jaxpr, times: int = 1) -> Iterator[tuple[core.JaxprEqn, int]]:
-    """Each product and convolution, inner programs included, and how often it runs. All branches are counted."""
+    """Each product and convolution, inner programs included, and how often it runs.
+
+    All branches are counted.
+    """
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("dot_general", "conv_general_dilated"):
             yield equation, times
@@ -30,8 +33,8 @@ def count(function: Callable[..., object], *arguments: object) -> int:
 def of_jaxpr(jaxpr: core.Jaxpr) -> int:
     """Two operations for each multiplication with its addition.
 
-    Products with the zeros of padding around an image count. Those with the zeros that a transposed convolution puts
-    between the pixels do not.
+    Products with the zeros of padding around an image count. Those with the zeros that a transposed
+    convolution puts between the pixels do not.
     """
     total: float = 0
     for equation, times in products(jaxpr):

@@ -1,6 +1,7 @@
-"""What a run writes as it goes: metrics.jsonl is the record; TensorBoard, the log and the progress bar are views of it.
+"""What a run logs: metrics.jsonl is the record; TensorBoard, log.txt and the bar are views of it.
 
-metrics.jsonl holds no clock, so that two equal runs write equal files; speeds are in the log and in TensorBoard.
+metrics.jsonl holds no clock, so that two equal runs write equal files; speeds are in the log and in
+TensorBoard.
 """
 
 import contextlib
@@ -77,7 +78,10 @@ class Journal:
     """The writer of all of these, for one start of a run."""
 
     def __init__(self, directory: Path, *, steps: int, batch_size: int, quiet: bool = False):
-        """A quiet journal writes only to its files, not to the terminal. Raises DataError if one is no file."""
+        """A quiet journal writes only to its files, not to the terminal.
+
+        Raises DataError if one is no file.
+        """
         from rich.console import Console
 
         self.path, log = directory / "metrics.jsonl", directory / "log.txt"
@@ -92,7 +96,7 @@ class Journal:
         self.restart_clock(0)
 
     def lines(self) -> bytes:
-        """What metrics.jsonl should hold: its content when the run was resumed, and what was written since."""
+        """What metrics.jsonl should hold: its content at the start, and what was written since."""
         return bytes(self.written)
 
     def set_aside(self) -> Path:
@@ -107,11 +111,14 @@ class Journal:
         own: bytes | None = None,
         record: Mapping[str, float | None] = {},
     ) -> Json | None:
-        """Drop the lines that the resumed run will write again. Gives the line of `step`, if it was written.
+        """Drop the lines that the resumed run will write again.
 
-        `kept` are the lines before that of `step`, as its checkpoint has them, and `own` is the line of `step`. If
-        metrics.jsonl differs from them, the log says so and they are restored. Without `own`, the line in metrics.jsonl
-        must agree with the `record` of the checkpoint, or it is dropped. An older release kept neither.
+        Gives the line of `step`, if it was written.
+
+        `kept` are the lines before that of `step`, as its checkpoint has them, and `own` is the
+        line of `step`. If metrics.jsonl differs from them, the log says so and they are restored.
+        Without `own`, the line in metrics.jsonl must agree with the `record` of the checkpoint, or
+        it is dropped. An older release kept neither.
         """
         name = self.path.name
         if kept is None:
@@ -157,7 +164,10 @@ class Journal:
             console.show(text)
 
     def write_metrics(self, step: int, metrics: Mapping[str, float]) -> bytes:
-        """Write one line of metrics.jsonl to the disk; NaN and infinity become null. Gives the line."""
+        """Write one line of metrics.jsonl to the disk; NaN and infinity become null.
+
+        Gives the line.
+        """
         values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         line = _format({"step": step, **values})
         with files.naming(self.path), self.path.open("ab") as file:
@@ -181,8 +191,8 @@ class Journal:
             self.log.flush()
 
     def progress(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Move the bar on a terminal, print a line elsewhere: step, losses, images per second, time left."""
-        # Since the clock was restarted, not since the last line: the host of a GPU may see two lines at once.
+        """Show step, losses, speed and time left: a bar on a terminal, a line elsewhere."""
+        # Not since the last line: the host of a GPU may see two lines at once.
         before, first = self.since
         speed = (step - first) / max(time.monotonic() - before, 1e-9)  # steps per second
         self.events.scalar("speed/steps_per_second", speed, step)

@@ -1,7 +1,7 @@
 """The compiled programs of a run: one for each stage and length of chunk, made when it is needed.
 
-A chunk is the steps that one call of a program runs. Seeds that run side by side share their programs. The first
-program of the next stage is compiled by a thread while the current stage runs.
+A chunk is the steps that one call of a program runs. Seeds that run side by side share their
+programs. The first program of the next stage is compiled by a thread while the current stage runs.
 """
 
 import itertools
@@ -27,7 +27,7 @@ Raw = dict[str, Array]  # uint8 and other arrays of the data set, before they ar
 MAX_CHUNK_S = 5  # about: a signal is obeyed at the end of a chunk
 FLOPS_PER_S = {"cpu": 2e10, "gpu": 5e12, "tpu": 5e13}  # what a machine does at least
 STEP_OVERHEAD_S = 5e-4
-# Folded into the data key together with the number of a later stage. Fields fold in smaller numbers.
+# Folded into the data key with the number of a later stage. Fields fold in smaller numbers.
 STAGE_FOLD = 1 << 16
 
 
@@ -51,7 +51,10 @@ class Played(NamedTuple):
 def plan_chunks(
     stages: tuple[Stage, ...], step: int, steps: int, length: Callable[[int], int]
 ) -> Iterator[Chunk]:
-    """The chunks from `step` to the end. They end at multiples of their stage's length, and where the stage ends."""
+    """The chunks from `step` to the end.
+
+    They end at multiples of their stage's length, and where the stage ends.
+    """
     for number in range(len(stages)):
         first, end = max(step, stages[number].first), end_of(stages, number, steps)
         while first < end:
@@ -66,7 +69,7 @@ def end_of(stages: tuple[Stage, ...], number: int, steps: int) -> int:
 
 
 def stage_of(stages: tuple[Stage, ...], step: int) -> int:
-    """The number of the stage that ran step number `step`, counted from 1; of step 0 the first stage."""
+    """The number of the stage that ran the `step`-th step; of step 0 the first stage."""
     return max(i for i, stage in enumerate(stages) if i == 0 or stage.first < step)
 
 
@@ -120,7 +123,10 @@ class ChunkRunner:
         return plan_chunks(self.stages, first, self.steps, length)
 
     def advance(self, state: State) -> Played:
-        """Start the next chunk from `state`, whose buffers are donated. Waits until its program is compiled."""
+        """Start the next chunk from `state`, whose buffers are donated.
+
+        Waits until its program is compiled.
+        """
         chunk = number, first, count = next(self.remaining)
         stage, raw = self.stages[number], next(self.inputs)
         if number and first == stage.first:
@@ -209,7 +215,7 @@ class ChunkRunner:
         return self.lengths[number]
 
     def _choose_length(self, number: int) -> int:
-        """From the operations that a step writes down, not from a clock: a resumed run has the same chunks."""
+        """By the operations of a step, not by a clock: a resumed run has the same chunks."""
         traced = self._trace(number, self.log_every)
         rate = FLOPS_PER_S.get(jax.default_backend(), FLOPS_PER_S["gpu"])
         seconds = flops.of_jaxpr(traced.jaxpr.jaxpr) / self.log_every / rate + STEP_OVERHEAD_S

@@ -1,7 +1,7 @@
-"""What the numbers of a run depend on besides its config: versions, devices, JAX's settings, and the code itself.
+"""What a run depends on besides its config: versions, devices, JAX's settings and the code.
 
-The environment is shown to readers, in env.json. All of it is kept in the seal of each checkpoint, so that a run that
-is resumed elsewhere, or with other code, can say so.
+The environment is shown to readers, in env.json. All of it is kept in the seal of each checkpoint,
+so that a run that is resumed elsewhere, or with other code, can say so.
 """
 
 import hashlib
@@ -33,12 +33,16 @@ DETERMINISM_KEYS = (
 )
 # JAX's settings of caching, checking, logging and waiting. The devices are in the environment.
 NEUTRAL = re.compile(
-    "cache|log|trac|guard|dump|debug|timeout|pprint|locations|checks?$|check_|devices|platform|warn|cross_host|share_"
+    "cache|log|trac|guard|dump|debug|timeout|pprint|locations|checks?$|check_|devices|platform"
+    "|warn|cross_host|share_"
 )
 
 
 def environment(devices: int, seeds: int = 1) -> Json:
-    """Versions, devices and flags of this process. Where all DETERMINISM_KEYS are equal, so are the results."""
+    """Versions, devices and flags of this process.
+
+    Where all DETERMINISM_KEYS are equal, so are the results.
+    """
     first = jax.devices()[0]
     threads = max(_processors(), jax.local_device_count())  # of XLA
     return {
@@ -50,7 +54,7 @@ def environment(devices: int, seeds: int = 1) -> Json:
         **({"seeds": seeds} if seeds > 1 else {}),  # in one program
         **({"threads": threads} if first.platform == "cpu" else {}),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "threefry_partitionable": bool(jax.config.jax_threefry_partitionable),  # type: ignore[attr-defined]
+        "threefry_partitionable": bool(jax.config.values["jax_threefry_partitionable"]),
         "commit": commit(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
@@ -66,7 +70,7 @@ def settings() -> dict[str, str]:
 
 
 def code(experiment: object) -> dict[str, str]:
-    """SHA-256 of each source file that was imported from this package and from the experiment's folder."""
+    """SHA-256 of each source file imported from this package or the folder of the experiment."""
     files = [getattr(module, "__file__", None) for module in (experiment, *sys.modules.values())]
     roots = {PACKAGE, *(Path(file).resolve().parent for file in files[:1] if file)}
     sources = [file for file in files if isinstance(file, str) and file.endswith(".py")]
@@ -82,7 +86,8 @@ def code(experiment: object) -> dict[str, str]:
 def differences(seal: Json, now: Json) -> list[str]:
     """What differs from when a checkpoint was written, a sentence each.
 
-    Both hold the environment, the settings and the code. A checkpoint of an older release holds only the first.
+    Both hold the environment, the settings and the code. A checkpoint of an older release holds
+    only the first.
     """
     before, after = seal["environment"], now["environment"]
     names = [name for name in DETERMINISM_KEYS if before.get(name) != after.get(name)]

@@ -1,7 +1,7 @@
-"""Independent runs side by side: their states are stacked along a first axis, and one program runs them all.
+"""Independent runs side by side: their states are stacked, and one program runs them all.
 
-Everything but the step is stacked. If the step were too, `lax.cond` would become a select, and a player that rests
-would still be computed.
+Everything but the step is stacked. If the step were too, `lax.cond` would become a select, and a
+player that rests would still be computed.
 """
 
 import dataclasses
@@ -17,11 +17,13 @@ from gen_jax.game import State
 from gen_jax.run.experiment import C
 
 # Of jax.vmap: the axis of each field that is stacked.
-AXES: Any = State(step=None, key=0, params=0, variables=0, optimizers=0, average=0)  # type: ignore[arg-type]
+AXES: Any = State(None, 0, 0, 0, 0, 0)  # type: ignore[arg-type]
 
 
 def configs(config: C) -> list[C]:
-    """The config of each seed, as if it ran alone. The names of their directories end with the seed.
+    """The config of each seed, as if it ran alone.
+
+    The names of their directories end with the seed.
 
     Raises UserError if no seed can be added to the name of the directory.
     """

@@ -1,7 +1,7 @@
-"""One start of a run: what is open while it lasts, and what it saves, draws, measures and writes between its chunks.
+"""One start of a run: what is open while it lasts, and what it does between its chunks.
 
-Where a checkpoint is due, the line of its step is written after it, from numbers that its seal holds: whenever a run is
-killed, the resumed one leaves the same metrics.jsonl, bit for bit.
+Where a checkpoint is due, the line of its step is written after it, from numbers that its seal
+holds: whenever a run is killed, the resumed one leaves the same metrics.jsonl, bit for bit.
 """
 
 import contextlib
@@ -47,8 +47,9 @@ class Session(Generic[C]):
     ):
         """Check that the config can be run, then open the run directory until `stack` closes.
 
-        `siblings` are the sessions of the seeds before this one, of `seeds` in all. Raises UserError, and leaves no
-        directory, if the parts of the config do not go together; InUseError if another process writes the directory.
+        `siblings` are the sessions of the seeds before this one, of `seeds` in all. Raises
+        UserError, and leaves no directory, if the parts of the config do not go together;
+        InUseError if another process writes the directory.
         """
         self.experiment, self.config, self.run = experiment, config, config.run
         self.interrupts, self.data = interrupts, data
@@ -98,7 +99,10 @@ class Session(Generic[C]):
         self.saved = 0  # the step of the last checkpoint
 
     def init_state(self) -> State:
-        """The state before the first step. The shapes of the networks come from a batch of the data."""
+        """The state before the first step.
+
+        The shapes of the networks come from a batch of the data.
+        """
         size, train = self.config.batch_size, self.data.train
         raw = {name: np.asarray(array[:size]) for name, array in train.items()}
         return self.init(raw, self.data.init_extras(train), self.init_key)
@@ -106,7 +110,8 @@ class Session(Generic[C]):
     def start(self) -> tuple[int, State]:
         """(step, state) of the newest good checkpoint, or of the beginning.
 
-        Raises UserError if this is another run, or another program while --run.strict asks for the same one.
+        Raises UserError if this is another run, or another program while --run.strict asks for the
+        same one.
         """
         state = self.init_state()
         state = jax.device_put(state, self.shardings(state)) if self.run.fsdp else state
@@ -165,7 +170,7 @@ class Session(Generic[C]):
         return step, state
 
     def is_of_another_run(self, seal: Seal) -> str:
-        """How the run of a seal differs from this one; empty if it does not, or if the seal is too old to say."""
+        """How the run of a seal differs from this one; empty if not, or if the seal does not say."""
         if "run" not in seal:
             return ""
         try:
@@ -186,19 +191,19 @@ class Session(Generic[C]):
         return structs
 
     def shardings(self, state: State) -> State:
-        """The sharding of each array, in the same tree: a copy on each device, or with fsdp some divided."""
+        """The sharding of each array, in the same tree: copied, or with fsdp some divided."""
         if self.run.fsdp:
             return sharding.fsdp_shardings(state, self.mesh)
         everywhere: State = jax.tree.map(lambda _: sharding.replicated(self.mesh), state)
         return everywhere
 
     def ends_line(self, step: int) -> bool:
-        """Whether a step has a line in metrics.jsonl: each `log_every`-th, and the last one of a stage."""
+        """Whether a step has a line in metrics.jsonl: each `log_every`-th, the last of a stage."""
         ends = (self.config.steps, *(stage.first for stage in self.stages))
         return step % self.run.log_every == 0 or step in ends
 
     def is_due(self, every: int, step: int) -> bool:
-        """Whether the line that ends at `step` holds a multiple of `every`, or the run ends there."""
+        """Whether the line that ends at `step` has a multiple of `every`, or is the last one."""
         if not self.ends_line(step):
             return False
         stage_index = programs.stage_of(self.stages, step)
@@ -207,12 +212,12 @@ class Session(Generic[C]):
         return step >= self.config.steps or (every > 0 and step // every > before // every)
 
     def needs_save(self, step: int) -> bool:
-        """Whether the state of a step is needed: to save it, to evaluate or sample with it, or to stop."""
+        """Whether the state of a step is needed: to save, evaluate, sample or stop."""
         periods = (self.run.checkpoint_every, self.run.evaluate_every, self.run.sample_every)
         return bool(self.interrupts.requested) or any(self.is_due(n, step) for n in periods)
 
     def add_metrics(self, step: int, values: dict[str, np.ndarray]) -> None:
-        """Add the metrics of a chunk that ended at `step`, [steps] each, to the sums of the current line.
+        """Add the metrics of a chunk that ended at `step`, [steps] each, to those of the line.
 
         Raises NonFiniteError at the first step that was not finite.
         """
@@ -240,7 +245,7 @@ class Session(Generic[C]):
         return f"the last checkpoint is kept, {newest.name}"
 
     def end_line(self, step: int) -> Means | None:
-        """The means over the line that ends at `step`, shown as progress; None if no line ends there."""
+        """The means over the line that ends at `step`, also shown; None if no line ends there."""
         if not self.ends_line(step):
             return None
         means = {
@@ -274,7 +279,10 @@ class Session(Generic[C]):
         self.saved = step
 
     def evaluate_and_log(self, step: int, state: State, means: Means | None) -> None:
-        """Draw, evaluate and write the line of a step, as far as each is due. A signal ends it, once all is saved."""
+        """Draw, evaluate and write the line of a step, as far as each is due.
+
+        A signal ends it, once all is saved.
+        """
         with self.interrupts.safe_point(step):
             if means is None:
                 return
@@ -326,7 +334,7 @@ class Session(Generic[C]):
         info(f"numbers  {self.path / 'metrics.jsonl'}\npage     {page}")
 
     def _animate(self, pictures: Sequence[Path]) -> None:
-        """An animation of each kind of samples over the steps, if there are two pictures or more."""
+        """An animation of each kind of samples over the steps, if it has two pictures or more."""
         kinds = itertools.groupby(pictures, lambda path: path.name.partition("-step-")[0])
         for kind, paths in kinds:
             if not kind.startswith("samples"):
@@ -348,7 +356,9 @@ class Session(Generic[C]):
 def load_data(
     experiment: Experiment[C], config: C, siblings: Sequence[pipeline.Data] = ()
 ) -> pipeline.Data:
-    """The data of a run. Seeds side by side share their arrays; what the first state takes from them is its own.
+    """The data of a run.
+
+    Seeds side by side share their arrays; what the first state takes from them is its own.
 
     Raises UserError if the arrays are computed and differ from seed to seed.
     """
@@ -377,7 +387,7 @@ Init = Callable[[Mapping[str, np.ndarray], Batch, Key], State]
 
 
 def _make_init(game: Game, stage: Stage, prepare: Callable[[Any, Key], Batch], mesh: Mesh) -> Init:
-    """A compiled function: (raw batch, what is known of the whole set, key) -> the state before the first step."""
+    """Compiled: (raw batch, what is known of the whole set, key) -> the state before the first step."""
 
     def init(raw: Batch, extras: Batch, key: Key) -> State:
         init_key, noise = jax.random.split(key)

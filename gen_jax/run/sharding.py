@@ -1,9 +1,9 @@
 """Where arrays live: the mesh of devices, the state on all of them, each batch split among them.
 
-Programs are written for the global view: a step sees the whole batch, so batch statistics, minibatch features and noise
-mean what the paper says, however many devices share the work. Alternatively each device runs a step on its own part,
-and means over the devices are taken. This is what jax.pmap does; jax.pmap itself is built on jax.shard_map and no
-longer maintained.
+Programs are written for the global view: a step sees the whole batch, so batch statistics,
+minibatch features and noise mean what the paper says, however many devices share the work.
+Alternatively each device runs a step on its own part, and means over the devices are taken. This is
+what jax.pmap does; jax.pmap itself is built on jax.shard_map and no longer maintained.
 """
 
 import os
@@ -27,10 +27,11 @@ HEARTBEAT_TIMEOUT_S = 100  # without a heartbeat: that process is lost, and this
 
 
 def join(hosts: int) -> None:
-    """Connect this process to the others, on one host or several; each runs the same command on its own devices.
+    """Connect this process to the others, on one host or several, each with the same command.
 
-    JAX itself detects SLURM, Kubernetes and TPU pods. Elsewhere $JAX_COORDINATOR_ADDRESS is HOST:PORT of the first
-    process and $JAX_PROCESS_ID the number of each, from 0. Raises UserError if not exactly `hosts` processes connect.
+    JAX itself detects SLURM, Kubernetes and TPU pods. Elsewhere $JAX_COORDINATOR_ADDRESS is
+    HOST:PORT of the first process and $JAX_PROCESS_ID the number of each, from 0. Raises UserError
+    if not exactly `hosts` processes connect.
     """
     if hosts == 1:
         return
@@ -46,8 +47,8 @@ def join(hosts: int) -> None:
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0][:200]
         raise UserError(
-            f"hosts is {hosts}, but they did not come together ({reason}): start as many processes, "
-            "with $JAX_COORDINATOR_ADDRESS and $JAX_PROCESS_ID where no scheduler tells."
+            f"hosts is {hosts}, but they did not come together ({reason}): "
+            "start as many processes, with $JAX_COORDINATOR_ADDRESS and $JAX_PROCESS_ID where no scheduler tells."
         ) from error
     if (count := jax.process_count()) != hosts:
         raise UserError(f"hosts is {hosts}, but {count} processes came together: give that number.")
@@ -79,7 +80,9 @@ def barrier(name: str) -> None:
 
 
 def all_reduce_max(value: int, after: object) -> int | None:
-    """The maximum over all processes, once the arrays of `after` are ready. None if there is one process.
+    """The maximum over all processes, once the arrays of `after` are ready.
+
+    None if there is one process.
 
     On a CPU two programs that communicate at the same time may deadlock, hence `after`.
     """
@@ -102,7 +105,10 @@ def to_host_local(tree: T) -> T:
 
 
 def mesh(count: int = 0) -> Mesh:
-    """The first `count` devices along one axis; 0 takes all. Raises UserError if there are fewer."""
+    """The first `count` devices along one axis; 0 takes all.
+
+    Raises UserError if there are fewer.
+    """
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     if count and jax.process_count() > 1:
         raise UserError(
@@ -135,9 +141,10 @@ def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
 
 
 def fsdp_shardings(tree: T, mesh: Mesh) -> T:
-    """The sharding of each array, in the same tree: large arrays are divided along their longest divisible side.
+    """The sharding of each array: large ones are divided along their longest divisible side.
 
-    FSDP is Rajbhandari et al. 2020 (ZeRO, stage 3). XLA gathers a weight where it is used and scatters its gradient.
+    FSDP is Rajbhandari et al. 2020 (ZeRO, stage 3). XLA gathers a weight where it is used and
+    scatters its gradient.
     """
 
     def sharding(leaf: jax.Array | jax.ShapeDtypeStruct) -> NamedSharding:
@@ -186,7 +193,7 @@ def split_batch(batch: T, mesh: Mesh) -> T:
 
 
 def per_device(function: F, mesh: Mesh, *, raw_axis: int | None) -> F:
-    """`function`(state, raw data, first step, key), run by each device; the results must be equal on all of them.
+    """`function`(state, raw data, first step, key), run by each device, with equal results on all.
 
     The raw data are split along `raw_axis`, or copied to each device for None.
     """

@@ -1,4 +1,4 @@
-"""Signals that ask a run to end: noted while steps run, obeyed at once while the state is safe on the disk."""
+"""Signals that ask a run to end: noted while steps run, obeyed at once while the state is safe."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 def end_at_once() -> None:
-    """Until a run begins, while modules are imported: SIGINT and SIGTERM end the process with a sentence."""
+    """Until a run begins, end the process with a sentence at SIGINT and SIGTERM."""
 
     def end(number: int, _: object) -> None:
         os.write(2, b"Stopped; no step was running.\n")
@@ -61,9 +61,10 @@ class Interrupts:
 
     @contextlib.contextmanager
     def safe_point(self, step: int) -> Iterator[None]:
-        """A context for the time in which the state of `step` is on the disk and no newer one is in memory.
+        """A context in which the state of `step` is on the disk and no newer one is in memory.
 
-        A signal that has arrived, or arrives now, raises Interrupted; at once, unless other processes have to agree.
+        A signal that has arrived, or arrives now, raises Interrupted; at once, unless other
+        processes have to agree.
         """
         self.sentence = f"Stopped and saved at step {step}; the same command goes on from there."
         self.safe = self.agreed is None

@@ -1,12 +1,12 @@
-"""The loop: a run is a sequence of chunks; between them it saves, draws, evaluates and logs, when each is due.
+"""The loop: a run is a sequence of chunks; between them it saves, draws, evaluates and logs.
 
-A chunk is many steps in one call of a compiled program. Between the steps of a chunk nothing happens on the host, and
-while the device computes a chunk the host writes the line of the one before. What happens between chunks is in
-`session`, and how they are compiled is in `programs`.
+A chunk is many steps in one call of a compiled program. Between the steps of a chunk nothing
+happens on the host, and while the device computes a chunk the host writes the line of the one
+before. What happens between chunks is in `session`, and how they are compiled is in `programs`.
 
-A run may have stages, each with its own game and batch size on the same networks: a change of stage is saved and
-resumed as any step is. Several seeds may run side by side in one program; each is a run with its own directory, which
-may be resumed alone.
+A run may have stages, each with its own game and batch size on the same networks: a change of stage
+is saved and resumed as any step is. Several seeds may run side by side in one program; each is a
+run with its own directory, which may be resumed alone.
 """
 
 import contextlib
@@ -35,10 +35,12 @@ OPEN_FILES = 8  # of each run
 
 
 def run(experiment: Experiment[C], preset: str, config: C, *, until: int | None = None) -> State:
-    """Train, evaluate and report; continues from what the run directory holds. States of several seeds are stacked.
+    """Train, evaluate and report; continues from what the run directory holds.
 
-    `until` stops, saved, at the end of the chunk that holds that step, as a signal would: raises Interrupted.
-    Whatever a user can mend raises a UserError.
+    States of several seeds are stacked.
+
+    `until` stops, saved, at the end of the chunk that holds that step, as a signal would: raises
+    Interrupted. Whatever a user can mend raises a UserError.
     """
     xla.check()
     sharding.check_devices()
@@ -116,7 +118,10 @@ def _save_and_log(sessions: list[Session[C]], step: int, state: State, metrics: 
 
 
 def _end_lines(sessions: list[Session[C]], step: int, metrics: Metrics) -> list[Means | None]:
-    """Add the metrics of a chunk that ended at `step`. Gives each session's means if a line ends there, else None."""
+    """Add the metrics of a chunk that ended at `step`.
+
+    Gives each session's means if a line ends there, else None.
+    """
     fetched = jax.device_get(metrics)
     own = [fetched]
     if len(sessions) > 1:
@@ -127,7 +132,7 @@ def _end_lines(sessions: list[Session[C]], step: int, metrics: Metrics) -> list[
 
 
 def _allow_open_files(runs: int) -> None:
-    """Raise the soft limit of open files to what the runs need; ResourceError if the hard limit is lower."""
+    """Raise the soft limit of open files as needed; ResourceError if the hard limit is lower."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = OPEN_FILES * (runs + 8)
     if 0 <= hard < needed:
@@ -140,7 +145,7 @@ def _allow_open_files(runs: int) -> None:
 
 
 def _check_all_begun(paths: dict[int, Path]) -> None:
-    """Raise UserError if some seeds have checkpoints and others are new: side by side, all begin together."""
+    """Raise UserError if some seeds have checkpoints and others are new: all begin together."""
     new = [seed for seed, path in paths.items() if not (path / "config.json").exists()]
     old = [path for seed, path in paths.items() if seed not in new]
     begun = [path for path in old if any(path.glob("checkpoints/step-*"))]
@@ -154,7 +159,7 @@ def _check_all_begun(paths: dict[int, Path]) -> None:
 
 
 def _start(sessions: list[Session[C]]) -> tuple[int, State]:
-    """(step, stacked state), all at one step: after a kill between their saves, those that are ahead go back.
+    """(step, stacked state); after a kill between their saves, those that are ahead go back.
 
     Raises CheckpointError if one cannot.
     """
@@ -197,7 +202,10 @@ def _make_runner(sessions: list[Session[C]], step: int) -> programs.ChunkRunner:
 
 
 def _is_resident(data: pipeline.Data, run: Run, seeds: int) -> bool:
-    """Whether the data stay on the device. Those of several seeds must: UserError if they are too large."""
+    """Whether the data stay on the device.
+
+    Those of several seeds must: UserError if they are too large.
+    """
     size = pipeline.megabytes(data.train)
     if size > run.resident_megabytes and seeds > 1:
         raise UserError(

@@ -1,4 +1,4 @@
-"""How XLA compiles: on a CPU with the faster of its libraries, and with a cache that all processes share."""
+"""How XLA compiles: on a CPU with the faster of its libraries, and with a shared cache."""
 
 import atexit
 import contextlib
@@ -27,10 +27,12 @@ LIBRARY = "--xla_cpu_experimental_ynn_fusion_type"
 
 
 def prepare() -> None:
-    """Call it before JAX compiles anything. The user's XLA_FLAGS and JAX_COMPILATION_CACHE_DIR take precedence.
+    """Call it before JAX compiles anything.
 
-    Eigen's convolutions and products make a step of DCGAN 1.6 and of Progressive GAN 2.0 times as fast as YNNPACK's,
-    which XLA prefers (SPEED.md); only its reductions stay.
+    The user's XLA_FLAGS and JAX_COMPILATION_CACHE_DIR take precedence.
+
+    Eigen's convolutions and products make a step of DCGAN 1.6 and of Progressive GAN 2.0 times as
+    fast as YNNPACK's, which XLA prefers (SPEED.md); only its reductions stay.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     # Without a dash, it is the name of a file with flags.
@@ -54,10 +56,10 @@ def check() -> None:
 
 
 def _verify(folder: Path) -> None:
-    """Remove cached programs that were changed: JAX would run whatever has the name that it looks for.
+    """Remove cached programs that were changed: JAX would run any file of the right name.
 
-    Their SHA-256 are kept beside the folder, with the inode, time and size of each file. Only files for which these
-    have changed are read again.
+    Their SHA-256 are kept beside the folder, with the inode, time and size of each file. Only files
+    for which these have changed are read again.
     """
     index = folder.with_suffix(".json")
     found: Index = {}

@@ -1,4 +1,7 @@
-"""Where prepared data lie, and the cache of what is derived from them. Deleting either loses time, nothing else."""
+"""Where prepared data lie, and the cache of what is derived from them.
+
+Deleting either loses time, nothing else.
+"""
 
 import ast
 import hashlib
@@ -31,9 +34,9 @@ def data_folder() -> Path:
 
 
 def _folder(variable: str, default: str) -> Path:
-    """The folder that an environment variable names, or one in $XDG_CACHE_HOME/gen_jax, itself ~/.cache by default.
+    """The folder that a variable names, or one in $XDG_CACHE_HOME/gen_jax.
 
-    A ~ is the user's home directory. Raises UserError if that is not known.
+    $XDG_CACHE_HOME is ~/.cache by default. A ~ is the user's home directory. Raises UserError if that is not known.
     """
     given = os.environ.get(variable)
     path = Path(given or os.environ.get("XDG_CACHE_HOME") or "~/.cache")
@@ -59,7 +62,7 @@ def digest(*parts: str | bytes | np.ndarray) -> str:
 
 
 def sources(file: str | Path) -> str:
-    """The digest of a module's source and of all modules of its package that it imports, directly or not.
+    """The digest of a module and of all modules of its package that it imports, directly or not.
 
     Every import statement counts, wherever it stands. A module that is found at run time does not.
     """
@@ -83,7 +86,10 @@ def sources(file: str | Path) -> str:
 
 
 def _imports(source: bytes, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The dotted names that a module in `package` imports. Their last part may be a name within a module."""
+    """The dotted names that a module in `package` imports.
+
+    Their last part may be a name within a module.
+    """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (tuple(each.name.split(".")) for each in node.names)
@@ -94,7 +100,7 @@ def _imports(source: bytes, package: tuple[str, ...]) -> Iterator[tuple[str, ...
 
 
 def _files(top: Path, name: tuple[str, ...]) -> Iterator[Path]:
-    """The files in the package `top` that an import of this name runs, each __init__.py included."""
+    """The files in the package `top` that an import of this name runs, with each __init__.py."""
     if name[0] == top.name:
         for i in range(1, len(name) + 1):
             inside = top.joinpath(*name[1:i])

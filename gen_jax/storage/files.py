@@ -20,7 +20,9 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def replace(path: Path, content: bytes | str) -> None:
-    """Write a file so that a crash leaves the old one or the new one. Makes its folder if it is missing.
+    """Write a file so that a crash leaves the old one or the new one.
+
+    Makes its folder if it is missing.
 
     Raises DirectoryError if it cannot be written.
     """
