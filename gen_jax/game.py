@@ -189,10 +189,8 @@ def make(
         return moved, {**named, FINITE: _finite(metrics["loss"], gradients, state.params)}
 
     def step(state: State, batch: Batch, axis: str | None = None) -> tuple[State, Metrics]:
-        if axis and (others := {*state.variables} - {"batch_stats"}):
-            raise UserError(
-                f"each device would have its own {', '.join(others)}: give --run.parallel jit."
-            )
+        if axis:
+            check_per_device(state)
         batch, start = {**batch, "step": state.step}, state
         metrics: Metrics = {FINITE: jnp.float32(1)}
         for i, (name, player) in enumerate(players.items()):
@@ -245,6 +243,14 @@ class HasPlayers(Protocol[C]):
 
     def model(self, config: C) -> nn.Module: ...
     def players(self, config: C) -> dict[str, Player]: ...
+
+
+def check_per_device(state: State) -> None:
+    """Raise UserError if devices cannot run a step each: only batch statistics can be averaged."""
+    if others := {*state.variables} - {"batch_stats"}:
+        raise UserError(
+            f"each device would have its own {', '.join(others)}: give --run.parallel jit."
+        )
 
 
 def of(experiment: HasPlayers[C], config: C) -> Game:

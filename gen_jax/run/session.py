@@ -63,6 +63,19 @@ class Session(Generic[C]):
         for stage in self.stages:
             sharding.check_batch(self.mesh, stage.batch_size)
             pipeline.check_batch(data.train, stage.batch_size)
+        self.init: Init = (
+            siblings[0].init
+            if siblings
+            else _make_init(self.game, self.stages[0], data.prepare, self.mesh)
+        )
+        keys = jax.random.split(jax.random.key(self.run.seed), 3)
+        self.init_key, self.data_key, self.eval_key = keys
+        size, train = config.batch_size, data.train
+        raw = {name: np.asarray(array[:size]) for name, array in train.items()}
+        self.init_arguments = (raw, data.init_extras(train), self.init_key)
+        shapes = jax.eval_shape(self.init, *self.init_arguments)  # raises what networks refuse
+        if self.run.parallel == "pmap":
+            game.check_per_device(shapes)
         self.lock = stack.enter_context(directory.Lock(self.path))
         self.description = directory.describe_and_check(
             self.path, experiment, preset, config, dict(data.hashes)
@@ -88,13 +101,6 @@ class Session(Generic[C]):
             **self.origin,
         )
         stack.callback(self.checkpoints.close)
-        self.init: Init = (
-            siblings[0].init
-            if siblings
-            else _make_init(self.game, self.stages[0], data.prepare, self.mesh)
-        )
-        keys = jax.random.split(jax.random.key(self.run.seed), 3)
-        self.init_key, self.data_key, self.eval_key = keys
         self.totals: Totals = {}
         self.saved = 0  # the step of the last checkpoint
 
@@ -103,9 +109,7 @@ class Session(Generic[C]):
 
         The shapes of the networks come from a batch of the data.
         """
-        size, train = self.config.batch_size, self.data.train
-        raw = {name: np.asarray(array[:size]) for name, array in train.items()}
-        return self.init(raw, self.data.init_extras(train), self.init_key)
+        return self.init(*self.init_arguments)
 
     def start(self) -> tuple[int, State]:
         """(step, state) of the newest good checkpoint, or of the beginning.

@@ -115,6 +115,7 @@ def test_what_devices_would_each_have_is_refused(tmp_path):
     run = dataclasses.replace(config.run, dir=tmp_path / "run", parallel="pmap", devices=2)
     with pytest.raises(UserError, match="each device would have its own pool"):
         train.run(cyclegan, "tiny", dataclasses.replace(config, run=run))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_is_older_than_a_field_is_resumed(tmp_path):

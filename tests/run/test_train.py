@@ -289,6 +289,36 @@ def test_what_is_not_finite_is_named_with_its_step_and_the_last_checkpoint_is_ke
     ]
 
 
+@pytest.mark.parametrize("part", ["model", "game", "stages", "objective"])
+def test_what_an_experiment_refuses_leaves_no_directory(tmp_path, part):
+    def refuse(*_):
+        raise UserError("these do not go together")
+
+    players = {"vae": vae.players(TINY)["vae"]._replace(objective=refuse)}
+    changed = {
+        "model": {"model": refuse, "game": lambda config: game.of(vae, config)},
+        "objective": {"game": lambda config: game.make(vae.model(config), players)},
+    }
+    experiment = types.SimpleNamespace(**{**vars(vae), **changed.get(part, {part: refuse})})
+    with pytest.raises(UserError, match="these do not go together"):
+        train.run(experiment, "tiny", config(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("names", [(), ("faces",), ("faces", "samples-z")])
+def test_any_pictures_can_be_drawn_or_none(tmp_path, names, capsys):
+    """Those whose name begins with "samples" become an animation, too."""
+    picture = np.zeros((4, 4, 3), np.uint8)
+    drawn = {"sample": lambda *_: dict.fromkeys(names, picture)}
+    experiment = types.SimpleNamespace(**{**vars(vae), **drawn})
+    often = {"log_every": 5, "sample_every": 5}
+    train.run(experiment, "tiny", config(tmp_path / "run", steps=10, run=often))
+    found = {path.name for path in (tmp_path / "run" / "samples").glob("*")}
+    expected = {f"{name}-step-{step:08d}.png" for name in names for step in (5, 10)}
+    assert found == expected | ({"progress-z.webp"} if "samples-z" in names else set())
+    assert ("There are no pictures in" in capsys.readouterr().out) == (not names)
+
+
 def test_a_weight_that_is_not_finite_is_not_saved(tmp_path):
     """Its gradient was, but not the step that was made of it."""
     optimizer = optax.chain(optax.scale(1e30), optax.scale(1e30))
