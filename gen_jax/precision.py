@@ -7,7 +7,7 @@ statistics in float32.
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -37,8 +37,8 @@ def compute_dtype(precision: Precision) -> Iterator[None]:
 
     def cast_at_boundary(
         method: Callable[..., T],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
         context: nn.module.InterceptorContext,
     ) -> T:
         nonlocal inside

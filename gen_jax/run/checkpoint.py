@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import jax
 
@@ -31,7 +31,7 @@ from gen_jax.storage.files import sha256
 from gen_jax.types import Json
 
 T = TypeVar("T")
-Seal = dict[str, Any]  # what is kept with a step; SEAL_FIELDS, and what the run adds
+Seal = Json  # what is kept with a step: SEAL_FIELDS, and what the run adds
 
 SEAL = "SEAL.json"
 SEAL_FIELDS = {"step": int, "record": dict, "tree": dict, "environment": dict, "files": dict}
@@ -176,10 +176,9 @@ class Checkpoints:
     def line(self, step: int) -> bytes | None:
         """The line that `keep_line` kept; None if there is none, or if it was changed."""
         try:
-            line: str = _read_signed(self._line_path(step))["line"]
+            return str(_read_signed(self._line_path(step))["line"]).encode()
         except (CheckpointError, OSError):
             return None
-        return line.encode()
 
     def _line_path(self, step: int) -> Path:
         return self.directory / LINE.format(step)
@@ -265,12 +264,15 @@ def _sign(content: Json) -> str:
     return hashlib.sha256(body.encode()).hexdigest() + "\n" + body
 
 
-def _read_signed(path: Path) -> Any:
-    """What was signed. Raises CheckpointError if it was changed."""
+def _read_signed(path: Path) -> Json:
+    """What was signed. Raises CheckpointError if it was changed, or is no object."""
     digest, _, body = path.read_text(encoding="utf-8", errors="replace").partition("\n")
     if hashlib.sha256(body.encode()).hexdigest() != digest:
         raise CheckpointError(f"{path.name} was changed after it was written")
-    return json.loads(body)
+    content = json.loads(body)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path.name} holds other things than it should")
+    return content
 
 
 def _step_of(name: str) -> int:
@@ -288,7 +290,7 @@ def _verify(path: Path) -> Seal:
         raise CheckpointError("it has no seal, so its save did not finish")
     seal = _read_signed(path / SEAL)
     fields = SEAL_FIELDS.items()
-    if not isinstance(seal, dict) or not all(isinstance(seal.get(n), kind) for n, kind in fields):
+    if not all(isinstance(seal.get(name), kind) for name, kind in fields):
         raise CheckpointError(f"{SEAL} holds other things than it should")
     if seal["step"] != _step_of(path.name):
         raise CheckpointError(f"its seal is of step {seal['step']}")

@@ -7,7 +7,6 @@ player that rests would still be computed.
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +16,7 @@ from gen_jax.game import State
 from gen_jax.run.experiment import C
 
 # Of jax.vmap: the axis of each field that is stacked.
-AXES: Any = State(None, 0, 0, 0, 0, 0)  # type: ignore[arg-type]
+AXES = State(None, 0, 0, 0, 0, 0)  # type: ignore[arg-type]
 
 
 def configs(config: C) -> list[C]:

@@ -8,7 +8,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic
+from typing import Generic
 
 import jax
 import jax.numpy as jnp
@@ -390,7 +390,9 @@ def _stages_of(experiment: Experiment[C], config: C, alone: Game) -> tuple[Stage
 Init = Callable[[Mapping[str, np.ndarray], Batch, Key], State]
 
 
-def _make_init(game: Game, stage: Stage, prepare: Callable[[Any, Key], Batch], mesh: Mesh) -> Init:
+def _make_init(
+    game: Game, stage: Stage, prepare: Callable[[Batch, Key], Batch], mesh: Mesh
+) -> Init:
     """Compiled: (raw batch, what is known of the whole set, key) -> the state before the first step."""
 
     def init(raw: Batch, extras: Batch, key: Key) -> State:
