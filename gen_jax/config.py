@@ -1,7 +1,7 @@
-"""Command line, presets and `config.json` from frozen dataclasses whose fields carry their own ranges.
+"""Command line, presets and `config.json` from frozen dataclasses with ranges for their fields.
 
-`--optimizer.learning-rate 1e-3` overrides a preset; every value is checked here, from the command line, from code and
-from a file alike, before a device is started.
+`--optimizer.learning-rate 1e-3` overrides a preset; every value is checked here, from the command
+line, from code and from a file alike, before a device is started.
 """
 
 import dataclasses
@@ -12,8 +12,8 @@ import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import (
+    TYPE_CHECKING,
     Annotated,
-    Any,
     ClassVar,
     Literal,
     NamedTuple,
@@ -23,10 +23,16 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
-)  # fmt: skip
+)
 
 from gen_jax.errors import UserError
 from gen_jax.precision import Precision
+from gen_jax.types import Json
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+C = TypeVar("C")
 
 SCHEMA = 1  # of config.json
 
@@ -39,8 +45,8 @@ class Range(NamedTuple):
     most: float = math.inf
     open: bool = False  # the ends are excluded
 
-    def holds(self, value: float) -> bool:
-        if not math.isfinite(value):
+    def holds(self, value: object) -> bool:
+        if not isinstance(value, int | float) or not math.isfinite(value):
             return False
         return self.least < value < self.most if self.open else self.least <= value <= self.most
 
@@ -54,40 +60,45 @@ Seed = Annotated[int, Range("a whole number from 0 to 2^31 - 1", 0, 2**31 - 1)]
 
 
 class Checked:
-    """A frozen dataclass whose values are checked against their annotations when it is made."""
+    """A frozen dataclass whose values are checked against their annotations when it is made.
 
-    # For an older config.json: the values of fields that it does not have yet, and the fields that were renamed,
-    # {"learning_rate": "adam.learning_rate"}.
-    FORMERLY: ClassVar[Mapping[str, Any]] = {}
+    Raises UserError for a wrong value.
+    """
+
+    # For an older config.json: the values of fields that it does not have yet, and the fields that
+    # were renamed, {"learning_rate": "adam.learning_rate"}.
+    FORMERLY: ClassVar[Mapping[str, object]] = {}
     RENAMED: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
         for name, hint in hints_of(type(self)).items():
             _check(name, getattr(self, name), hint)
 
-    def but(self, **changes: Any) -> Self:
-        """A copy with other values for some fields, checked as all are."""
+    def but(self, **changes: object) -> Self:
+        """A copy with other values for some fields, which are checked too."""
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
 
-def hints_of(kind: type) -> dict[str, Any]:
+def hints_of(kind: "type[Checked]") -> dict[str, object]:
     """The annotation of each field of a dataclass, by its name."""
     hints = get_type_hints(kind, include_extras=True)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    return {field.name: hints[field.name] for field in fields}
 
 
-def _check(name: str, value: Any, hint: Any) -> None:
+def _check(name: str, value: object, hint: object) -> None:
     wanted = _wanted(value, hint)
     if wanted:
         raise UserError(f"{name.replace('_', '-')} is {value!r}; it must be {wanted}.")
 
 
-def _wanted(value: Any, hint: Any) -> str | None:
-    """What `hint` asks for, in words, where `value` is not that."""
+def _wanted(value: object, hint: object) -> str | None:
+    """What the annotation `hint` asks for, in words; None if `value` is that."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         wanted = _wanted(value, args[0])
-        bad = [r.words for r in args[1:] if isinstance(r, Range) and (wanted or not r.holds(value))]
+        ranges = [one for one in args[1:] if isinstance(one, Range)]
+        bad = [one.words for one in ranges if wanted or not one.holds(value)]
         return " and ".join(bad) or wanted
     if origin in (Union, types.UnionType):
         misses = [_wanted(value, arg) for arg in args]
@@ -100,41 +111,52 @@ def _wanted(value: Any, hint: Any) -> str | None:
     if str(origin) == "typing.Literal":
         return None if value in args else "one of " + ", ".join(map(str, args))
     if hint is float:
-        return (
-            None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
-        )
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        return None if fits else "a number"
     if hint is int:
-        return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+        fits = isinstance(value, int) and not isinstance(value, bool)
+        return None if fits else "a whole number"
     if hint is type(None):
         return None if value is None else "none"
+    if not isinstance(hint, type):
+        raise TypeError(f"the annotation {hint} cannot be checked")
     return None if isinstance(value, hint) else f"a {hint.__name__}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Run(Checked):
-    """What a run is called and how often it speaks; only seed, `parallel` and `precision` change what is learnt."""
+    """The settings of a run that no paper states.
+
+    Only `seed`, `parallel` and `precision` change what is learnt.
+    """
 
     seed: Seed = 0
     """Of everything random: initial weights, the order of the data, noise."""
     seeds: Count = 1
-    """So many runs, from this seed on, in one program; each has a directory of its own, that ends with its seed."""
+    """How many seeds, from `seed` on, run side by side in one program. Each is a run of its own,
+    in a directory whose name ends with its seed."""
     dir: Path | None = None
-    """Where all of the run is written; by default runs/PAPER-PRESET-sSEED. The same command again resumes it."""
+    """The directory of the run; by default runs/PAPER-PRESET-sSEED. The same command again resumes
+    the run."""
     data: Path | None = None
     """Where prepared data sets lie; by default $GEN_JAX_DATA or the user's cache folder."""
     devices: Natural = 0
     """How many devices share each batch; 0 is all that there are."""
     hosts: Count = 1
-    """How many processes, on one host or several, share each batch, each having been given this command."""
+    """How many processes, on one host or several, share each batch. Each is started with this
+    command."""
     parallel: Literal["jit", "pmap"] = "jit"
-    """They play as one, or each plays its part of a batch, with batch statistics and noise of its own, and gradients
-    are averaged, as under jax.pmap."""
+    """jit: all devices compute one step together. pmap: each computes it on its part of a batch, with
+    its own batch statistics and noise, and gradients are averaged, as under jax.pmap."""
     fsdp: bool = False
-    """Weights, optimizers and averages are divided among the devices, not copied to each: for large networks."""
+    """Divide weights, optimizers and averages among the devices instead of copying them to each:
+    for large networks."""
     precision: Precision = "float32"
-    """In which the networks compute as they learn; weights, statistics, penalties and losses stay in float32."""
+    """The type in which networks compute in training; weights, statistics, penalties and losses
+    stay in float32."""
     log_every: Count = 100
-    """Steps between two lines of metrics.jsonl. One compiled program plays them, or equal parts of some seconds."""
+    """Steps between two lines of metrics.jsonl. A compiled program runs all of them, or an equal
+    part of some seconds."""
     checkpoint_every: Count = 1000
     """Steps between two checkpoints, rounded up to whole lines of metrics.jsonl."""
     evaluate_every: Natural = 0
@@ -142,11 +164,12 @@ class Run(Checked):
     sample_every: Natural = 1000
     """Steps between two sample grids, rounded up likewise; 0 is at the end only."""
     keep: Count = 2
-    """How many of the newest good checkpoints stay."""
+    """How many of the newest good checkpoints to keep."""
     resident_megabytes: Natural = 2048
     """Data sets up to this size stay on the device; larger ones stream from the host."""
     strict: bool = False
-    """Refuse to go on with other code, JAX settings or devices than those of the checkpoint, not only say so."""
+    """Refuse to resume with other code, JAX settings or devices than those of the checkpoint; by
+    default it only says so."""
 
     @classmethod
     def tiny(cls) -> Self:
@@ -167,7 +190,8 @@ def _check_path(name: str, path: Path | None) -> None:
     text = str(path or "")
     if re.match(r"[a-z][a-z0-9+.-]+:/", text):
         raise UserError(
-            f"{name} is {text}, a remote address; give a path of this machine, on which it may be mounted."
+            f"{name} is {text}, a remote address; "
+            "give a path of this machine, on which it may be mounted."
         )
     try:
         text.encode()
@@ -177,54 +201,52 @@ def _check_path(name: str, path: Path | None) -> None:
         ) from error
 
 
-# What may differ when a run is resumed; of the devices, the journal says what it means.
+# What may differ when a run is resumed. For other devices, log.txt says what that means.
 MAY_CHANGE_ON_RESUME = tuple(
     f"run.{name}"
     for name in ("dir", "data", "keep", "resident_megabytes", "devices", "hosts", "fsdp", "strict")
 )
 
 
-def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names and plain JSON values of a config, nested dataclass or dict."""
-    items = (
-        config
-        if isinstance(config, dict)
-        else {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-    )
+def flatten(config: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Dotted names and plain JSON values of a nested dataclass or dict."""
+    items = config if isinstance(config, dict) else _fields(config)
     for name, value in items.items():
         if isinstance(value, dict) or dataclasses.is_dataclass(value):
             yield from flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, tuple):
+            yield f"{prefix}{name}", list(value)
         else:
-            yield f"{prefix}{name}", list(value) if isinstance(value, tuple) else _plain(value)
+            yield f"{prefix}{name}", str(value) if isinstance(value, Path) else value
 
 
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
+def _fields(config: object) -> dict[str, object]:
+    if not dataclasses.is_dataclass(config):
+        raise TypeError(f"a {type(config).__name__} is no dataclass")
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
 
 
-def to_json(config: Any) -> dict[str, Any]:
+def to_json(config: "DataclassInstance") -> Json:
     """The nested plain dict of a config."""
-    return json.loads(json.dumps(dataclasses.asdict(config), default=str, allow_nan=False))
+    text = json.dumps(dataclasses.asdict(config), default=str, allow_nan=False)
+    values: Json = json.loads(text)
+    return values
 
 
-def differences(
-    old: dict[str, Any], new: dict[str, Any], ignore: tuple[str, ...] = MAY_CHANGE_ON_RESUME
-) -> list[str]:
+def differences(old: Json, new: Json, ignore: tuple[str, ...] = MAY_CHANGE_ON_RESUME) -> list[str]:
     """'field: old there, new here' for each dotted field that differs."""
     before, after = dict(flatten(old)), dict(flatten(new))
-    return [
-        f"{name}: {before.get(name, 'absent')} there, {after.get(name, 'absent')} here"
-        for name in {**before, **after}
-        if name not in ignore and before.get(name, "absent") != after.get(name, "absent")
-    ]
+    names = [name for name in {**before, **after} if name not in ignore]
+    pairs = {name: (before.get(name, "absent"), after.get(name, "absent")) for name in names}
+    return [f"{name}: {was} there, {now} here" for name, (was, now) in pairs.items() if was != now]
 
 
-C = TypeVar("C")
+def formerly(kind: object, values: Json) -> Json:
+    """The values of an older config.json as a config of the type `kind` has them now.
 
-
-def formerly(kind: Any, values: Any) -> Any:
-    """Plain values of a config of `kind`, each field that is newer than they are with what its absence stood for."""
-    if not (isinstance(kind, type) and issubclass(kind, Checked) and isinstance(values, dict)):
+    Fields that are newer get what their absence meant, and renamed fields their new names.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, Checked)):
         return values
     values = {**kind.FORMERLY, **values}
     for old, new in kind.RENAMED.items():
@@ -232,25 +254,30 @@ def formerly(kind: Any, values: Any) -> Any:
             values = _moved(values, new.split("."), values[old])
             del values[old]
     hints = hints_of(kind)
-    return {name: formerly(hints.get(name), value) for name, value in values.items()}
+    return {
+        name: formerly(hints.get(name), value) if isinstance(value, dict) else value
+        for name, value in values.items()
+    }
 
 
-def _moved(values: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+def _moved(values: Json, path: list[str], value: object) -> Json:
     """Nested values with another one at a path."""
     inner = _moved(values.get(path[0], {}), path[1:], value) if path[1:] else value
     return {**values, path[0]: inner}
 
 
-def from_json(kind: type[C], values: dict[str, Any], where: str) -> C:
-    """A config from plain values, strictly: an unknown field, a wrong type or a value out of range is an error."""
+def from_json(kind: type[C], values: object, where: str) -> C:
+    """A config of the type `kind` from plain values; `where` says in an error where they are from.
+
+    Raises UserError for an unknown field, a wrong type or a value out of range.
+    """
     import dacite
 
+    strict = dacite.Config(strict=True, cast=[tuple, Path])
     try:
         if not isinstance(values, dict):
             raise TypeError(f"it is a {type(values).__name__}, not an object")
-        return dacite.from_dict(
-            kind, formerly(kind, values), config=dacite.Config(strict=True, cast=[tuple, Path])
-        )
+        return dacite.from_dict(kind, formerly(kind, values), config=strict)
     except (dacite.DaciteError, UserError, TypeError, ValueError) as error:
         raise UserError(
             f"{where} does not hold the Config of {kind.__module__}: {error}"

@@ -1,15 +1,16 @@
-"""What a program says to a person: lines, and errors of the machine, not of the code, as one sentence and an exit code.
+"""What a program prints: lines, and errors as one sentence with an exit code.
 
-A terminal that is gone, full or of few letters ends nothing: the log has it all.
+A terminal that is closed, full or without Unicode ends nothing: log.txt has it all.
 """
 
 import errno
+import io
 import logging
 import os
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TextIO
 
 from gen_jax.errors import CheckpointError, ResourceError, UserError
 from gen_jax.storage import cache
@@ -21,14 +22,14 @@ MEMORY = ("resource_exhausted", "out of memory", "bad_alloc", "cannot allocate m
 
 
 def prepare() -> None:
-    """Letters that a terminal cannot show come as numbers."""
+    """Print characters that the terminal does not have as numbers."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def show(text: str, *, error: bool = False) -> None:
-    """A line on standard output, or on standard error."""
+    """Print a line to standard output, or to standard error."""
     stream = sys.stderr if error else sys.stdout
     try:
         print(text, file=stream, flush=True)
@@ -37,14 +38,14 @@ def show(text: str, *, error: bool = False) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """What is written to it from now on, its buffer included, goes nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    """Discard what is written to it from now on, its buffer included."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def known(error: BaseException) -> UserError | None:
-    """What to tell a user; None for what is a fault of the code, whose traceback should be seen."""
+    """The sentence for the user; None for an error of the code, whose traceback should be seen."""
     chain = [*_chain(error)]
     for one in chain:
         if isinstance(one, OSError) and one.errno in ROOM | HANDLES:
@@ -57,22 +58,25 @@ def known(error: BaseException) -> UserError | None:
         text = str(one).lower()
         if isinstance(one, MemoryError) or any(sign in text for sign in MEMORY):
             return ResourceError(
-                f"Out of memory ({_first_line(one)}): give smaller networks or batches, or use a larger machine."
+                f"Out of memory ({_first_line(one)}): "
+                "give smaller networks or batches, or use a larger machine."
             )
         if isinstance(one, RuntimeError) and "deserialize" in text:
-            return CheckpointError(
-                f"A kept program cannot be used ({_first_line(one)}): delete {cache.folder('xla')}."
-            )
+            reason, folder = _first_line(one), cache.folder("xla")
+            return CheckpointError(f"A kept program cannot be used ({reason}): delete {folder}.")
     return None
 
 
 def exit_code(program: str, error: Exception) -> int:
-    """Say what `known` says, on standard error, and give its exit code; a fault of the code is raised again."""
-    told = known(error)
-    if told is None:
+    """Print what `known` says to standard error, and return its exit code.
+
+    Raises an error of the code again.
+    """
+    found = known(error)
+    if found is None:
         raise error
-    show(f"{program}: {told}", error=True)
-    return told.exit_code
+    show(f"{program}: {found}", error=True)
+    return found.exit_code
 
 
 def _of_system(error: OSError) -> UserError:
@@ -80,7 +84,8 @@ def _of_system(error: OSError) -> UserError:
     if error.errno in ROOM:
         what = f"for {where} " if error.filename is not None else ""
         return CheckpointError(
-            f"No room is left {what}({error.strerror}): make room, then give the same command again."
+            f"No room is left {what}({error.strerror}): "
+            "make room, then give the same command again."
         )
     if error.errno in HANDLES:
         return ResourceError(
@@ -96,7 +101,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def reason(error: BaseException) -> str:
-    """What the system says in an error's long text; else its first line."""
+    """The system's own words, if the long text of an error has them, else its first line."""
     text = str(error)
     return next((known for known in REASONS if known in text), _first_line(error))
 
@@ -106,16 +111,16 @@ def _first_line(error: BaseException) -> str:
 
 
 def quieten() -> None:
-    """Threads and libraries that fail for such a reason print no traceback: what waits for them says it in a sentence.
+    """Print no traceback from threads, such as Orbax's event loop, that fail for a known reason.
 
-    Orbax's event loop is such.
+    Whoever waits for them prints the sentence.
     """
 
-    def of_thread(arguments: Any) -> None:
+    def of_thread(arguments: threading.ExceptHookArgs) -> None:
         if arguments.exc_value is None or known(arguments.exc_value) is None:
             threading.__excepthook__(arguments)
 
-    def unraisable(arguments: Any) -> None:
+    def unraisable(arguments: "sys.UnraisableHookArgs") -> None:
         closed = "Event loop is closed" in str(arguments.exc_value)
         if not closed and (arguments.exc_value is None or known(arguments.exc_value) is None):
             sys.__unraisablehook__(arguments)

@@ -11,7 +11,7 @@ class UserError(Exception):
 
 
 class DataError(UserError):
-    """A data set, or a file of a run, that is missing, damaged or of another shape than it should be."""
+    """A data set, or a file of a run, that is missing, damaged or of the wrong shape."""
 
     exit_code = 65
 
@@ -53,7 +53,10 @@ class InUseError(UserError):
 
 
 class Interrupted(UserError):
-    """A signal arrived; the run was saved and can be resumed. The exit code is 128 and the signal's number."""
+    """A signal arrived; the run was saved and can be resumed.
+
+    The exit code is 128 and the signal's number.
+    """
 
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)

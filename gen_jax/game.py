@@ -1,13 +1,14 @@
-"""A generative model as a game: a Flax module whose fields are its networks, and the players that move them.
+"""A generative model as a game: a Flax module whose fields are networks, and players that move them.
 
-A player owns some networks, descends its own objective with its own Optax optimizer, and holds everything else fixed.
-A VAE has one player, a GAN two, an AAE three. The order of play is data: `every`, `together` and the order of the dict.
-This is the only file that calls Flax's init and apply for training.
+A player owns some networks, descends its own objective with its own Optax optimizer, and holds
+everything else fixed. A VAE has one player, a GAN two, an AAE three. The order of play is data:
+`every`, `together` and the order of the dict. This is the only file that calls Flax's init and
+apply for training.
 """
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,10 @@ from gen_jax.errors import UserError
 from gen_jax.precision import Precision, cast_floats, compute_dtype
 from gen_jax.types import Array, Batch, Key, Metrics, Objective, Params
 
-FINITE = "finite"  # a metric of each step: 1 where every loss and gradient was finite, else as of `_finite`
+C = TypeVar("C", bound="HasRun", contravariant=True)
+
+# A metric of each step: 1 if all losses and gradients are finite, else what `_finite` says.
+FINITE = "finite"
 
 
 class Player(NamedTuple):
@@ -39,8 +43,8 @@ class State(struct.PyTreeNode):
     step: Array  # [] int32
     key: Key  # never changes: each step folds its own number in
     params: Params  # by network
-    variables: dict[str, Any]  # other Flax collections: batch_stats, pools
-    optimizers: dict[str, Any]  # by player
+    variables: dict[str, Params]  # by Flax collection other than params: batch_stats, pools
+    optimizers: dict[str, optax.OptState]  # by player
     average: Params  # by network: running average of its params
 
 
@@ -48,9 +52,8 @@ class Game(NamedTuple):
     """Two pure functions. A paper that fits no scheme of players returns its own pair."""
 
     init: Callable[[Key, Batch], State]
-    step: Callable[
-        ..., tuple[State, Metrics]
-    ]  # (state, batch), and the axis of devices that play it each on its part
+    # (state, batch), and optionally the name of an axis of devices that have a part of the batch
+    step: Callable[..., tuple[State, Metrics]]
 
 
 class Stage(NamedTuple):
@@ -59,21 +62,24 @@ class Stage(NamedTuple):
     first: int
     game: Game
     batch_size: int
-    on_enter: Callable[[State], State]  # what happens to the state that the stage before has left
+    on_enter: Callable[[State], State]  # changes the state that the stage before has left
 
 
 class Trained(NamedTuple):
-    """A module with its weights. Its networks and methods are compiled functions: `model.generator(z)`.
+    """A module with its weights.
 
-    `model(function, *args)` is the compiled `function(bound module, *args)`, for what needs several of them.
-    Each compiles once for each function and for each shape: give it a function with a name, not a lambda.
+    Its networks and methods are compiled functions: `model.generator(z)`.
+
+    `model(function, *args)` is the compiled `function(bound module, *args)`, for what needs several
+    of them. Each compiles once for each function and for each shape: give it a function with a
+    name, not a lambda.
     """
 
     module: nn.Module
-    variables: dict[str, Any]
+    variables: dict[str, Params]
     step: int = 0  # how many steps it was trained for
 
-    def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
+    def __call__(self, function: Callable[..., Any], *args: object) -> Any:
         return _apply(self.module, function, self.variables, *args)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -85,30 +91,28 @@ class Trained(NamedTuple):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _apply(
-    module: nn.Module, function: Callable[..., Any], variables: dict[str, Any], *args: Any
+    module: nn.Module, function: Callable[..., Any], variables: dict[str, Params], *args: object
 ) -> Any:
     return module.apply(variables, *args, method=function)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _call(module: nn.Module, name: str, variables: dict[str, Any], *args: Any) -> Any:
+def _call(module: nn.Module, name: str, variables: dict[str, Params], *args: object) -> Any:
     return module.apply(variables, *args, method=lambda bound, *args: getattr(bound, name)(*args))
 
 
 def trained(module: nn.Module, state: State) -> Trained:
-    """The module with the averaged weights where the game keeps an average, and the current ones elsewhere."""
-    return Trained(
-        module, {"params": {**state.params, **state.average}, **state.variables}, int(state.step)
-    )
+    """The module with averaged weights for the networks that have an average."""
+    params = {**state.params, **state.average}
+    return Trained(module, {"params": params, **state.variables}, int(state.step))
 
 
 def reset_optimizers(players: Mapping[str, Player]) -> Callable[[State], State]:
-    """The same state for players whose optimizers remember nothing yet."""
+    """A function that gives the state new optimizers, which remember nothing yet."""
 
     def on_enter(state: State) -> State:
-        return state.replace(
-            optimizers={n: p.optimizer.init(_subtree(state.params, p)) for n, p in players.items()}
-        )
+        new = {n: p.optimizer.init(_subtree(state.params, p)) for n, p in players.items()}
+        return state.replace(optimizers=new)
 
     return on_enter
 
@@ -122,13 +126,16 @@ def make(
 ) -> Game:
     """The game of `players` on the networks of `model`.
 
-    Players move in turn, each seeing the moves before its own (Goodfellow et al. 2014, Algorithm 1). With `together`,
-    all gradients are taken at the same point and with the same noise (the code of that paper). Metrics are named
-    PLAYER/NAME; a resting player's are NaN. In the precision bfloat16 the networks compute in it as they play; weights,
-    optimizers, statistics and losses stay in float32.
+    Players move in turn, each seeing the moves before its own (Goodfellow et al. 2014, Algorithm
+    1). With `together`, all gradients are taken at the same point and with the same noise (the code
+    of that paper). Metrics are named PLAYER/NAME. Those of a player that rests are NaN. In bfloat16
+    only the networks compute in bfloat16; weights, optimizers, statistics and losses stay in
+    float32.
 
-    `step` may be given the name of an axis of devices, each of which has a part of the batch: gradients, metrics and
-    batch statistics are then means over them, and each draws noise of its own.
+    `step` may be given the name of an axis of devices, each of which has a part of the batch:
+    gradients, metrics and batch statistics are then means over the devices, and each device draws
+    its own noise. It raises UserError if the networks have other variables, which cannot be
+    averaged. `init` raises ValueError for an unknown network.
     """
     decays = {n: p.average for p in players.values() for n in p.moves if p.average is not None}
 
@@ -139,26 +146,19 @@ def make(
                 player.objective(model, batch, jax.random.fold_in(key, i))
 
         init_key, state_key = jax.random.split(key)
-        variables = dict(
-            model.init(
-                init_key,
-                {**batch, "step": jnp.zeros((), jnp.int32)},
-                state_key,
-                method=trace_objectives,
-            )
-        )
+        zero = jnp.zeros((), jnp.int32)
+        batch = {**batch, "step": zero}
+        variables = dict(model.init(init_key, batch, state_key, method=trace_objectives))
         params = variables.pop("params")
         for name in {move for player in players.values() for move in player.moves} - {*params}:
             if not isinstance(getattr(model, name, None), nn.Module):
-                kind, known = type(model).__name__, sorted(params)
                 raise ValueError(
-                    f"'{name}' is moved but is no network of {kind}, which has {known}"
+                    f"'{name}' is moved but is no network of {type(model).__name__}, "
+                    f"which has {sorted(params)}"
                 )
         # A shared buffer cannot be donated twice.
         copies = jax.tree.map(jnp.copy, {name: params[name] for name in decays})
-        return reset_optimizers(players)(
-            State(jnp.zeros((), jnp.int32), state_key, params, variables, {}, copies)
-        )
+        return reset_optimizers(players)(State(zero, state_key, params, variables, {}, copies))
 
     def update(
         name: str, state: State, batch: Batch, key: Key, linearized_at: State, axis: str | None
@@ -179,29 +179,23 @@ def make(
             gradients, metrics, changed = jax.lax.pmean((gradients, metrics, changed), axis)
         own = _subtree(state.params, player)
         updates, optimizer = player.optimizer.update(gradients, state.optimizers[name], own)
+        new = {c: {**old, **_subtree(changed[c], player)} for c, old in state.variables.items()}
         moved = state.replace(
             params={**state.params, **optax.apply_updates(own, updates)},
-            variables={
-                c: {**old, **_subtree(changed[c], player)} for c, old in state.variables.items()
-            },
+            variables=new,
             optimizers={**state.optimizers, name: optimizer},
         )
-        named = {
-            f"{name}/{metric}": jnp.asarray(value, jnp.float32) for metric, value in metrics.items()
-        }
+        named = {f"{name}/{n}": jnp.asarray(value, jnp.float32) for n, value in metrics.items()}
         return moved, {**named, FINITE: _finite(metrics["loss"], gradients, state.params)}
 
     def step(state: State, batch: Batch, axis: str | None = None) -> tuple[State, Metrics]:
-        if axis and (others := {*state.variables} - {"batch_stats"}):
-            raise UserError(
-                f"each device would have its own {', '.join(others)}: give --run.parallel jit."
-            )
+        if axis:
+            check_per_device(state)
         batch, start = {**batch, "step": state.step}, state
         metrics: Metrics = {FINITE: jnp.float32(1)}
         for i, (name, player) in enumerate(players.items()):
-            key = jax.random.fold_in(
-                jax.random.fold_in(state.key, state.step), 0 if together else i
-            )
+            key = jax.random.fold_in(state.key, state.step)
+            key = jax.random.fold_in(key, 0 if together else i)
             key = jax.random.fold_in(key, jax.lax.axis_index(axis)) if axis else key
 
             def update_player(
@@ -212,43 +206,67 @@ def make(
             if player.every == 1:
                 state, new = update_player(state)
             else:
-                idle = {
-                    metric: jnp.float32(jnp.nan)
-                    for metric in jax.eval_shape(update_player, state)[1]
-                }
+                idle = dict.fromkeys(jax.eval_shape(update_player, state)[1], jnp.float32(jnp.nan))
                 idle[FINITE] = jnp.float32(1)
-                state, new = jax.lax.cond(
-                    start.step % player.every == player.at,
-                    update_player,
-                    lambda state, idle=idle: (state, idle),
-                    state,
-                )
-            metrics |= {
-                **new,
-                FINITE: jnp.where(metrics[FINITE] == 1, new[FINITE], metrics[FINITE]),
-            }
-        averages = {
-            n: optax.incremental_update(state.params[n], state.average[n], 1 - d)
-            for n, d in decays.items()
-        }
-        return state.replace(step=state.step + 1, average={**state.average, **averages}), metrics
+                plays = start.step % player.every == player.at
+                rest = functools.partial(_rest, idle)
+                state, new = jax.lax.cond(plays, update_player, rest, state)
+            finite = jnp.where(metrics[FINITE] == 1, new[FINITE], metrics[FINITE])
+            metrics |= {**new, FINITE: finite}
+        average = dict(state.average)
+        for n, decay in decays.items():
+            average[n] = optax.incremental_update(state.params[n], average[n], 1 - decay)
+        return state.replace(step=state.step + 1, average=average), metrics
 
     return Game(init, step)
 
 
-def of(experiment: Any, config: Any) -> Game:
-    """The experiment's own `game(config)`, or else that of its players, who move in turn."""
-    if own := getattr(experiment, "game", None):
+def _rest(metrics: Metrics, state: State) -> tuple[State, Metrics]:
+    """The turn of a player that rests."""
+    return state, metrics
+
+
+class HasPrecision(Protocol):
+    @property
+    def precision(self) -> Precision: ...
+
+
+class HasRun(Protocol):
+    """A config, as far as a game needs it."""
+
+    @property
+    def run(self) -> HasPrecision: ...
+
+
+class HasPlayers(Protocol[C]):
+    """An experiment, as far as a game needs it. It may also have `game(config) -> Game`."""
+
+    def model(self, config: C) -> nn.Module: ...
+    def players(self, config: C) -> dict[str, Player]: ...
+
+
+def check_per_device(state: State) -> None:
+    """Raise UserError if devices cannot run a step each: only batch statistics can be averaged."""
+    if others := {*state.variables} - {"batch_stats"}:
+        raise UserError(
+            f"each device would have its own {', '.join(others)}: give --run.parallel jit."
+        )
+
+
+def of(experiment: HasPlayers[C], config: C) -> Game:
+    """The experiment's own `game(config)`, else a game of its players, who move in turn."""
+    own: Callable[[C], Game] | None = getattr(experiment, "game", None)
+    if own:
         return own(config)
-    return make(
-        experiment.model(config), experiment.players(config), precision=config.run.precision
-    )
+    model, players = experiment.model(config), experiment.players(config)
+    return make(model, players, precision=config.run.precision)
 
 
 def starting_at_mean(one: Game, layer: tuple[str, ...], clip: float) -> Game:
-    """`one`, but the bias of a layer starts at the logits of the mean image, batch["mean"], where the batch has it.
+    """`one`, but the bias of a layer starts at the logits of the batch's "mean" image, if it has one.
 
-    `layer` is the layer's path, its network first; means are clipped to [clip, 1 - clip]. KeyError for another path.
+    `layer` is the path of the layer, its network first. The mean is clipped to [clip, 1 - clip].
+    `init` raises KeyError if there is no such layer.
     """
 
     def init(key: Key, batch: Batch) -> State:
@@ -256,16 +274,16 @@ def starting_at_mean(one: Game, layer: tuple[str, ...], clip: float) -> Game:
         if "mean" not in batch:
             return state
         mean = jnp.clip(batch["mean"], clip, 1 - clip)
-        return state.replace(
-            params=_changed(state.params, (*layer, "bias"), jnp.log(mean) - jnp.log1p(-mean))
-        )
+        logits = jnp.log(mean) - jnp.log1p(-mean)
+        return state.replace(params=_with_leaf(state.params, (*layer, "bias"), logits))
 
     return Game(init, one.step)
 
 
-def _changed(tree: Any, path: tuple[str, ...], leaf: Array) -> Any:
-    """A tree with another leaf at a path."""
-    return {**tree, path[0]: _changed(tree[path[0]], path[1:], leaf)} if path else leaf
+def _with_leaf(tree: Params, path: tuple[str, ...], leaf: Array) -> Params:
+    """The same tree with another leaf at a path."""
+    first, *rest = path
+    return {**tree, first: _with_leaf(tree[first], tuple(rest), leaf) if rest else leaf}
 
 
 def _subtree(tree: Params, player: Player) -> Params:
@@ -274,19 +292,20 @@ def _subtree(tree: Params, player: Player) -> Params:
 
 
 def _finite(loss: Array, gradients: Params, params: Params) -> Array:
-    """1; or 0 where the loss is not finite; or -n where the gradient of the n-th weight is the first that is not."""
+    """A code []: 1 if all is finite, 0 if the loss is not, -n if the n-th weight's gradient is not."""
     numbers = {path: n for n, path in enumerate(named_params(params), 1)}
-    finite = {
-        numbers[path]: jnp.isfinite(leaf.sum()) for path, leaf in named_params(gradients).items()
-    }
-    first = jnp.stack([jnp.where(ok, len(numbers) + 1, n) for n, ok in finite.items()]).min()
-    return jnp.where(jnp.isfinite(loss), jnp.where(first > len(numbers), 1, -first), 0).astype(
-        jnp.float32
-    )
+    none = len(numbers) + 1
+    bad = [
+        jnp.where(jnp.isfinite(gradient.sum()), none, numbers[path])
+        for path, gradient in named_params(gradients).items()
+    ]
+    first = jnp.stack(bad).min()
+    code = jnp.where(jnp.isfinite(loss), jnp.where(first == none, 1, -first), 0)
+    return code.astype(jnp.float32)
 
 
 def named_params(params: Params) -> dict[str, Array]:
-    """Each by its path, 'encoder/Dense_0/kernel'."""
+    """Each weight by its path, 'encoder/Dense_0/kernel'."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
@@ -298,8 +317,13 @@ def steps(
     count: int,
     axis: str | None = None,
 ) -> tuple[State, Metrics]:
-    """`count` steps in one program; the metrics are stacked, [count] each. `batch_of` gives the batch of a step."""
+    """`count` steps in one program; the metrics are stacked, [count] each.
+
+    `batch_of` gives the batch of a step.
+    """
     devices = (axis,) if axis else ()
-    return jax.lax.scan(
-        lambda state, _: game.step(state, batch_of(state.step), *devices), state, length=count
-    )
+
+    def body(state: State, _: None) -> tuple[State, Metrics]:
+        return game.step(state, batch_of(state.step), *devices)
+
+    return jax.lax.scan(body, state, length=count)

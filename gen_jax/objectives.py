@@ -31,8 +31,8 @@ def log_weights(encoder: Encoder, decoder: Decoder, x: Array, key: Key, samples:
     """log p(x, z) - log q(z|x) of `samples` draws from q(z|x): [samples, b]."""
     q = encoder(x)
     z = q.sample(key, samples)  # [samples, b, k]
-    q = jax.tree.map(lambda leaf: leaf[None], q)
-    return decoder(z).log_prob(x[None]) + standard_normal(z) - q.log_prob(z)
+    each: Gaussian = jax.tree.map(lambda leaf: leaf[None], q)  # [1, b, k]
+    return decoder(z).log_prob(x[None]) + standard_normal(z) - each.log_prob(z)
 
 
 def gradient_penalty(

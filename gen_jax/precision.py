@@ -1,12 +1,13 @@
-"""Networks that compute in bfloat16 while weights, statistics, penalties and losses stay in float32.
+"""Networks that compute in bfloat16, while weights, statistics and losses stay in float32.
 
-A network is a field of the model. What it is given and its weights are rounded when it is called, and what it gives
-back is float32 again; so an objective, which calls networks, is written once. Norms take their statistics in float32.
+A network is a field of the model. When it is called, its inputs and weights are rounded, and its
+outputs are float32 again. So an objective, which calls networks, is written once. Norms take their
+statistics in float32.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,40 +15,44 @@ import numpy as np
 from flax import linen as nn
 
 Precision = Literal["float32", "bfloat16"]
+T = TypeVar("T")
 
 
-def cast_floats(tree: Any, precision: Precision) -> Any:
-    """Real arrays of a tree in this type; all else as it is."""
+def cast_floats(tree: T, precision: Precision) -> T:
+    """Cast the float arrays of a tree to this type. All other leaves stay as they are."""
 
-    def leaf(value: Any) -> Any:
-        real = isinstance(value, jax.Array | np.ndarray) and jnp.issubdtype(
-            value.dtype, jnp.floating
-        )
-        return jnp.asarray(value, precision) if real else value
+    def cast(leaf: object) -> object:
+        if not isinstance(leaf, jax.Array | np.ndarray):
+            return leaf
+        return jnp.asarray(leaf, precision) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
-    return jax.tree.map(leaf, tree)
+    result: T = jax.tree.map(cast, tree)
+    return result
 
 
 @contextlib.contextmanager
 def compute_dtype(precision: Precision) -> Iterator[None]:
-    """While it lasts, networks that are called compute in this type, if their weights are of it."""
+    """A context in which networks compute in this type, if their weights are of it."""
     inside = False
 
-    def boundary(
-        method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext
-    ) -> Any:
+    def cast_at_boundary(
+        method: Callable[..., T],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        context: nn.module.InterceptorContext,
+    ) -> T:
         nonlocal inside
         if inside or len(context.module.path) != 1:
             return method(*args, **kwargs)
         inside = True
         try:
-            given, named = cast_floats((args, kwargs), precision)
-            return cast_floats(method(*given, **named), "float32")
+            args, kwargs = cast_floats((args, kwargs), precision)
+            return cast_floats(method(*args, **kwargs), "float32")
         finally:
             inside = False
 
     if precision == "float32":
         yield
         return
-    with nn.intercept_methods(boundary):
+    with nn.intercept_methods(cast_at_boundary):
         yield

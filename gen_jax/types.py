@@ -2,19 +2,19 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, SupportsFloat
 
 import jax
 
-jax.config.update(
-    "jax_threefry_partitionable", True
-)  # which numbers a key gives, whatever the environment says
+# Which numbers a key gives, whatever the environment says.
+jax.config.update("jax_threefry_partitionable", True)
 
 Array = jax.Array
 Key = jax.Array  # a typed key, `jax.random.key(seed)`; never a raw uint32 array
 Batch = Mapping[str, Array]  # {"image": [b, h, w, c], "label": [b], ...}
 Metrics = dict[str, Array]  # name -> [] scalar
 Params = dict[str, Any]  # network name -> its weights
+Json = dict[str, Any]  # an object of a JSON file
 
 # An objective is a plain function of the bound module: (model, batch, key) -> (loss [], metrics).
 # `model` is the experiment's own module, which mypy cannot name here.
@@ -26,7 +26,7 @@ class Measure(float):
 
     unit: str
 
-    def __new__(cls, value: Any, unit: str) -> "Measure":
+    def __new__(cls, value: SupportsFloat, unit: str) -> "Measure":
         """The number as a float, from anything that converts to one."""
         measure = super().__new__(cls, value)
         measure.unit = unit
@@ -43,6 +43,5 @@ class Claim:
     status: Literal["read", "unverified"]  # "unverified" until read in the paper's own text
     better: Literal["higher", "lower"] = "lower"
     protocol: str = ""  # how the paper measured it, in one line
-    tolerance: float | None = (
-        None  # within which ours agrees; else the spread, else a share of the value
-    )
+    # How far ours may be from it and still agree; by default the spread, else a share of the value.
+    tolerance: float | None = None

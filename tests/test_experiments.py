@@ -196,4 +196,4 @@ def test_the_file_says_what_it_replicates(name):
     )
     assert f"python -m experiments.{name} quick" in module.__doc__
     assert {"quick", "tiny"} <= set(presets(module))
-    assert directory.of(module, "quick", tiny(module)) == Path(f"runs/{name}-quick-s0")
+    assert directory.path_of(module, "quick", tiny(module)) == Path(f"runs/{name}-quick-s0")

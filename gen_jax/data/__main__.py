@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gen_jax import console
 from gen_jax.data.catalog import prepare, sets, store
+from gen_jax.storage import cache
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.setLevel(logging.INFO)
     log.propagate = False  # TFDS' logger gives the root a handler of its own
     try:
-        base = given.directory or sets.default_directory()
+        base = given.directory or cache.data_folder()
         if not given.words:
             _list(base)
         elif given.words[0] == "verify":

@@ -22,6 +22,7 @@ from gen_jax.data.crops import middle
 from gen_jax.data.pipeline import Arrays, Source
 from gen_jax.data.synthetic import shapes
 from gen_jax.errors import DataError, UserError
+from gen_jax.storage import cache
 from gen_jax.types import Array, Batch, Key
 
 log = logging.getLogger("gen_jax.data")
@@ -268,7 +269,7 @@ def from_edges(
     They are computed once and kept with the prepared images. Images with fewer than COUNT boxes are
     left out.
     """
-    base = (directory or sets.default_directory()).absolute()
+    base = (directory or cache.data_folder()).absolute()
     name = f"boxes:{images.name}-{most[0]}-{most[1]}"
     home = prepare.home(name, base)
     if not (home / store.MANIFEST).is_file():

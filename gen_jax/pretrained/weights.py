@@ -15,7 +15,7 @@ import safetensors
 from safetensors import numpy as stored
 
 from gen_jax.data.catalog import fetch
-from gen_jax.data.catalog.store import Block, default_directory
+from gen_jax.data.catalog.store import Block
 from gen_jax.errors import DataError, DirectoryError
 from gen_jax.storage import cache, files
 
@@ -87,7 +87,7 @@ def load(weights: Weights) -> Block:
 
 def _fetched(weights: Weights) -> tuple[Block, str]:
     """The arrays, and how they came."""
-    base = default_directory().absolute()
+    base = cache.data_folder().absolute()
     with tempfile.TemporaryDirectory() as work:
         way, folder, how = fetch.obtain(
             weights.name,

@@ -1,10 +1,10 @@
-"""From runs to one page: what the paper says beside what was measured, the curves, the pictures, how to run it again.
+"""One page about some runs: the paper's numbers beside ours, curves, pictures, and the command.
 
-    python -m gen_jax.report runs/vae-quick-s0                        # writes runs/vae-quick-s0/report.html
-    python -m gen_jax.report runs/vae-quick-s* --out vae-quick.html   # several seeds: means with 95 % intervals
+    python -m gen_jax.report runs/vae-quick-s0  # writes runs/vae-quick-s0/report.html
+    python -m gen_jax.report runs/vae-quick-s* --out vae-quick.html  # several seeds: 95 % intervals
 
-The page is one file that loads nothing: styles are inside, pictures are base64, curves are SVG, there are no scripts.
-Equal runs give an equal page, byte for byte.
+The page is one file that loads nothing: styles are inside, pictures are base64, curves are SVG,
+there are no scripts. Equal runs give the same page, byte for byte.
 """
 
 import dataclasses

@@ -1,10 +1,10 @@
-"""From runs to one page: what the paper says beside what was measured, the curves, the pictures, how to run it again.
+"""One page about some runs: the paper's numbers beside ours, curves, pictures, and the command.
 
-    python -m gen_jax.report runs/vae-quick-s0                        # writes runs/vae-quick-s0/report.html
-    python -m gen_jax.report runs/vae-quick-s* --out vae-quick.html   # several seeds: means with 95 % intervals
+    python -m gen_jax.report runs/vae-quick-s0  # writes runs/vae-quick-s0/report.html
+    python -m gen_jax.report runs/vae-quick-s* --out vae-quick.html  # several seeds: 95 % intervals
 
-The page is one file that loads nothing: styles are inside, pictures are base64, curves are SVG, there are no scripts.
-Equal runs give an equal page, byte for byte.
+The page is one file that loads nothing: styles are inside, pictures are base64, curves are SVG,
+there are no scripts. Equal runs give the same page, byte for byte.
 """
 
 import base64
@@ -29,47 +29,53 @@ from gen_jax.errors import DataError, UserError
 from gen_jax.report.charts import HUES, average, draw, is_logarithmic
 from gen_jax.report.run_reader import Run, read
 from gen_jax.storage import files
-from gen_jax.types import Claim
+from gen_jax.types import Claim, Json
 
-PICTURE = 640  # pixels of the page that a picture fills, about
-STRIP = 6  # most earlier steps of a picture
-THUMBNAIL = 320  # their longest side in pixels
-SEEDS = 3  # least for a verdict
-DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
+Context = dict[str, Any]  # what a part of the template is given
+
+PICTURE_WIDTH = 640  # on the page, in pixels, about
+STRIP_LENGTH = 6  # at most so many earlier steps of a picture
+THUMBNAIL_SIDE = 320  # their longest side, in pixels
+MIN_SEEDS = 3  # for a verdict
+TOLERANCE = 0.05  # as a share of a claim's value, where the paper has no spread
+# What reading a damaged picture raises.
+IMAGE_ERRORS = (
+    *(OSError, SyntaxError, ValueError, EOFError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
 )
-SHARE = 0.05  # of a claim's value, within which ours agrees where the paper has no spread
 
 
 def write(directory: Path) -> Path:
-    """The page of one run, as report.html inside it."""
+    """Write the page of one run, as report.html in its directory, and return its path."""
     return compare([directory], Path(directory) / "report.html")
 
 
 def compare(directories: Sequence[Path], path: Path) -> Path:
-    """One page over several runs (seeds) of one experiment and preset."""
+    """Write one page about several runs, seeds of one experiment and preset, and return its path.
+
+    Raises UserError if there is no run, if they are of different experiments, or if one is given
+    twice.
+    """
     runs = [read(Path(directory)) for directory in directories]
     if not runs:
         raise UserError("No run was given: name at least one run directory.")
     kinds = sorted({f"{run.experiment} ({run.preset})" for run in runs})
     if len(kinds) > 1:
         raise UserError(
-            f"The runs are of {' and '.join(kinds)}: a page compares runs of one experiment and one preset."
+            f"The runs are of {' and '.join(kinds)}: "
+            "a page compares runs of one experiment and one preset."
         )
     if len({run.directory.resolve() for run in runs}) < len(runs):
         raise UserError(
             "A run was given twice, which would count as two seeds: give each run directory once."
         )
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gen_jax.report"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.PackageLoader("gen_jax.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {"number": number, "breakable": breakable}
     first = runs[0]
     shown, left_out = pictures(runs)
@@ -78,7 +84,7 @@ def compare(directories: Sequence[Path], path: Path) -> Path:
         first=first,
         paper=first.paper,
         claims=[row(name, runs, claim) for name, claim in first.paper.claims.items()],
-        others=[row(name, runs, None) for name in names(runs) if name not in first.paper.claims],
+        others=[row(n, runs, None) for n in metric_names(runs) if n not in first.paper.claims],
         notes=notes(runs) + left_out,
         charts=charts(runs),
         arxiv=quote(first.paper.arxiv or "", errors="replace"),
@@ -91,29 +97,30 @@ def compare(directories: Sequence[Path], path: Path) -> Path:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """The mean and its 95 % interval by Student's t with n - 1 degrees of freedom; n is 2 at least."""
+    """(mean, low, high) of the 95 % interval, by Student's t, of two values or more."""
     mean, half = statistics.interval(values)
     return mean, mean - half, mean + half
 
 
-def band(claim: Claim) -> tuple[float, float]:
-    """The paper's value, less and plus what the claim tolerates: its tolerance, else its spread, else 5 %."""
-    given = (claim.tolerance, claim.spread, SHARE * claim.value)
-    tolerance = abs(next(each for each in given if each is not None))
+def tolerated(claim: Claim) -> tuple[float, float]:
+    """(low, high): the paper's value -+ the claim's tolerance, else its spread, else 5 %."""
+    given = (claim.tolerance, claim.spread, TOLERANCE * claim.value)
+    tolerance = abs(next(width for width in given if width is not None))
     return claim.value - tolerance, claim.value + tolerance
 
 
 def verdict(claim: Claim, values: Sequence[float]) -> str:
-    """Mechanical: our whole 95 % interval lies inside the paper's band, on its better side or on its worse one.
+    """Whether our whole 95 % interval is within the claim's tolerance, better, or worse.
 
-    A band without width, as that of a 0 without a spread is, holds nothing.
+    Nothing agrees with a claim without tolerance, such as a 0 without a spread. Fewer than three
+    seeds have no verdict.
     """
     if not values:
         return "not measured"
-    if len(values) < SEEDS:
+    if len(values) < MIN_SEEDS:
         return "fewer than three seeds: no verdict"
     _, low, high = interval(values)
-    least, most = band(claim)
+    least, most = tolerated(claim)
     if least <= low and high <= most and least < most:
         return "agrees"
     if least <= high and low <= most:
@@ -122,20 +129,21 @@ def verdict(claim: Claim, values: Sequence[float]) -> str:
 
 
 def number(value: float, form: str = ".5g") -> str:
+    """In this format, with a real minus sign."""
     return format(value, form).replace("-", "\N{MINUS SIGN}")
 
 
 def breakable(name: str) -> Markup:
-    """A dotted name that may go on in the next line after its dots, slashes and underscores."""
+    """A name that may be broken after its dots, slashes and underscores."""
     return Markup("<wbr>").join(re.split(r"(?<=[._/])", name))  # join escapes the parts
 
 
-def names(runs: Iterable[Run]) -> list[str]:
+def metric_names(runs: Iterable[Run]) -> list[str]:
     return sorted({name for run in runs for name in run.metrics})
 
 
-def row(name: str, runs: Sequence[Run], claim: Claim | None) -> dict[str, Any]:
-    """A metric's line in a table: its last value in each run, and what follows from them."""
+def row(name: str, runs: Sequence[Run], claim: Claim | None) -> Context:
+    """The row of a metric in a table: its last value in each run, and what follows from them."""
     finals = [list(run.metrics[name].items())[-1] if name in run.metrics else None for run in runs]
     values = [final[1] for final in finals if final]
     steps = sorted({final[0] for final in finals if final})
@@ -143,66 +151,67 @@ def row(name: str, runs: Sequence[Run], claim: Claim | None) -> dict[str, Any]:
     if len(values) > 1:
         mean, low, high = interval(values)
         half = (high - low) / 2
+        # Two digits of the uncertainty.
         decimals = max(0, 1 - math.floor(math.log10(half))) if half else 9
-        form = (
-            f",.{decimals}f" if decimals <= 6 and abs(mean) < 1e9 else ".4g"
-        )  # two digits of the uncertainty
+        form = f",.{decimals}f" if decimals <= 6 and abs(mean) < 1e9 else ".4g"
         ours = f"{number(mean, form)} ± {number(half, form)}"
         bounds = [number(low, form), number(high, form)]
+    ends = steps if len(steps) < 2 else [steps[0], steps[-1]]
     return {
-        "name": name, "unit": runs[0].paper.units.get(name, ""), "claim": claim, "finals": finals, "n": len(values),
-        "steps": " to ".join(f"{step:,}" for step in (steps if len(steps) < 2 else [steps[0], steps[-1]])),
-        "ours": ours, "bounds": bounds, "verdict": _verdict(claim, values, runs) if claim else "",
+        "name": name,
+        "unit": runs[0].paper.units.get(name, ""),
+        "claim": claim,
+        "finals": finals,
+        "n": len(values),
+        "steps": " to ".join(f"{step:,}" for step in ends),
+        "ours": ours,
+        "bounds": bounds,
+        "verdict": _verdict(claim, values, runs) if claim else "",
         "plot": _plot(claim, values) if claim and len(values) > 1 else None,
-    }  # fmt: skip
+    }
 
 
 def _verdict(claim: Claim, values: Sequence[float], runs: Sequence[Run]) -> str:
-    """Runs of one seed repeat each other, so that they have no interval."""
+    """The verdict, unless runs share a seed: they would repeat each other, and have no interval."""
     seeds = {dict(flatten(run.config)).get("run.seed", run.name) for run in runs}
     return verdict(claim, values) if len(seeds) == len(runs) else "runs share a seed: no verdict"
 
 
-def _plot(claim: Claim, values: list[float]) -> dict[str, Any]:
-    least, most = band(claim)
+def _plot(claim: Claim, values: list[float]) -> Context:
+    """Where the marks of a row are on its axis, which is 120 wide."""
+    least, most = tolerated(claim)
     marks = [least, claim.value, most, *interval(values)[1:], *values]
     low, high = min(marks), max(marks)
     x = [round(6 + 108 * (mark - low) / (high - low), 1) if high > low else 60.0 for mark in marks]
     return {"paper": x[:3], "interval": x[3:5], "runs": x[5:]}
 
 
-def table(objects: Iterable[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Dotted name -> its value, or one value for each run where they differ."""
+def table(objects: Iterable[Json]) -> list[tuple[str, list[str]]]:
+    """(dotted name, its value) of each field; one value for each object where they differ."""
     columns = [dict(flatten(one)) for one in objects]
-    rows = {
-        name: [_text(column.get(name, "absent")) for column in columns]
-        for each in columns
-        for name in each
-    }
-    return [(name, values if len(set(values)) > 1 else values[:1]) for name, values in rows.items()]
+    rows = {}
+    for name in (name for column in columns for name in column):
+        values = [_text(column.get(name, "absent")) for column in columns]
+        rows[name] = values if len(set(values)) > 1 else values[:1]
+    return list(rows.items())
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def notes(runs: Sequence[Run]) -> list[str]:
     """What a reader should know before the numbers."""
-    found = [
-        f"{run.name}: the last line of metrics.jsonl was cut off and is left out."
-        for run in runs
-        if run.torn
-    ]
+    cut = "the last line of metrics.jsonl was cut off and is left out"
+    found = [f"{run.name}: {cut}." for run in runs if run.torn]
     found += [f"{run.name}: no metrics have been logged yet." for run in runs if not run.metrics]
     if len({run.last_step for run in runs}) > 1:
-        found.append(
-            "The runs end at different steps: "
-            + ", ".join(f"{r.name} at {r.last_step}" for r in runs)
-            + "."
-        )
+        ends = ", ".join(f"{run.name} at {run.last_step}" for run in runs)
+        found.append(f"The runs end at different steps: {ends}.")
     if any(run.paper != runs[0].paper for run in runs):
         found.append(
-            f"The runs describe their paper differently; this page uses the words of {runs[0].name}."
+            "The runs describe their paper differently; "
+            f"this page uses the words of {runs[0].name}."
         )
     for name, values in table(run.config for run in runs):
         shown = ", ".join(values)
@@ -216,58 +225,69 @@ def notes(runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def pictures(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
-    """For each kind of picture the latest, the earlier steps as a strip, and the latest of the other runs.
+def pictures(runs: Sequence[Run]) -> tuple[list[Context], list[str]]:
+    """For each kind of picture the latest, a strip of earlier steps, and those of other runs; and notes.
 
-    A picture that is not whole is left out, the one before it standing for the latest; and a note for each.
+    A damaged picture is left out, with a note; the one before it then counts as the latest.
     """
-    albums: dict[str, dict[Path, dict[int, Path]]] = {}  # kind -> run -> step -> file
-    for run in runs:
-        for path in sorted((run.directory / "samples").glob("[!.]*.*")):
-            if path.suffix in (".png", ".webp", ".gif"):
-                kind, _, step = path.stem.rpartition("-step-")
-                kind, step = (kind, step) if kind and step.isdecimal() else (path.stem, "-1")
-                albums.setdefault(kind, {}).setdefault(run.directory, {})[int(step)] = path
-    found, left_out, labels = [], [], {run.directory: run.name for run in runs}
+    found: list[Context] = []
+    notes: list[str] = []
+    labels = {run.directory: run.name for run in runs}
 
-    def whole(path: Path, side: int | None = None) -> dict[str, Any] | None:
+    def load(path: Path, side: int | None = None) -> Context | None:
         try:
             return _picture(path, side)
         except DataError as error:
-            left_out.append(
-                f"{labels[path.parent.parent]}: the picture {path.name} is left out: {error}."
-            )
+            name = f"{labels[path.parent.parent]}: the picture {path.name}"
+            notes.append(f"{name} is left out: {error}.")
             return None
 
-    for kind, album in sorted(albums.items()):
-        latest: list[
-            tuple[Path, int, dict[str, Any]]
-        ] = []  # run, step and picture; the first one in full size
+    for kind, album in sorted(_albums(runs).items()):
+        latest: list[tuple[Path, int, Context]] = []  # (run, step, picture), the first in full size
         for run_directory, steps in album.items():
             for at in sorted(steps, reverse=True):
-                if one := whole(steps[at], THUMBNAIL if latest else None):
+                if one := load(steps[at], THUMBNAIL_SIDE if latest else None):
                     latest.append((run_directory, at, one))
                     break
         if not latest:
             continue
         (owner, last, newest), *others = latest
         earlier = sorted(at for at in album[owner] if at < last)
-        count = min(len(earlier), STRIP)
-        chosen = [
-            earlier[i * (len(earlier) - 1) // max(count - 1, 1)] for i in range(count)
-        ]  # evenly, with both ends
-        strip = [(f"step {at:,}", whole(album[owner][at], THUMBNAIL)) for at in chosen]
-        found.append({
-            "kind": kind, "run": labels[owner], "step": last, "latest": newest,
-            "strip": [(caption, one) for caption, one in strip if one],
-            "others": [(labels[other], one) for other, _, one in others],
-        })  # fmt: skip
-    return sorted(
-        found, key=lambda one: (one["latest"]["still"] is not None, one["kind"] != "samples")
-    ), left_out
+        strip = [(at, load(album[owner][at], THUMBNAIL_SIDE)) for at in _spread(earlier)]
+        found.append(
+            {
+                "kind": kind,
+                "run": labels[owner],
+                "step": last,
+                "latest": newest,
+                "strip": [(f"step {at:,}", one) for at, one in strip if one],
+                "others": [(labels[other], one) for other, _, one in others],
+            }
+        )
+    found.sort(key=lambda one: (one["latest"]["still"] is not None, one["kind"] != "samples"))
+    return found, notes
 
 
-def _picture(path: Path, side: int | None = None) -> dict[str, Any]:
+def _albums(runs: Sequence[Run]) -> dict[str, dict[Path, dict[int, Path]]]:
+    """The files of pictures: kind -> run -> step -> file. The step is -1 if the name has none."""
+    albums: dict[str, dict[Path, dict[int, Path]]] = {}
+    for run in runs:
+        for path in sorted((run.directory / "samples").glob("[!.]*.*")):
+            if path.suffix in (".png", ".webp", ".gif"):
+                kind, _, step = path.stem.rpartition("-step-")
+                kind, step = (kind, step) if kind and step.isdecimal() else (path.stem, "-1")
+                albums.setdefault(kind, {}).setdefault(run.directory, {})[int(step)] = path
+    return albums
+
+
+def _spread(steps: list[int]) -> list[int]:
+    """At most STRIP_LENGTH of them, evenly spread, the first and the last included."""
+    count = min(len(steps), STRIP_LENGTH)
+    return [steps[i * (len(steps) - 1) // max(count - 1, 1)] for i in range(count)]
+
+
+def _picture(path: Path, side: int | None = None) -> Context:
+    """A picture for the page, reduced if `side` is given. Raises DataError if it is damaged."""
     try:
         data = path.read_bytes()
         with Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "GIF")) as image:
@@ -277,18 +297,20 @@ def _picture(path: Path, side: int | None = None) -> dict[str, Any]:
         if side and max(size) > side:
             still.thumbnail((side, side))
             data, form = _webp(still), "webp"
-        moves = _uri(_webp(still), "webp") if frames > 1 and not side else None
+        still_uri = _uri(_webp(still), "webp") if frames > 1 and not side else None
     except UnidentifiedImageError as error:  # whose words hold an address in memory
         raise DataError("it is no PNG, WebP or GIF") from error
-    except DAMAGE as error:
-        raise DataError(
-            str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
-        ) from error
-    zoom = max(1, PICTURE // size[0])  # small grids grow by a whole number
+    except IMAGE_ERRORS as error:
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+        raise DataError(reason or type(error).__name__) from error
+    zoom = max(1, PICTURE_WIDTH // size[0])  # small grids grow by a whole number
     return {
-        "src": _uri(data, form), "width": size[0] * zoom, "sharp": zoom > 1 and not side, "wide": size[0] > PICTURE,
-        "still": moves,
-    }  # fmt: skip
+        "src": _uri(data, form),
+        "width": size[0] * zoom,
+        "sharp": zoom > 1 and not side,
+        "wide": size[0] > PICTURE_WIDTH,
+        "still": still_uri,
+    }
 
 
 def _webp(image: Image.Image) -> bytes:
@@ -301,28 +323,44 @@ def _uri(data: bytes, form: str) -> str:
     return f"data:image/{form.lower()};base64,{base64.b64encode(data).decode()}"
 
 
-def charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """A chart for each number of the test set or of a claim and for each group of others, of two steps or more."""
+def charts(runs: Sequence[Run]) -> list[Context]:
+    """A chart for each metric on test data or with a claim, and one for each group of the others.
+
+    Metrics that were logged once have none.
+    """
     groups: dict[str, list[str]] = {}
-    for name in names(runs):
+    for name in metric_names(runs):
         if any(len(run.metrics.get(name, ())) > 1 for run in runs):
             own = name.startswith("test/") or name in runs[0].paper.claims
             groups.setdefault(name if own else _group(name), []).append(name)
     found = []
-    for group, members in sorted(
-        groups.items(), key=lambda item: (not item[0].startswith("test/"), item[0])
-    ):
+    paper = runs[0].paper
+    for group, members in sorted(groups.items(), key=lambda item: _chart_order(item[0])):
         curves = [[run.metrics[name] for run in runs if name in run.metrics] for name in members]
-        claim, means = runs[0].paper.claims.get(group), [average(each) for each in curves]
-        found.append({
-            "name": group if len(members) > 1 else members[0], "claim": claim,
-            "unit": units.pop() if len(units := {runs[0].paper.units.get(name, "") for name in members}) == 1 else "",
-            "svg": draw(group, curves, claim.value if claim else None),
-            "logarithmic": is_logarithmic([value for each in curves for series in each for value in series.values()]),
-            "legend": [(i % HUES, min(i // HUES, 2), name.removeprefix(f"{group}/")) for i, name in enumerate(members)],
-            "label": "; ".join(_ends(*pair) for pair in zip(members, means, strict=True)),
-        })  # fmt: skip
+        values = [value for each in curves for series in each for value in series.values()]
+        units = {paper.units.get(name, "") for name in members}
+        means = [average(each) for each in curves]
+        claim = paper.claims.get(group)
+        found.append(
+            {
+                "name": group if len(members) > 1 else members[0],
+                "claim": claim,
+                "unit": units.pop() if len(units) == 1 else "",
+                "svg": draw(group, curves, claim.value if claim else None),
+                "logarithmic": is_logarithmic(values),
+                "legend": [
+                    (i % HUES, min(i // HUES, 2), name.removeprefix(f"{group}/"))
+                    for i, name in enumerate(members)
+                ],
+                "label": "; ".join(_ends(*pair) for pair in zip(members, means, strict=True)),
+            }
+        )
     return found
+
+
+def _chart_order(group: str) -> tuple[bool, str]:
+    """Those of test data first."""
+    return not group.startswith("test/"), group
 
 
 def _group(name: str) -> str:

@@ -1,15 +1,14 @@
-"""A run directory, as the training loop writes it, read back and checked."""
+"""Reads the directory of a run, as the training loop writes it, and checks it."""
 
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import dacite
 
 from gen_jax.config import SCHEMA
 from gen_jax.errors import DataError, UserError
-from gen_jax.types import Claim
+from gen_jax.types import Claim, Json
 
 Series = dict[int, float]  # step -> value, in the order of the steps
 LOG_LINES = 40
@@ -17,7 +16,7 @@ LOG_LINES = 40
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """paper.json: the header of the experiment file, the paper's claims and the units of the metrics."""
+    """paper.json: the header of the experiment file, the claims, and the units of the metrics."""
 
     title: str
     authors: str
@@ -32,14 +31,14 @@ class Description:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run directory, read and checked."""
+    """What the directory of a run holds."""
 
     directory: Path
     experiment: str
     preset: str
-    config: dict[str, Any]
+    config: Json
     paper: Description
-    environment: dict[str, Any]
+    environment: Json
     command: str
     log: list[str]
     metrics: dict[str, Series]
@@ -52,13 +51,17 @@ class Run:
 
 
 def read(directory: Path) -> Run:
-    """A run directory as the training loop writes it; command.txt, log.txt and samples/ may be missing."""
+    """Read a run. command.txt, log.txt and samples/ may be missing.
+
+    Raises UserError if there is no directory, DataError if a file is missing or damaged.
+    """
     if not directory.is_dir():
         raise UserError(f"{directory} is no directory: give the directory of a run.")
     config = _object(directory / "config.json")
     if config.get("schema") != SCHEMA or not isinstance(config.get("config"), dict):
         raise DataError(
-            f"{directory / 'config.json'} has schema {config.get('schema')!r}, but {SCHEMA} is expected: run again."
+            f"{directory / 'config.json'} has schema {config.get('schema')!r}, "
+            f"but {SCHEMA} is expected: run again."
         )
     try:
         paper = dacite.from_dict(Description, _object(directory / "paper.json"))
@@ -67,24 +70,32 @@ def read(directory: Path) -> Run:
             f"{directory / 'paper.json'} does not describe a paper: {error}."
         ) from error
     for name, claim in paper.claims.items():
-        if not _is_number(claim.value) or not all(
-            n is None or _is_number(n) for n in (claim.spread, claim.tolerance)
-        ):
+        widths = [width for width in (claim.spread, claim.tolerance) if width is not None]
+        if not all(map(_is_number, (claim.value, *widths))):
             said = f"{claim.value} +- {claim.spread}, tolerance {claim.tolerance},"
             raise DataError(f"{directory / 'paper.json'} claims {said} for {name}, no number.")
     metrics, last_step, torn = _metrics(directory / "metrics.jsonl")
-    texts = [directory / "command.txt", directory / "log.txt"]
-    command, log = (
-        content(text).decode("utf-8", "replace").strip() if text.is_file() else "" for text in texts
-    )
     return Run(
-        directory, str(config.get("experiment")), str(config.get("preset")), config["config"], paper,
-        _object(directory / "env.json"), command, log.splitlines()[-LOG_LINES:], metrics, last_step, torn,
-    )  # fmt: skip
+        directory=directory,
+        experiment=str(config.get("experiment")),
+        preset=str(config.get("preset")),
+        config=config["config"],
+        paper=paper,
+        environment=_object(directory / "env.json"),
+        command=_text(directory / "command.txt"),
+        log=_text(directory / "log.txt").splitlines()[-LOG_LINES:],
+        metrics=metrics,
+        last_step=last_step,
+        torn=torn,
+    )
+
+
+def _text(path: Path) -> str:
+    return content(path).decode("utf-8", "replace").strip() if path.is_file() else ""
 
 
 def content(path: Path) -> bytes:
-    """The bytes of a file of a run."""
+    """The bytes of a file of a run. Raises DataError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -93,25 +104,29 @@ def content(path: Path) -> bytes:
         ) from error
 
 
-def _object(path: Path) -> dict[str, Any]:
+def _object(path: Path) -> Json:
     try:
         value = json.loads(content(path))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error}): restore it or run again.") from error
     if not isinstance(value, dict):
         raise DataError(
-            f"{path} holds a {type(value).__name__}, but a JSON object is expected: restore it or run again."
+            f"{path} holds a {type(value).__name__}, but a JSON object is expected: "
+            "restore it or run again."
         )
     return value
 
 
-def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
-    )  # false for NaN
+def _is_number(value: object) -> bool:
+    """False for NaN, too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _metrics(path: Path) -> tuple[dict[str, Series], int | None, bool]:
+    """(series of each metric, last step, whether the last line is torn) of a metrics.jsonl.
+
+    A step that is logged twice, after a resume, counts once.
+    """
     *lines, tail = content(path).split(b"\n")  # the tail is empty when the last line is whole
     steps: dict[int, dict[str, float]] = {}
     torn = False
@@ -125,21 +140,15 @@ def _metrics(path: Path) -> tuple[dict[str, Series], int | None, bool]:
                 f"{path}, line {count}, is damaged ({error}): remove that line."
             ) from error
         step = record.pop("step", None) if isinstance(record, dict) else None
-        if (
-            type(step) is not int
-            or step < 0
-            or not all(v is None or _is_number(v) for v in record.values())
-        ):
+        values = {n: v for n, v in record.items() if v is not None} if step is not None else {}
+        if type(step) is not int or step < 0 or not all(map(_is_number, values.values())):
             raise DataError(
-                f"{path}, line {count}, is not a step with finite numbers or nulls: remove that line."
+                f"{path}, line {count}, is not a step with finite numbers or nulls: "
+                "remove that line."
             )
-        steps.setdefault(step, {}).update(
-            {name: float(v) for name, v in record.items() if v is not None}
-        )
+        steps.setdefault(step, {}).update({name: float(value) for name, value in values.items()})
     metrics: dict[str, Series] = {}
-    for step, record in sorted(
-        steps.items()
-    ):  # a step logged again after a resume stands for itself once
+    for step, record in sorted(steps.items()):
         for name, value in record.items():
             metrics.setdefault(name, {})[step] = value
     return metrics, max(steps, default=None), torn

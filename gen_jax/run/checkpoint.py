@@ -1,8 +1,11 @@
-"""Checkpoints: Orbax writes the arrays, a seal beside them says that every byte is as it was written.
+"""Checkpoints: Orbax writes the arrays, and a seal proves that every byte is as it was written.
 
-A step is good when its seal is there and the SHA-256 of each file agrees. Restoring takes the newest good step, says in
-one line which newer ones it had to pass over and why, and never starts afresh in silence: where steps exist and none is
-good, that is an error.
+A step is good if its seal is there and the SHA-256 of each file agrees with it. Restoring takes the
+newest good step, and logs one line for each newer step that it skips. It never starts afresh in
+silence: if there are steps but none is good, that is an error.
+
+Orbax's own Checkpointer would delete the older steps before the new one has its seal, so they are
+deleted here.
 """
 
 import contextlib
@@ -16,7 +19,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
 import jax
 
@@ -25,22 +28,27 @@ from gen_jax.errors import CheckpointError, DirectoryError
 from gen_jax.run import sharding
 from gen_jax.storage import files
 from gen_jax.storage.files import sha256
+from gen_jax.types import Json
+
+T = TypeVar("T")
+Seal = Json  # what is kept with a step: SEAL_FIELDS, and what the run adds
 
 SEAL = "SEAL.json"
-LINES = "metrics.jsonl"  # in the directory of a step: the lines of the run before that of the step
-HELD = {
-    "step": int,
-    "record": dict,
-    "tree": dict,
-    "environment": dict,
-    "files": dict,
-}  # by each seal
-LINE = "line-{:09d}.json"  # beside the directory of a step: its own line, which is written last
-STEP = "step-{:09d}"
-T = TypeVar("T")
+SEAL_FIELDS = {"step": int, "record": dict, "tree": dict, "environment": dict, "files": dict}
+STEP = "step-{:09d}"  # the directory of a step
+LINES = "metrics.jsonl"  # in it: the lines of the run before that of the step
+LINE = "line-{:09d}.json"  # beside it: the line of the step, which is written last
+UNFINISHED = ".orbax-checkpoint-tmp*"  # after the name of a step that Orbax is writing
+ERRORS = (OSError, ValueError, RuntimeError)  # of Orbax, where it cannot write
 
 
-def tree_spec(tree: Any) -> dict[str, str]:
+class Response(Protocol):
+    """A save of Orbax that is under way."""
+
+    def result(self) -> object: ...
+
+
+def tree_spec(tree: object) -> dict[str, str]:
     """Path -> 'dtype[shape]' of each leaf."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
@@ -50,11 +58,19 @@ class Checkpoints:
     """The checkpoints of one run, in one directory."""
 
     def __init__(
-        self, directory: Path, *, keep: int, check: Callable[[], None] = lambda: None, **stamp: Any
+        self,
+        directory: Path,
+        *,
+        keep: int,
+        check: Callable[[], None] = lambda: None,
+        **stamp: Json,
     ):
-        """What `stamp` says of the run is kept in each seal: the environment, the code, which run it is.
+        """Keep the newest `keep` good steps.
 
-        `check` raises a DirectoryError where the directory is no more the one that it was.
+        `stamp` is kept in each seal: the environment, the code, which run it is.
+
+        `check` raises a DirectoryError if the directory has been moved. Raises CheckpointError if
+        `directory` is a link to nowhere.
         """
         if directory.is_symlink() and not directory.exists():
             raise CheckpointError(
@@ -65,11 +81,14 @@ class Checkpoints:
         self.saving: Future[None] | None = None
 
     def save(
-        self, step: int, state: Any, record: dict[str, Any], lines: bytes = b"", **more: Any
+        self, step: int, state: object, record: Json, lines: bytes = b"", **more: object
     ) -> None:
-        """Start to save; the state may be donated as soon as this returns. `record` and `more` are kept in the seal.
+        """Start to save. The state may be donated as soon as this returns.
 
-        `lines` are those of metrics.jsonl so far; they are kept beside the state.
+        The seal holds `record` and `more`.
+
+        `lines` are those of metrics.jsonl so far; they are kept beside the state. Raises
+        CheckpointError if this save cannot begin, or if the one before has failed.
         """
         from orbax.checkpoint import v1 as ocp
 
@@ -78,60 +97,62 @@ class Checkpoints:
         try:
             if sharding.process_index() == 0:
                 self.directory.mkdir(parents=True, exist_ok=True)
-                os.rmdir(
-                    tempfile.mkdtemp(dir=self.directory)
-                )  # Orbax waits long where it may not write
-                shutil.rmtree(
-                    path, ignore_errors=True
-                )  # a step that was not good, or it would have been restored
+                # Fails at once where Orbax would try for long.
+                os.rmdir(tempfile.mkdtemp(dir=self.directory))
+                # A step that was not good, or it would have been restored.
+                shutil.rmtree(path, ignore_errors=True)
             sharding.barrier("save")
             response = ocp.save_async(path, state)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise self._failed(path, error) from error
+        except ERRORS as error:
+            raise self._failure(path, error) from error
         seal = {"step": step, "record": record, "tree": tree_spec(state), **self.stamp, **more}
         self.saving = self.worker.submit(self._finish, response, path, seal, lines)
 
-    def _finish(self, response: Any, path: Path, seal: dict[str, Any], lines: bytes) -> None:
+    def _finish(self, response: Response, path: Path, seal: Seal, lines: bytes) -> None:
+        """Wait for Orbax, seal the step, and delete the old ones."""
         try:
             response.result()
             if sharding.process_index():
                 return
-            self._in_place(path)
+            self._check_place(path)
             files.replace(path / LINES, lines)
-            hashes = {
-                str(f.relative_to(path)): sha256(f) for f in sorted(path.rglob("*")) if f.is_file()
-            }
-            files.replace(path / SEAL, _signed({**seal, "files": hashes}))
+            written = [file for file in sorted(path.rglob("*")) if file.is_file()]
+            hashes = {str(file.relative_to(path)): sha256(file) for file in written}
+            files.replace(path / SEAL, _sign({**seal, "files": hashes}))
             for old in self.steps()[self.keep :]:  # only now: there is a newer good one
-                self._line(_number(old.name)).unlink(missing_ok=True)
+                self._line_path(_step_of(old.name)).unlink(missing_ok=True)
                 (old / SEAL).unlink(missing_ok=True)
                 shutil.rmtree(old, ignore_errors=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            self._in_place(path)
-            raise self._failed(path, error) from error
+        except ERRORS as error:
+            self._check_place(path)
+            raise self._failure(path, error) from error
 
-    def _in_place(self, path: Path) -> None:
-        """Where the directory was moved while a step was saved, nothing of the step stays under its old name."""
+    def _check_place(self, path: Path) -> None:
+        """Raise DirectoryError if the directory was moved, and leave nothing under its old name."""
         try:
             self.check()
         except DirectoryError:
-            for made in (path, *path.parent.glob(f"{path.name}.orbax-checkpoint-tmp*")):
+            for made in (path, *path.parent.glob(path.name + UNFINISHED)):
                 if not (made / SEAL).exists():
                     shutil.rmtree(made, ignore_errors=True)
-            with contextlib.suppress(OSError):  # it holds more
+            with contextlib.suppress(OSError):  # it is not empty
                 path.parent.rmdir()
                 path.parent.parent.rmdir()
             raise
 
-    def _failed(self, path: Path, error: Exception) -> CheckpointError:
+    def _failure(self, path: Path, error: Exception) -> CheckpointError:
         newest = next((p.name for p in self.steps() if p != path and (p / SEAL).exists()), "none")
         return CheckpointError(
-            f"The checkpoint {path} could not be written ({console.reason(error)}); the newest complete one is "
-            f"{newest}: make room or choose another --run.dir, then give the same command again."
+            f"The checkpoint {path} could not be written ({console.reason(error)}); "
+            f"the newest complete one is {newest}: make room or choose another --run.dir, "
+            "then give the same command again."
         )
 
     def wait(self) -> None:
-        """Until the last save is sealed; raises what went wrong in it."""
+        """Wait until the last save is sealed.
+
+        Raises CheckpointError or DirectoryError if it failed.
+        """
         saving, self.saving = self.saving, None
         if saving:
             saving.result()
@@ -144,97 +165,87 @@ class Checkpoints:
             self.worker.shutdown()
 
     def lines(self, step: int) -> bytes | None:
-        """The lines of metrics.jsonl before that of a step, as they were kept with it; an older release kept none."""
+        """The lines of metrics.jsonl before that of a step; None if an older release kept none."""
         path = self.directory / STEP.format(step) / LINES
         return path.read_bytes() if path.exists() else None
 
     def keep_line(self, step: int, line: bytes) -> None:
-        """The line of a step that is saved, once it is in metrics.jsonl."""
-        files.replace(self._line(step), _signed({"line": line.decode()}))
+        """Keep the line of a saved step, once it is in metrics.jsonl."""
+        files.replace(self._line_path(step), _sign({"line": line.decode()}))
 
     def line(self, step: int) -> bytes | None:
-        """As `keep_line` kept it; None where it did not, or where that was changed."""
+        """The line that `keep_line` kept; None if there is none, or if it was changed."""
         try:
-            return _content(self._line(step))["line"].encode()
+            return str(_read_signed(self._line_path(step))["line"]).encode()
         except (CheckpointError, OSError):
             return None
 
-    def _line(self, step: int) -> Path:
+    def _line_path(self, step: int) -> Path:
         return self.directory / LINE.format(step)
 
     def steps(self) -> list[Path]:
         """The directories of steps, newest first, good or not."""
         try:
-            found = {_number(name): self.directory / name for name in os.listdir(self.directory)}
+            found = {_step_of(name): self.directory / name for name in os.listdir(self.directory)}
         except (FileNotFoundError, NotADirectoryError):
             return []
         return [found[step] for step in sorted(found, reverse=True) if step >= 0]
 
-    def good(self, step: int) -> bool:
+    def is_good(self, step: int) -> bool:
         """Whether a step is here and whole."""
         try:
-            return bool(_verified(self.directory / STEP.format(step)))
+            return bool(_verify(self.directory / STEP.format(step)))
         except (CheckpointError, OSError):
             return False
 
-    def back_to(self, step: int) -> None:
-        """Remove what is newer."""
+    def delete_after(self, step: int) -> None:
+        """Delete the steps after this one."""
         self.wait()
-        for path in self.steps() if sharding.process_index() == 0 else ():
-            if _number(path.name) > step:
-                shutil.rmtree(path, ignore_errors=True)
+        if sharding.process_index() == 0:
+            for path in self.steps():
+                if _step_of(path.name) > step:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def restore(
         self,
         target_of: Callable[[int], T],
-        say: Any,
-        other: Callable[[dict[str, Any]], str] = lambda seal: "",
-    ) -> tuple[T, dict[str, Any]] | None:
-        """The newest good (state, seal), in the shapes and places of its step's target; None if nothing was saved.
+        info: Callable[[str], object],
+        is_of_another_run: Callable[[Seal], str] = lambda seal: "",
+    ) -> tuple[T, Seal] | None:
+        """The newest good (state, seal); None if nothing was saved.
 
-        `other` says of a seal what makes it that of another run, if something does.
+        `target_of` gives the shapes and shardings of a step's state. `is_of_another_run` gives the
+        reason why a seal is not of this run, or an empty text. Steps that are skipped are renamed
+        to bad-*, and `info` is told why. Raises CheckpointError if there are steps but none is
+        good.
         """
         from orbax.checkpoint import v1 as ocp
 
         if sharding.process_index() == 0:
-            for unfinished in self.directory.glob(
-                "*.orbax-checkpoint-tmp*"
-            ):  # a save that was killed
+            for unfinished in self.directory.glob("*" + UNFINISHED):  # a save that was killed
                 shutil.rmtree(unfinished, ignore_errors=True)
         sharding.barrier("sweep")
-        passed: dict[Path, str] = {}
+        skipped: dict[Path, str] = {}
         for path in self.steps():
             try:
-                seal = _verified(path)
-                if difference := other(seal):
+                seal = _verify(path)
+                if difference := is_of_another_run(seal):
                     raise CheckpointError(f"it is of another run ({difference})")
                 target = target_of(seal["step"])
                 if seal["tree"] != (spec := tree_spec(target)):
                     raise CheckpointError(_tree_difference(seal["tree"], spec))
                 state = ocp.load(path, target)
             except (CheckpointError, OSError, ValueError, KeyError, TypeError) as error:
-                reason = (
-                    str(error).strip().splitlines()[0]
-                    if str(error).strip()
-                    else type(error).__name__
-                )
-                passed[path] = reason
-                say(f"Passing over checkpoint {path.name}: {reason}.")
+                skipped[path] = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                info(f"Passing over checkpoint {path.name}: {skipped[path]}.")
                 continue
             sharding.barrier("restored")
-            for bad in (
-                passed if sharding.process_index() == 0 else ()
-            ):  # out of the way of the steps to come, but not lost
-                bad.replace(
-                    next(
-                        p
-                        for i in itertools.count()
-                        if not (p := bad.with_name(f"bad-{bad.name}-{i}")).exists()
-                    )
-                )
+            if sharding.process_index() == 0:
+                for bad in skipped:  # out of the way of later steps, but not lost
+                    bad.replace(_free_name(bad))
             return state, seal
-        if passed:
-            reasons = "; ".join(f"{path.name}: {reason}" for path, reason in passed.items())
+        if skipped:
+            reasons = "; ".join(f"{path.name}: {reason}" for path, reason in skipped.items())
             raise CheckpointError(
                 f"No good checkpoint is left in {self.directory} ({reasons}); "
                 "restore the files from a copy, or give another --run.dir to start afresh."
@@ -242,36 +253,46 @@ class Checkpoints:
         return None
 
 
-def _signed(seal: dict[str, Any]) -> str:
-    """The seal as text, its first line being the SHA-256 of the rest."""
-    body = json.dumps(seal, indent=1, sort_keys=True, allow_nan=False)
+def _free_name(path: Path) -> Path:
+    names = (path.with_name(f"bad-{path.name}-{i}") for i in itertools.count())
+    return next(name for name in names if not name.exists())
+
+
+def _sign(content: Json) -> str:
+    """The content as text, its first line being the SHA-256 of the rest."""
+    body = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
     return hashlib.sha256(body.encode()).hexdigest() + "\n" + body
 
 
-def _content(path: Path) -> Any:
-    """What was signed, if it is as it was."""
+def _read_signed(path: Path) -> Json:
+    """What was signed. Raises CheckpointError if it was changed, or is no object."""
     digest, _, body = path.read_text(encoding="utf-8", errors="replace").partition("\n")
     if hashlib.sha256(body.encode()).hexdigest() != digest:
         raise CheckpointError(f"{path.name} was changed after it was written")
-    return json.loads(body)
+    content = json.loads(body)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path.name} holds other things than it should")
+    return content
 
 
-def _number(name: str) -> int:
-    """The step of a directory's name; -1 where it is none."""
+def _step_of(name: str) -> int:
+    """The step in the name of a directory; -1 if there is none."""
     step = int(name[5:]) if re.fullmatch(r"step-[0-9]+", name) else -1
     return step if STEP.format(step) == name else -1
 
 
-def _verified(path: Path) -> dict[str, Any]:
-    """The seal of a step all of whose files agree with it."""
+def _verify(path: Path) -> Seal:
+    """The seal of a step.
+
+    Raises CheckpointError if it is missing or damaged, or if a file does not agree with it.
+    """
     if not (path / SEAL).exists():
         raise CheckpointError("it has no seal, so its save did not finish")
-    seal = _content(path / SEAL)
-    if not isinstance(seal, dict) or any(
-        not isinstance(seal.get(name), kind) for name, kind in HELD.items()
-    ):
+    seal = _read_signed(path / SEAL)
+    fields = SEAL_FIELDS.items()
+    if not all(isinstance(seal.get(name), kind) for name, kind in fields):
         raise CheckpointError(f"{SEAL} holds other things than it should")
-    if seal["step"] != _number(path.name):
+    if seal["step"] != _step_of(path.name):
         raise CheckpointError(f"its seal is of step {seal['step']}")
     found = {str(f.relative_to(path)) for f in path.rglob("*") if f.is_file()} - {SEAL}
     for name in sorted({*seal["files"], *found}):
@@ -286,4 +307,5 @@ def _verified(path: Path) -> dict[str, Any]:
 
 def _tree_difference(old: dict[str, str], new: dict[str, str]) -> str:
     name = next(n for n in {**old, **new} if old.get(n) != new.get(n))
-    return f"its state has {name} as {old.get(name, 'nothing')}, this program has {new.get(name, 'nothing')}"
+    was, now = old.get(name, "nothing"), new.get(name, "nothing")
+    return f"its state has {name} as {was}, this program has {now}"

@@ -1,4 +1,4 @@
-"""The directory of a run: what was run, on what, under whose lock.
+"""The directory of a run: its files, and the lock that keeps other writers out.
 
 config.json   preset and full config         metrics.jsonl  the truth, one line per logged step
 paper.json    header and claims              samples/       pictures, from fixed latents
@@ -17,32 +17,32 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from gen_jax import config as configs
 from gen_jax.errors import DataError, DirectoryError, InUseError, UserError
-from gen_jax.run.experiment import Experiment, Paper, paper_of
+from gen_jax.run.experiment import C, Experiment, Paper, paper_of
 from gen_jax.storage import files
-from gen_jax.types import Measure
+from gen_jax.types import Json, Measure
 
 
-def of(experiment: Experiment, preset: str, config: Any) -> Path:
-    """The one that is given, else runs/PAPER-PRESET-sSEED."""
-    return (
-        config.run.dir
-        or Path("runs") / f"{experiment.__name__.rpartition('.')[2]}-{preset}-s{config.run.seed}"
-    )
+def path_of(experiment: Experiment[C], preset: str, config: C) -> Path:
+    """The directory that is given, else runs/PAPER-PRESET-sSEED."""
+    paper = experiment.__name__.rpartition(".")[2]
+    return config.run.dir or Path("runs") / f"{paper}-{preset}-s{config.run.seed}"
 
 
 class Lock:
-    """The run directory, held by this process until it ends, however it ends.
+    """The lock of a run directory. The system releases it when this process ends, however it ends.
 
-    The directory itself is locked: no file in it can be removed to let a second writer in. Where a file system locks
-    files alone (NFS), `.lock` is.
+    The directory itself is locked, so that no file can be removed to let a second writer in. On
+    file systems that lock only files (NFS), the file `.lock` is locked.
     """
 
     def __init__(self, path: Path):
-        """Make the directory and lock it; DirectoryError or InUseError where that cannot be."""
+        """Make the directory and lock it.
+
+        Raises DirectoryError, or InUseError if another process has locked it.
+        """
         self.held: list[tuple[Path, int]] = []  # with their descriptors
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -57,14 +57,16 @@ class Lock:
         except BlockingIOError as error:
             self.close()
             raise InUseError(
-                f"The run directory {path} is being written by another process; give another --run.dir."
+                f"The run directory {path} is being written by another process; "
+                "give another --run.dir."
             ) from error
         except OSError as error:
             self.close()
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise
             raise DirectoryError(
-                f"The run directory {path} cannot be written ({error.strerror}); give another --run.dir."
+                f"The run directory {path} cannot be written ({error.strerror}); "
+                "give another --run.dir."
             ) from error
 
     def _open(self, path: Path, flags: int) -> None:
@@ -74,7 +76,7 @@ class Lock:
         fcntl.flock(self.held[-1][1], fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def check(self) -> None:
-        """DirectoryError where what is held lies no more under its name: it was moved or removed, or is another's."""
+        """Raise DirectoryError if the directory was moved, removed or replaced."""
         for path, descriptor in self.held:
             try:
                 same = os.path.samestat(path.stat(), os.fstat(descriptor))
@@ -82,8 +84,9 @@ class Lock:
                 same = False
             if not same:
                 raise DirectoryError(
-                    f"{path} was moved, removed or replaced while the run learnt; nothing more is written. Put it back "
-                    "and give the same command again: it goes on from its last checkpoint."
+                    f"{path} was moved, removed or replaced while the run learnt; nothing more is "
+                    "written. Put it back and give the same command again: it goes on from its "
+                    "last checkpoint."
                 )
 
     def close(self) -> None:
@@ -97,18 +100,21 @@ class Lock:
         self.close()
 
 
-def elsewhere(path: Path, seed: int) -> Path | None:
-    """Where a run of this seed lies that was begun with another --run.seeds, which adds the seed to the name."""
+def find_renamed(path: Path, seed: int) -> Path | None:
+    """The run of this seed under the name that --run.seeds gives it, or under the name without."""
     name, ending = path.resolve().name, f"-s{seed}"
     other = name.removesuffix(ending) if name.endswith(ending) else name + ending
     found = path.resolve().parent / (other or name)
     return found if other and (found / "config.json").exists() else None
 
 
-def describe(
-    path: Path, experiment: Experiment, preset: str, config: Any, data: dict[str, str]
-) -> dict[str, Any]:
-    """What is run, on data of which hashes; it must be what the directory holds, if that holds a run."""
+def describe_and_check(
+    path: Path, experiment: Experiment[C], preset: str, config: C, data: dict[str, str]
+) -> Json:
+    """What is run, on data with these hashes, as config.json will say it.
+
+    Raises UserError if the directory holds another run.
+    """
     new = {
         "schema": configs.SCHEMA,
         "experiment": experiment.__name__,
@@ -124,24 +130,20 @@ def describe(
     return new
 
 
-def write(
-    path: Path, experiment: Experiment, config: Any, description: dict[str, Any], environment: Any
+def write_description(
+    path: Path, experiment: Experiment[C], description: Json, environment: Json
 ) -> None:
-    """Write what is run, where, how it was called and what its paper claims; what was run stays as it was written."""
+    """Write config.json if there is none yet; paper.json, env.json and command.txt always."""
     if not (path / "config.json").exists():
         files.replace(path / "config.json", json.dumps(description, indent=1))
-    header = (
-        Paper.of(experiment.__doc__)
-        if experiment.__doc__
-        else paper_of(Path(str(experiment.__file__)))
-    )
+    doc = experiment.__doc__  # python -OO removes it
+    header = Paper.of(doc) if doc else paper_of(Path(str(experiment.__file__)))
     claims = {name: dataclasses.asdict(claim) for name, claim in experiment.CLAIMS.items()}
     paper = {**header._asdict(), "claims": claims, "units": _units(path)}
     files.replace(path / "paper.json", json.dumps(paper, indent=1))
     files.replace(path / "env.json", json.dumps(environment, indent=1))
-    files.replace(
-        path / "command.txt", command(experiment, description["preset"], sys.argv[1:]) + "\n"
-    )
+    again = command(experiment, description["preset"], sys.argv[1:])
+    files.replace(path / "command.txt", again + "\n")
 
 
 def _units(path: Path) -> dict[str, str]:
@@ -151,7 +153,7 @@ def _units(path: Path) -> dict[str, str]:
 
 
 def add_units(path: Path, measured: Mapping[str, Measure]) -> None:
-    """Keep the units of what was measured in paper.json, for the page; they are new at the first evaluation."""
+    """Add the units of what was measured to paper.json, for the page."""
     known = _units(path)
     units = {**known, **{name: getattr(value, "unit", "") for name, value in measured.items()}}
     if units != known:
@@ -159,35 +161,32 @@ def add_units(path: Path, measured: Mapping[str, Measure]) -> None:
         files.replace(path / "paper.json", json.dumps(paper, indent=1))
 
 
-def changes(old: dict[str, Any], new: dict[str, Any], kind: type, where: str) -> str:
-    """What of one description of a run is other in the next, "field: old there, new here" each; empty for the same.
+def changes(old: Json, new: Json, kind: type[C], where: str) -> str:
+    """The fields of two descriptions of a run that differ, "field: old there, new here" each.
 
-    Of a run that an older release began, fields that are newer than it have what FORMERLY of their dataclass says, or
-    their defaults.
+    In a description from an older release, fields that are newer have the value that FORMERLY of
+    their dataclass says, or their default. Raises UserError if the old config cannot be read;
+    `where` says in which file it is.
     """
     if (was := old.get("experiment", "absent")) != new["experiment"]:
         return f"experiment: {was} there, {new['experiment']} here"
-    known: Any = configs.from_json(
-        kind, old.get("config", {}), where
-    )  # or a sentence says what is wrong
-    data = (new["data"] and old.get("data")) or new[
-        "data"
-    ]  # which are compared once they are loaded
+    known = configs.from_json(kind, old.get("config", {}), where)
+    # The data of the new one have no hashes before they are loaded.
+    data = (new["data"] and old.get("data")) or new["data"]
     old = {**old, "data": data, "config": configs.to_json(known)}
     ignore = ("preset", *(f"config.{name}" for name in configs.MAY_CHANGE_ON_RESUME))
-    return "; ".join(
-        change.removeprefix("config.") for change in configs.differences(old, new, ignore)
-    )
+    found = configs.differences(old, new, ignore)
+    return "; ".join(change.removeprefix("config.") for change in found)
 
 
-def command(experiment: Experiment, preset: str, arguments: list[str]) -> str:
+def command(experiment: Experiment[C], preset: str, arguments: list[str]) -> str:
     """The command that runs this again."""
     given = arguments if arguments[:1] == [preset] else [preset]
     return shlex.join(["python", "-m", experiment.__name__, *given])
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file."""
+def read_json(path: Path) -> Json:
+    """The object in a JSON file. Raises DataError if there is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -200,10 +199,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def next_attempt(path: Path) -> Path:
-    """A new directory for this start's events: two writers in the same second would share a file."""
-    numbers = [
-        int(name.name) for name in (path / "attempts").glob("[0-9]*") if name.name.isdecimal()
-    ]
-    attempt = path / "attempts" / f"{max(numbers, default=-1) + 1:03d}"
+    """A new directory for the events of this start; else two writers might share a file."""
+    names = [found.name for found in (path / "attempts").glob("[0-9]*")]
+    last = max((int(name) for name in names if name.isdecimal()), default=-1)
+    attempt = path / "attempts" / f"{last + 1:03d}"
     attempt.mkdir(parents=True)
     return attempt

@@ -1,16 +1,24 @@
-"""TensorBoard's view of a run, written by the caller itself: what goes wrong is raised there, not in another thread."""
+"""TensorBoard's view of a run.
+
+The caller's own thread writes it, so that errors are raised there.
+"""
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from gen_jax.storage import files
 
-FLUSH = 10  # [s] between two times that a file is brought up to date
+if TYPE_CHECKING:
+    from tensorboardX.proto.summary_pb2 import Summary
+
+FLUSH_EVERY_S = 10
 
 
 class Events:
-    """One file of events; OSError, with the file's name, where it cannot be written."""
+    """One file of events. Raises OSError, with the name of the file, if it cannot be written."""
 
     def __init__(self, directory: Path):
         from tensorboardX.event_file_writer import EventsWriter
@@ -25,19 +33,19 @@ class Events:
 
         self._write(summary.scalar(name, value), step)
 
-    def image(self, name: str, image: Any, step: int) -> None:
+    def image(self, name: str, image: np.ndarray, step: int) -> None:
         """A picture [h, w, 3] uint8."""
         from tensorboardX import summary
 
         self._write(summary.image(name, image, dataformats="HWC"), step)
 
-    def _write(self, what: Any, step: int) -> None:
+    def _write(self, summary: "Summary", step: int) -> None:
         from tensorboardX.proto.event_pb2 import Event
 
         now = time.time()
         with files.naming(self.directory):
-            self.writer.write_event(Event(wall_time=now, step=step, summary=what))
-            if not 0 <= now - self.flushed < FLUSH:
+            self.writer.write_event(Event(wall_time=now, step=step, summary=summary))
+            if not 0 <= now - self.flushed < FLUSH_EVERY_S:
                 self.writer.flush()
                 self.flushed = now
 

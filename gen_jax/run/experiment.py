@@ -1,12 +1,13 @@
 """What an experiment file provides, its presets, and its command line."""
 
 import ast
+import dataclasses
 import importlib
 import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from flax import linen as nn
@@ -19,7 +20,9 @@ from gen_jax.types import Claim, Key, Measure
 
 
 class Config(Protocol):
-    """What every config has, whatever else its paper needs."""
+    """What every config has: it is a frozen dataclass with these fields, and those of its paper."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     @property
     def steps(self) -> int: ...
@@ -36,8 +39,8 @@ Presets = Mapping[str, tuple[str, C]]  # name -> (what it is and what it costs, 
 class Experiment(Protocol[C]):
     """The module of an experiment file.
 
-    It may also have `game(config) -> Game`, if its players do not move in turn, and `stages(config) ->
-    tuple[Stage, ...]`, if their game changes during training.
+    It may also have `game(config) -> Game`, if its players do not move in turn, and `stages(config)
+    -> tuple[Stage, ...]`, if their game changes during training.
     """
 
     __name__: str
@@ -55,7 +58,7 @@ class Experiment(Protocol[C]):
 
 
 def presets(experiment: Experiment[C]) -> Presets[C]:
-    """The protocols of the paper, then the budgets and ablations of `presets/` beside the experiment file."""
+    """The protocols of the paper, then the budgets and ablations of `presets/` beside its file."""
     file = Path(str(experiment.__file__))
     if not (file.parent / "presets" / file.name).exists():
         return experiment.PRESETS
@@ -80,7 +83,10 @@ class Paper(NamedTuple):
 
     @classmethod
     def of(cls, docstring: str | None) -> "Paper":
-        """Read the header: title; authors, venue and arXiv id; Replicated, Not replicated, Cost."""
+        """Read the header: title; authors, venue and arXiv id; Replicated, Not replicated, Cost.
+
+        Raises ValueError if a part is missing.
+        """
         blocks = [" ".join(block.split()) for block in (docstring or "").split("\n\n")]
         second = blocks[1] if len(blocks) > 1 else ""
         parts = re.match(r"(.+)\. ([^.]+)\.(?: arXiv:(\S+))?$", second)
@@ -88,7 +94,8 @@ class Paper(NamedTuple):
         missing = [name for name in SECTIONS if name not in rest]
         if parts is None or missing:
             raise ValueError(
-                f"the header must have 'Authors. Venue. arXiv:ID.' and {missing or 'a title'}: {blocks[:2]}"
+                "the header must have 'Authors. Venue. arXiv:ID.' and "
+                f"{missing or 'a title'}: {blocks[:2]}"
             )
         return cls(blocks[0].rstrip("."), *parts.groups(), *(rest[name] for name in SECTIONS))
 
@@ -99,7 +106,10 @@ def paper_of(path: Path) -> Paper:
 
 
 def command_line(experiment: Experiment[C], arguments: list[str]) -> tuple[str, C]:
-    """(preset, config) of the arguments after the module's name; exits with 2 and a sentence where they are wrong."""
+    """(preset, config) of the arguments after the module's name.
+
+    Wrong ones end the program with 2 and a sentence.
+    """
     import tyro
 
     for flag, value in itertools.zip_longest(arguments, arguments[1:]):

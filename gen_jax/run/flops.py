@@ -1,8 +1,7 @@
-"""The floating-point operations of the matrix products and convolutions that a function writes down."""
+"""The floating-point operations of the matrix products and convolutions in a function."""
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import jax
 from jax.extend import core
@@ -10,43 +9,47 @@ from jax.extend import core
 KINDS = (core.Jaxpr, core.ClosedJaxpr)
 
 
-def products(jaxpr: Any, times: int = 1) -> Iterator[tuple[Any, int]]:
-    """Each product and convolution, in whatever is called, and how often; of branches, all are counted."""
+def products(jaxpr: core.Jaxpr, times: int = 1) -> Iterator[tuple[core.JaxprEqn, int]]:
+    """Each product and convolution, inner programs included, and how often it runs.
+
+    All branches are counted.
+    """
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("dot_general", "conv_general_dilated"):
             yield equation, times
         inside = times * (equation.params["length"] if equation.primitive.name == "scan" else 1)
-        for inner in jax.tree.leaves(
-            [*equation.params.values()], is_leaf=lambda p: isinstance(p, KINDS)
-        ):
+        values = [*equation.params.values()]
+        for inner in jax.tree.leaves(values, is_leaf=lambda value: isinstance(value, KINDS)):
             if isinstance(inner, KINDS):
-                yield from products(
-                    inner.jaxpr if isinstance(inner, core.ClosedJaxpr) else inner, inside
-                )
+                inner = inner.jaxpr if isinstance(inner, core.ClosedJaxpr) else inner
+                yield from products(inner, inside)
 
 
-def count(function: Callable[..., Any], *arguments: Any) -> int:
-    """Those of a function."""
-    return of(jax.make_jaxpr(function)(*arguments).jaxpr)
+def count(function: Callable[..., object], *arguments: object) -> int:
+    """The operations of a function on such arguments."""
+    return of_jaxpr(jax.make_jaxpr(function)(*arguments).jaxpr)
 
 
-def of(jaxpr: Any) -> int:
-    """Two for each multiplication with its addition; products with zeros that padding puts around an image count.
+def of_jaxpr(jaxpr: core.Jaxpr) -> int:
+    """Two operations for each multiplication with its addition.
 
-    Those between the pixels of an image that a transposed convolution spreads do not.
+    Products with the zeros of padding around an image count. Those with the zeros that a transposed
+    convolution puts between the pixels do not.
     """
-    total = 0
+    total: float = 0
     for equation, times in products(jaxpr):
-        (first, second), out = (
-            (operand.aval.shape for operand in equation.invars),
-            equation.outvars[0].aval.shape,
-        )
+        first, second, out = (_shape(v) for v in (*equation.invars, equation.outvars[0]))
         if equation.primitive.name == "dot_general":
             (contracted, _), _ = equation.params["dimension_numbers"]
-            each = math.prod(first[axis] for axis in contracted)
+            terms: float = math.prod(first[axis] for axis in contracted)
         else:
             kernel = equation.params["dimension_numbers"].rhs_spec  # (out, in, *space)
-            each = second[kernel[1]] * math.prod(second[axis] for axis in kernel[2:])
-            each /= math.prod(equation.params["lhs_dilation"])
-        total += times * 2 * math.prod(out) * each
+            terms = second[kernel[1]] * math.prod(second[axis] for axis in kernel[2:])
+            terms /= math.prod(equation.params["lhs_dilation"])
+        total += times * 2 * math.prod(out) * terms
     return round(total)
+
+
+def _shape(variable: core.Var | core.Literal) -> tuple[int, ...]:
+    shape: tuple[int, ...] = variable.aval.shape  # type: ignore[attr-defined]  # they are arrays
+    return shape

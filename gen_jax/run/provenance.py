@@ -1,22 +1,27 @@
-"""What a run's numbers depend on beside its config: versions, devices, JAX's settings, and the code itself.
+"""What a run depends on besides its config: versions, devices, JAX's settings and the code.
 
-The environment is shown to readers (env.json); all three are kept in the seal of each checkpoint, so that a run which
-goes on elsewhere, or with other code, says so.
+The environment is shown to readers, in env.json. All of it is kept in the seal of each checkpoint,
+so that a run that is resumed elsewhere, or with other code, can say so.
 """
 
 import hashlib
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+import jax
+
+from gen_jax.types import Json
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-MATTERS = (  # of the environment, to bit-identity
+# The part of the environment that bit-identical results depend on.
+DETERMINISM_KEYS = (
     *("jax", "jaxlib", "flax", "optax", "numpy"),
     "backend",
     "device",
@@ -26,17 +31,20 @@ MATTERS = (  # of the environment, to bit-identity
     "xla_flags",
     "threefry_partitionable",
 )
-# JAX's settings that say how it caches, checks, logs and waits; the devices are in the environment.
+# JAX's settings of caching, checking, logging and waiting. The devices are in the environment.
 NEUTRAL = re.compile(
-    "cache|log|trac|guard|dump|debug|timeout|pprint|locations|checks?$|check_|devices|platform|warn|cross_host|share_"
+    "cache|log|trac|guard|dump|debug|timeout|pprint|locations|checks?$|check_|devices|platform"
+    "|warn|cross_host|share_"
 )
 
 
-def environment(devices: int, seeds: int = 1) -> dict[str, Any]:
-    """Versions, devices and flags of this process; of what is in MATTERS, equal values mean equal results."""
-    import jax
+def environment(devices: int, seeds: int = 1) -> Json:
+    """Versions, devices and flags of this process.
 
+    Where all DETERMINISM_KEYS are equal, so are the results.
+    """
     first = jax.devices()[0]
+    threads = max(_processors(), jax.local_device_count())  # of XLA
     return {
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in PACKAGES},
@@ -44,13 +52,9 @@ def environment(devices: int, seeds: int = 1) -> dict[str, Any]:
         "device": first.device_kind,
         "devices": devices,
         **({"seeds": seeds} if seeds > 1 else {}),  # in one program
-        **(
-            {"threads": max(_processors(), jax.local_device_count())}
-            if first.platform == "cpu"
-            else {}
-        ),  # of XLA
+        **({"threads": threads} if first.platform == "cpu" else {}),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "threefry_partitionable": bool(jax.config.jax_threefry_partitionable),  # type: ignore[attr-defined]
+        "threefry_partitionable": bool(jax.config.values["jax_threefry_partitionable"]),
         "commit": commit(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
@@ -58,8 +62,6 @@ def environment(devices: int, seeds: int = 1) -> dict[str, Any]:
 
 def settings() -> dict[str, str]:
     """Each JAX setting that may change a number, whether from the environment or from code."""
-    import jax
-
     return {
         name: str(value)
         for name, value in sorted(jax.config.values.items())
@@ -67,14 +69,13 @@ def settings() -> dict[str, str]:
     }
 
 
-def code(experiment: Any) -> dict[str, str]:
-    """SHA-256 of each source file that was imported from this package and from the experiment's folder."""
+def code(experiment: object) -> dict[str, str]:
+    """SHA-256 of each source file imported from this package or the folder of the experiment."""
     files = [getattr(module, "__file__", None) for module in (experiment, *sys.modules.values())]
     roots = {PACKAGE, *(Path(file).resolve().parent for file in files[:1] if file)}
+    sources = [file for file in files if isinstance(file, str) and file.endswith(".py")]
     found = {}
-    for file in {
-        Path(file).resolve() for file in files if isinstance(file, str) and file.endswith(".py")
-    }:
+    for file in {Path(source).resolve() for source in sources}:
         for root in roots & {*file.parents}:
             name = file.relative_to(root.parent)
             if "site-packages" not in name.parts:
@@ -82,26 +83,25 @@ def code(experiment: Any) -> dict[str, str]:
     return found
 
 
-def differences(seal: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What is other than where a checkpoint was written, a sentence each.
+def differences(seal: Json, now: Json) -> list[str]:
+    """What differs from when a checkpoint was written, a sentence each.
 
-    Both hold the environment, the settings and the code; a checkpoint of an older release holds the first alone.
+    Both hold the environment, the settings and the code. A checkpoint of an older release holds
+    only the first.
     """
-    said = [
-        f"{name} was {seal['environment'].get(name)}, is {now['environment'].get(name)}"
-        for name in MATTERS
-        if seal["environment"].get(name) != now["environment"].get(name)
-    ]
+    before, after = seal["environment"], now["environment"]
+    names = [name for name in DETERMINISM_KEYS if before.get(name) != after.get(name)]
+    found = [f"{name} was {before.get(name)}, is {after.get(name)}" for name in names]
     before, after = seal.get("settings", {}), now["settings"]
-    said += [
-        f"{n} was {before[n]}, is {after[n]}"
-        for n in sorted({*before} & {*after})
-        if before[n] != after[n]
-    ]
-    before, after = seal.get("code", {}), now["code"]
-    if changed := [name for name in sorted({*before} & {*after}) if before[name] != after[name]]:
-        said.append(f"the code was changed in {', '.join(changed)}")
-    return said
+    found += [f"{n} was {before[n]}, is {after[n]}" for n in _changed(before, after)]
+    if names := _changed(seal.get("code", {}), now["code"]):
+        found.append(f"the code was changed in {', '.join(names)}")
+    return found
+
+
+def _changed(before: Json, after: Json) -> list[str]:
+    """The names of what both have, with different values."""
+    return [name for name in sorted({*before} & {*after}) if before[name] != after[name]]
 
 
 def _processors() -> int:
@@ -113,20 +113,11 @@ def _processors() -> int:
 
 def commit() -> str:
     """The commit of this code, with + where the tree differs from it."""
-    here = Path(__file__).parent
+    git = f"git -C {shlex.quote(str(PACKAGE))} describe --always --dirty=+ --abbrev=12 --exclude=*"
     try:
-        git = [
-            "git",
-            "-C",
-            str(here),
-            "describe",
-            "--always",
-            "--dirty=+",
-            "--abbrev=12",
-            "--exclude=*",
-        ]
-        return subprocess.run(
-            git, capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
+        found = subprocess.run(
+            shlex.split(git), capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+    return found.stdout.strip()

@@ -1,49 +1,55 @@
-"""Independent runs side by side: their states stacked along a first axis and played by one program.
+"""Independent runs side by side: their states are stacked, and one program runs them all.
 
-All but the step is stacked: were it too, `lax.cond` would become a select, and a player that rests would play.
+Everything but the step is stacked. If the step were too, `lax.cond` would become a select, and a
+player that rests would still be computed.
 """
 
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import UserError
 from gen_jax.game import State
+from gen_jax.run.experiment import C
 
-AXES: Any = State(step=None, key=0, params=0, variables=0, optimizers=0, average=0)  # type: ignore[arg-type]
+# Of jax.vmap: the axis of each field that is stacked.
+AXES = State(None, 0, 0, 0, 0, 0)  # type: ignore[arg-type]
 
 
-def configs(config: Any) -> list[Any]:
-    """The config of each seed, as if it were run alone; directories end with the seed."""
+def configs(config: C) -> list[C]:
+    """The config of each seed, as if it ran alone.
 
-    if config.run.seeds == 1:
+    The names of their directories end with the seed.
+
+    Raises UserError if no seed can be added to the name of the directory.
+    """
+    run = config.run
+    if run.seeds == 1:
         return [config]
-    given = config.run.dir
-    if given is not None and not given.name.strip("."):
+    if run.dir is not None and not run.dir.name.strip("."):
         raise UserError(
-            f"dir is {given}, to whose name no seed can be added: give a directory by its name."
+            f"dir is {run.dir}, to whose name no seed can be added: give a directory by its name."
         )
 
-    def path(seed: int) -> Path | None:
-        return given and given.with_name(f"{given.name}-s{seed}")
+    def directory(seed: int) -> Path | None:
+        return run.dir and run.dir.with_name(f"{run.dir.name}-s{seed}")
 
-    seeds = range(config.run.seed, config.run.seed + config.run.seeds)
-    runs = (dataclasses.replace(config.run, seed=seed, seeds=1, dir=path(seed)) for seed in seeds)
-    return [dataclasses.replace(config, run=run) for run in runs]
+    seeds = range(run.seed, run.seed + run.seeds)
+    runs = [run.but(seed=seed, seeds=1, dir=directory(seed)) for seed in seeds]
+    return [dataclasses.replace(config, run=one) for one in runs]
 
 
 def stack(states: list[State]) -> State:
-    """One state of several; of one, that itself."""
+    """Several states as one, [seeds, ...] each array; a single state stays as it is."""
     first = states[0]
     if len(states) == 1:
         return first
-    return jax.tree.map(
-        lambda *leaves: jnp.stack(leaves), *(state.replace(step=None) for state in states)
-    ).replace(step=first.step)
+    rest = [state.replace(step=None) for state in states]
+    stacked: State = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rest)
+    return stacked.replace(step=first.step)
 
 
 def unstack(state: State, count: int) -> list[State]:
@@ -51,23 +57,26 @@ def unstack(state: State, count: int) -> list[State]:
     if count == 1:
         return [state]
     rest = state.replace(step=None)
-    return [
-        jax.tree.map(lambda leaf, i=i: leaf[i], rest).replace(step=jnp.copy(state.step))
-        for i in range(count)
-    ]
+
+    def part(i: int) -> State:
+        own: State = jax.tree.map(lambda leaf: leaf[i], rest)
+        return own.replace(step=jnp.copy(state.step))
+
+    return [part(i) for i in range(count)]
 
 
-def together(function: Callable[[State], State], count: int) -> Callable[[State], State]:
-    """A function of a state for several that are stacked."""
+def vmap_seeds(function: Callable[[State], State], count: int) -> Callable[[State], State]:
+    """A function of a state, made a function of a stacked one."""
     return function if count == 1 else jax.vmap(function, (AXES,), AXES)
 
 
-def shapes(state: State, count: int) -> State:
-    """Shapes and places of a stacked state, from those of one."""
+def stack_structs(state: State, count: int) -> State:
+    """Shapes and shardings of a stacked state, from those of a single one."""
     if count == 1:
         return state
 
-    def wider(leaf: Any) -> Any:
+    def stacked(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype, sharding=leaf.sharding)
 
-    return jax.tree.map(wider, state.replace(step=None)).replace(step=state.step)
+    rest: State = jax.tree.map(stacked, state.replace(step=None))
+    return rest.replace(step=state.step)

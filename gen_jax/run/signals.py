@@ -1,26 +1,23 @@
-"""Signals that ask a run to end: noted while steps run, obeyed at once while the state is safe on the disk."""
+"""Signals that ask a run to end: noted while steps run, obeyed at once while the state is safe."""
 
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 from gen_jax.errors import Interrupted
 
 # From a person, a scheduler's warning, or a terminal that was lost.
 SIGNALS = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+    *(signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2),
 )
+Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 def end_at_once() -> None:
-    """Until a run begins, while modules are imported: SIGINT and SIGTERM end the process with a sentence."""
+    """Until a run begins, end the process with a sentence at SIGINT and SIGTERM."""
 
     def end(number: int, _: object) -> None:
         os.write(2, b"Stopped; no step was running.\n")
@@ -31,50 +28,49 @@ def end_at_once() -> None:
 
 
 class Interrupts:
-    """A context in which a signal does not lose work."""
+    """A context in which a signal loses no work."""
 
     def __init__(self) -> None:
         self.number, self.safe = 0, False
-        self.agreed: int | None = (
-            None  # the number that all processes know, where there are several
-        )
+        # The signal that all processes know of, where there are several.
+        self.agreed: int | None = None
+        self.previous: dict[int, Handler] = {}
 
     @property
-    def asked(self) -> int:
-        """The signal to be obeyed, 0 for none."""
+    def requested(self) -> int:
+        """The signal to obey, 0 for none."""
         return self.number if self.agreed is None else self.agreed
 
     def __enter__(self) -> "Interrupts":
-        self.before: dict[int, Any] = {}
         for number in SIGNALS:
             if signal.getsignal(number) is signal.SIG_IGN:  # nohup
                 continue
-            with contextlib.suppress(
-                ValueError
-            ):  # not the main thread: then signals are its own affair
-                self.before[number] = signal.signal(number, self._arrives)
+            # ValueError outside the main thread: there, signals are left as they are.
+            with contextlib.suppress(ValueError):
+                self.previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
+        for number, handler in self.previous.items():
             signal.signal(number, handler)
 
-    def _arrives(self, number: int, _: object) -> None:
+    def _receive(self, number: int, _: object) -> None:
         self.number = number
         if self.safe:
             raise Interrupted(self.sentence, number)
 
     @contextlib.contextmanager
-    def saved(self, step: int) -> Iterator[None]:
-        """While the state of `step` is on the disk and no newer one is in memory.
+    def safe_point(self, step: int) -> Iterator[None]:
+        """A context in which the state of `step` is on the disk and no newer one is in memory.
 
-        What arrives meanwhile is obeyed at once, unless others have to agree.
+        A signal that has arrived, or arrives now, raises Interrupted; at once, unless other
+        processes have to agree.
         """
         self.sentence = f"Stopped and saved at step {step}; the same command goes on from there."
         self.safe = self.agreed is None
         try:
-            if self.asked:
-                raise Interrupted(self.sentence, self.asked)
+            if self.requested:
+                raise Interrupted(self.sentence, self.requested)
             yield
         finally:
             self.safe = False

@@ -1,11 +1,12 @@
-"""The loop: steps in scanned chunks, one compiled program each; at its periods it saves, draws, evaluates and logs.
+"""The loop: a run is a sequence of chunks; between them it saves, draws, evaluates and logs.
 
-Between the steps of a chunk nothing happens on the host, and while the device computes a chunk the host writes the line
-of the one before. What happens between chunks is in `loop`.
+A chunk is many steps in one call of a compiled program. Between the steps of a chunk nothing
+happens on the host, and while the device computes a chunk the host writes the line of the one
+before. What happens between chunks is in `session`, and how they are compiled is in `programs`.
 
-A run may have stages, each with a game and a batch size of its own on the same networks: a change of stage is saved and
-resumed as any step is. Several seeds may be played side by side in one program; each is a run with its own directory,
-which may be resumed alone.
+A run may have stages, each with its own game and batch size on the same networks: a change of stage
+is saved and resumed as any step is. Several seeds may run side by side in one program; each is a
+run with its own directory, which may be resumed alone.
 """
 
 import contextlib
@@ -15,195 +16,207 @@ import math
 import resource
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import jax
 
 from gen_jax import console
+from gen_jax.config import Run
 from gen_jax.data import pipeline
 from gen_jax.errors import CheckpointError, ResourceError, UserError
 from gen_jax.game import State
 from gen_jax.run import directory, programs, seeds, sharding, xla
 from gen_jax.run.experiment import C, Config, Experiment, command_line
-from gen_jax.run.loop import Loop, Means, load
+from gen_jax.run.session import Means, Session, load_data
 from gen_jax.run.signals import Interrupts, end_at_once
+from gen_jax.types import Metrics
 
-FILES = 8  # open for each run
+OPEN_FILES = 8  # of each run
 
 
 def run(experiment: Experiment[C], preset: str, config: C, *, until: int | None = None) -> State:
-    """Train, evaluate and report; goes on from what the run directory holds. Of several seeds the states are stacked.
+    """Train, evaluate and report; continues from what the run directory holds.
 
-    `until` stops at the end of the chunk that holds that step, saved, as a signal would: raises Interrupted.
+    States of several seeds are stacked.
+
+    `until` stops, saved, at the end of the chunk that holds that step, as a signal would: raises
+    Interrupted. Whatever a user can mend raises a UserError.
     """
     xla.check()
-    sharding.check()
-    every, loops, data = seeds.configs(config), list[Loop](), list[pipeline.Data]()
-    _allow_files(len(every))
-    for one in (
-        every
-    ):  # before any has a directory; that of another run is refused before data are fetched for it
-        directory.describe(directory.of(experiment, preset, one), experiment, preset, one, {})
-        data.append(load(experiment, one, data))
-    _resident(data[0], config.run, len(every))
-    _check_begun({one.run.seed: directory.of(experiment, preset, one) for one in every})
+    sharding.check_devices()
+    configs = seeds.configs(config)
+    paths = [directory.path_of(experiment, preset, one) for one in configs]
+    _allow_open_files(len(configs))
+    data: list[pipeline.Data] = []
+    # Before any run has a directory. Another run is refused before its data are fetched.
+    for one, path in zip(configs, paths, strict=True):
+        directory.describe_and_check(path, experiment, preset, one, {})
+        data.append(load_data(experiment, one, data))
+    _is_resident(data[0], config.run, len(configs))
+    _check_all_begun({one.run.seed: path for one, path in zip(configs, paths, strict=True)})
+    sessions: list[Session[C]] = []
     with contextlib.ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
         try:
-            for one, own in zip(every, data, strict=True):
-                loops.append(
-                    Loop(
-                        experiment,
-                        preset,
-                        one,
-                        stack,
-                        interrupts,
-                        own,
-                        beside=loops,
-                        seeds=len(every),
-                    )
+            for one, own in zip(configs, data, strict=True):
+                session = Session(
+                    experiment,
+                    preset,
+                    one,
+                    stack,
+                    interrupts,
+                    own,
+                    siblings=sessions,
+                    seeds=len(configs),
                 )
-            return _play(loops, stack, until)
+                sessions.append(session)
+            return _loop(sessions, stack, until)
         except BaseException as error:
-            for loop in loops:
-                loop.journal.failed(error)
+            for session in sessions:
+                session.journal.log_failure(error)
             raise
 
 
-def _play(loops: list[Loop], stack: contextlib.ExitStack, until: int | None) -> State:
-    """From where they stand to the end."""
-    steps, interrupts = loops[0].config.steps, loops[0].interrupts
-    step, state = _start(loops)
-    player = _programs(loops, step)
-    stack.callback(player.close)
-    pending: tuple[int, Any] | None = None
+def _loop(sessions: list[Session[C]], stack: contextlib.ExitStack, until: int | None) -> State:
+    """From where the sessions stand to the end."""
+    first = sessions[0]
+    steps, interrupts = first.config.steps, first.interrupts
+    step, state = _start(sessions)
+    runner = _make_runner(sessions, step)
+    stack.callback(runner.close)
+    pending: tuple[int, Metrics] | None = None
     while step < steps:
-        state, metrics, chunk = player.advance(state)
+        state, metrics, chunk, waited = runner.advance(state)
         if pending:  # while the device works
-            for loop, means in zip(loops, _means(loops, *pending), strict=True):
+            for session, means in zip(sessions, _end_lines(sessions, *pending), strict=True):
                 if means is not None:
-                    loop.line(pending[0], means)
+                    session.write_line(pending[0], means)
+        if waited:
+            first.journal.restart_clock(chunk.first)
+        first.journal.batch_size = first.stages[chunk.stage].batch_size * len(sessions)
         step, pending = chunk.first + chunk.length, None
         if until is not None and step >= until and step < steps:
             interrupts.number = 2
         interrupts.agreed = sharding.all_reduce_max(interrupts.number, after=(state, metrics))
-        if loops[0].due(step):
-            done = [
-                *zip(
-                    loops,
-                    seeds.unstack(state, len(loops)),
-                    _means(loops, step, metrics),
-                    strict=True,
-                )
-            ]
-            for loop, own, means in done:
-                loop.save(step, own, means)
-            for loop, own, means in done:
-                loop.speak(step, own, means)
-                loop.journal.restart(step)
+        if first.needs_save(step):
+            _save_and_log(sessions, step, state, metrics)
         else:
             pending = (step, metrics)
-    for loop in loops:
-        loop.finish()
+    for session in sessions:
+        session.finish()
     return state
 
 
-def _allow_files(runs: int) -> None:
-    """Each run side by side holds some files open; a process may ask for as many as the hard limit."""
+def _save_and_log(sessions: list[Session[C]], step: int, state: State, metrics: Metrics) -> None:
+    """Save all sessions, then evaluate and log each."""
+    states, lines = seeds.unstack(state, len(sessions)), _end_lines(sessions, step, metrics)
+    for session, own, means in zip(sessions, states, lines, strict=True):
+        session.save(step, own, means)
+    for session, own, means in zip(sessions, states, lines, strict=True):
+        session.evaluate_and_log(step, own, means)
+        session.journal.restart_clock(step)
+
+
+def _end_lines(sessions: list[Session[C]], step: int, metrics: Metrics) -> list[Means | None]:
+    """Add the metrics of a chunk that ended at `step`.
+
+    Gives each session's means if a line ends there, else None.
+    """
+    fetched = jax.device_get(metrics)
+    own = [fetched]
+    if len(sessions) > 1:
+        own = [{name: v[i] for name, v in fetched.items()} for i in range(len(sessions))]
+    for session, values in zip(sessions, own, strict=True):
+        session.add_metrics(step, values)
+    return [session.end_line(step) for session in sessions]
+
+
+def _allow_open_files(runs: int) -> None:
+    """Raise the soft limit of open files as needed; ResourceError if the hard limit is lower."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = FILES * (runs + 8)
+    needed = OPEN_FILES * (runs + 8)
     if 0 <= hard < needed:
         raise ResourceError(
-            f"seeds is {runs}, for which {needed} files may be open at once, and {hard} are allowed: give fewer seeds, "
-            "or allow more with ulimit -n."
+            f"seeds is {runs}, for which {needed} files may be open at once, and {hard} are "
+            "allowed: give fewer seeds, or allow more with ulimit -n."
         )
     if 0 <= soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def _check_begun(paths: dict[int, Path]) -> None:
-    """Seeds side by side begin together: one that is new cannot go on where others are."""
+def _check_all_begun(paths: dict[int, Path]) -> None:
+    """Raise UserError if some seeds have checkpoints and others are new: all begin together."""
     new = [seed for seed, path in paths.items() if not (path / "config.json").exists()]
-    begun = [
-        path
-        for seed, path in paths.items()
-        if seed not in new and any(path.glob("checkpoints/step-*"))
-    ]
+    old = [path for seed, path in paths.items() if seed not in new]
+    begun = [path for path in old if any(path.glob("checkpoints/step-*"))]
     if new and begun:
+        alone = f"--run.seeds 1 --run.dir {paths[new[0]]}"
         raise UserError(
-            f"{begun[0]} is begun, but {paths[new[0]]} is not: run what is new by itself, with --run.seed {new[0]} "
-            + (
-                f"--run.seeds {len(new)}"
-                if len(new) > 1
-                else f"--run.seeds 1 --run.dir {paths[new[0]]}"
-            )
-            + ", or give another --run.dir."
+            f"{begun[0]} is begun, but {paths[new[0]]} is not: run what is new by itself, "
+            f"with --run.seed {new[0]} {f'--run.seeds {len(new)}' if len(new) > 1 else alone}, "
+            "or give another --run.dir."
         )
 
 
-def _start(loops: list[Loop]) -> tuple[int, State]:
-    """All at one step: where a kill came between their saves, those that have come further go back."""
-    started = [loop.start() for loop in loops]
+def _start(sessions: list[Session[C]]) -> tuple[int, State]:
+    """(step, stacked state); after a kill between their saves, those that are ahead go back.
+
+    Raises CheckpointError if one cannot.
+    """
+    started = [session.start() for session in sessions]
     least, behind = min((step, i) for i, (step, _) in enumerate(started))
     ahead = [i for i, (step, _) in enumerate(started) if step > least]
-    kept = [loops[i].checkpoints for i in ahead]
-    if not all(one.good(least) if least else len(one.steps()) == 1 for one in kept):
+    kept = [sessions[i].checkpoints for i in ahead]
+    if not all(one.is_good(least) if least else len(one.steps()) == 1 for one in kept):
+        last = sessions[behind]
         raise CheckpointError(
-            f"{loops[behind].path} stands at step {least}, to which {loops[ahead[0]].path} cannot go back: run seed "
-            f"{loops[behind].run.seed} alone, with --run.seeds 1 --run.dir {loops[behind].path}, or give another "
-            "--run.dir."
+            f"{last.path} stands at step {least}, to which {sessions[ahead[0]].path} cannot go "
+            f"back: run seed {last.run.seed} alone, with --run.seeds 1 --run.dir {last.path}, "
+            "or give another --run.dir."
         )
     for i in ahead:
-        loops[i].checkpoints.back_to(least)
-        started[i] = loops[i].start()
-    stacked = jax.jit(seeds.stack, out_shardings=sharding.replicated(loops[0].mesh))
-    return least, started[0][1] if len(loops) == 1 else stacked([state for _, state in started])
+        sessions[i].checkpoints.delete_after(least)
+        started[i] = sessions[i].start()
+    states = [state for _, state in started]
+    if len(states) == 1:
+        return least, states[0]
+    return least, jax.jit(seeds.stack, out_shardings=sharding.replicated(sessions[0].mesh))(states)
 
 
-def _programs(loops: list[Loop], step: int) -> programs.Programs:
-    """What plays the chunks from `step` on."""
-    first, count = loops[0], len(loops)
-    return programs.Programs(
+def _make_runner(sessions: list[Session[C]], step: int) -> programs.ChunkRunner:
+    """What runs the chunks from `step` on."""
+    first, count = sessions[0], len(sessions)
+    return programs.ChunkRunner(
         first.stages,
         first.data,
         first=step,
         steps=first.config.steps,
         log_every=first.run.log_every,
-        keys=[loop.order for loop in loops],
+        keys=[session.data_key for session in sessions],
         mesh=first.mesh,
-        states=lambda stage: seeds.shapes(first.states(stage), count),
-        resident=_resident(first.data, first.run, count),
-        each=first.run.parallel == "pmap",
-        journal=first.journal,
+        state_structs=lambda stage: seeds.stack_structs(first.state_structs(stage), count),
+        resident=_is_resident(first.data, first.run, count),
+        per_device=first.run.parallel == "pmap",
+        info=first.journal.info,
     )
 
 
-def _resident(data: pipeline.Data, run: Any, count: int) -> bool:
-    """Whether the data stay on the device, as those of several seeds must."""
+def _is_resident(data: pipeline.Data, run: Run, seeds: int) -> bool:
+    """Whether the data stay on the device.
+
+    Those of several seeds must: UserError if they are too large.
+    """
     size = pipeline.megabytes(data.train)
-    if size > run.resident_megabytes and count > 1:
+    if size > run.resident_megabytes and seeds > 1:
         raise UserError(
-            f"seeds is {count}, for which data must stay on the device: give --run.resident-megabytes "
-            f"{math.ceil(size)}."
+            f"seeds is {seeds}, for which data must stay on the device: "
+            f"give --run.resident-megabytes {math.ceil(size)}."
         )
     return size <= run.resident_megabytes
 
 
-def _means(loops: list[Loop], step: int, metrics: Any) -> list[Means | None]:
-    """Add the metrics of a chunk that ended at `step`; for each seed the means, where a line ends."""
-    fetched = jax.device_get(metrics)
-    own = (
-        [fetched]
-        if len(loops) == 1
-        else [{name: v[i] for name, v in fetched.items()} for i in range(len(loops))]
-    )
-    for loop, values in zip(loops, own, strict=True):
-        loop.add(step, values)
-    return [loop.means(step) for loop in loops]
-
-
 def main(name: str) -> int:
-    """The command line of an experiment file: its exit code."""
+    """The command line of an experiment file; returns the exit code."""
     console.prepare()
     console.quieten()
     end_at_once()
@@ -212,7 +225,7 @@ def main(name: str) -> int:
         experiment = cast(Experiment[Config], importlib.import_module(name))
         try:
             preset, config = command_line(experiment, sys.argv[1:])
-        except BrokenPipeError:  # who asked for --help has read enough
+        except BrokenPipeError:  # the reader of --help has left
             console.silence(sys.stdout)
             return 0
         sharding.join(config.run.hosts)

@@ -1,4 +1,4 @@
-"""How XLA compiles: on a CPU with its faster library, and once for all processes."""
+"""How XLA compiles: on a CPU with the faster of its libraries, and with a shared cache."""
 
 import atexit
 import contextlib
@@ -14,26 +14,29 @@ from gen_jax.storage import cache, files
 
 log = logging.getLogger("gen_jax")
 
-WAYS = ("", "_host_to_device", "_device_to_device", "_device_to_host")
-USUAL = {
+Index = dict[str, tuple[list[int] | None, str | None]]  # of cached programs: identity and SHA-256
+
+DIRECTIONS = ("", "_host_to_device", "_device_to_device", "_device_to_host")
+ALLOWED = {
     "jax_disable_jit": (False,),
     "jax_numpy_dtype_promotion": ("standard",),
-    **{f"jax_transfer_guard{way}": (None, "allow", "log", "log_explicit") for way in WAYS},
+    **{f"jax_transfer_guard{way}": (None, "allow", "log", "log_explicit") for way in DIRECTIONS},
 }
-LIBRARY = "--xla_cpu_experimental_ynn_fusion_type"  # what YNNPACK computes of what it could; Eigen does the rest
+# Which operations YNNPACK computes; Eigen computes the rest.
+LIBRARY = "--xla_cpu_experimental_ynn_fusion_type"
 
 
 def prepare() -> None:
-    """Call it before JAX compiles anything. What the user's XLA_FLAGS and JAX_COMPILATION_CACHE_DIR say goes before it.
+    """Call it before JAX compiles anything.
 
-    Eigen's convolutions and products make a step of DCGAN 1.6 and of Progressive GAN 2.0 times as fast as YNNPACK's,
-    which XLA prefers (docs/speed.md); only its reductions stay.
+    The user's XLA_FLAGS and JAX_COMPILATION_CACHE_DIR take precedence.
+
+    Eigen's convolutions and products make a step of DCGAN 1.6 and of Progressive GAN 2.0 times as
+    fast as YNNPACK's, which XLA prefers (docs/speed.md); only its reductions stay.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if LIBRARY not in flags and flags.strip()[:1] in (
-        "",
-        "-",
-    ):  # else they are in a file of this name
+    # Without a dash, it is the name of a file with flags.
+    if LIBRARY not in flags and flags.strip()[:1] in ("", "-"):
         os.environ["XLA_FLAGS"] = f"{flags} {LIBRARY}=LIBRARY_FUSION_TYPE_REDUCE".strip()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache.folder("xla")))
@@ -44,42 +47,43 @@ def prepare() -> None:
 
 
 def check() -> None:
-    """Settings of JAX under which nothing here can be played are refused."""
-    for name, usual in USUAL.items():
-        if (value := jax.config.values[name]) not in usual:
+    """Raise UserError for settings of JAX under which no program here can run."""
+    for name, allowed in ALLOWED.items():
+        if (value := jax.config.values[name]) not in allowed:
             raise UserError(
                 f"{name.upper()} is {value}, under which no program here can be played: unset it."
             )
 
 
 def _verify(folder: Path) -> None:
-    """Remove kept programs that are not what they were: JAX runs whatever lies under the name that it looks for.
+    """Remove cached programs that were changed: JAX would run any file of the right name.
 
-    Their SHA-256 are kept beside the folder, with what tells that a file is untouched, so that few are read again.
+    Their SHA-256 are kept beside the folder, with the inode, time and size of each file. Only files
+    for which these have changed are read again.
     """
-    index, found = folder.with_suffix(".json"), {}
+    index = folder.with_suffix(".json")
+    found: Index = {}
     try:
-        known = {
-            name: (untouched, digest)
-            for name, (untouched, digest) in json.loads(index.read_text("utf-8")).items()
+        known: Index = {
+            name: (identity, digest)
+            for name, (identity, digest) in json.loads(index.read_text("utf-8")).items()
         }
     except (OSError, ValueError, TypeError, AttributeError):
         known = {}
     for path in folder.glob("*-cache"):
         with contextlib.suppress(OSError):  # another process removed it
             stat, (before, digest) = path.stat(), known.get(path.name, (None, None))
-            untouched = [stat.st_ino, stat.st_ctime_ns, stat.st_size]
-            now = digest if before == untouched else files.sha256(path)
+            identity = [stat.st_ino, stat.st_ctime_ns, stat.st_size]
+            now = digest if digest and before == identity else files.sha256(path)
             if digest in (None, now):
-                found[path.name] = untouched, now
+                found[path.name] = identity, now
             else:
                 log.warning(
                     "%s is not the program that was kept under this name: it is compiled again.",
                     path,
                 )
                 path.unlink()
-    with contextlib.suppress(
-        DirectoryError
-    ):  # kept programs that nobody can write, nobody exchanges
+    # A folder that cannot be written needs no index: nobody can exchange its programs.
+    with contextlib.suppress(DirectoryError):
         if found != known:
             files.replace(index, json.dumps(found))

@@ -1,4 +1,7 @@
-"""The user's cache folder: compiled programs and what we derive ourselves. Deleting it loses time, nothing else."""
+"""Where prepared data lie, and the cache of what is derived from them.
+
+Deleting either loses time, nothing else.
+"""
 
 import ast
 import hashlib
@@ -7,47 +10,61 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from gen_jax.errors import DirectoryError, UserError
 from gen_jax.storage import files
+from gen_jax.types import Json
 
 log = logging.getLogger("gen_jax")
 
 
 def folder(name: str) -> Path:
-    """$GEN_JAX_CACHE/NAME, else home()/NAME."""
-    given = os.environ.get("GEN_JAX_CACHE")
-    return (expanded(given) if given else home()) / name
+    """The cache of one kind of things: NAME in $GEN_JAX_CACHE, by default in ~/.cache/gen_jax."""
+    return _folder("GEN_JAX_CACHE", "") / name
 
 
-def home() -> Path:
-    """$XDG_CACHE_HOME/gen_jax, else ~/.cache/gen_jax."""
-    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "gen_jax"
+def data_folder() -> Path:
+    """Where prepared data sets lie: $GEN_JAX_DATA, by default ~/.cache/gen_jax/data.
+
+    $GEN_JAX_CACHE does not move it.
+    """
+    return _folder("GEN_JAX_DATA", "data")
 
 
-def expanded(path: str) -> Path:
-    """With the user's home directory for its ~."""
+def _folder(variable: str, default: str) -> Path:
+    """The folder that a variable names, or one in $XDG_CACHE_HOME/gen_jax.
+
+    $XDG_CACHE_HOME is ~/.cache by default. A ~ is the user's home directory. Raises UserError if that is not known.
+    """
+    given = os.environ.get(variable)
+    path = Path(given or os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     try:
-        return Path(path).expanduser()
-    except RuntimeError as error:  # neither $HOME nor the system's list of users tells it
+        path = path.expanduser()
+    except RuntimeError as error:  # neither $HOME nor the system's list of users has it
         raise UserError(
-            "No home directory is known: set GEN_JAX_CACHE and GEN_JAX_DATA to paths that do not begin with a ~."
+            "No home directory is known: "
+            "set GEN_JAX_CACHE and GEN_JAX_DATA to paths that do not begin with a ~."
         ) from error
+    return path if given else path / "gen_jax" / default
 
 
-def digest(*parts: Any) -> str:
-    """SHA-256, in hex, of bytes, texts and arrays."""
+def digest(*parts: str | bytes | np.ndarray) -> str:
+    """SHA-256, in hex, of texts, bytes and arrays, one after another."""
     made = hashlib.sha256()
     for part in parts:
-        made.update(part.encode() if isinstance(part, str) else part)
+        if isinstance(part, np.ndarray):
+            made.update(part.data)
+        else:
+            made.update(part.encode() if isinstance(part, str) else part)
     return made.hexdigest()
 
 
 def sources(file: str | Path) -> str:
-    """The digest of a module's source and of all modules of its own package that it imports, those of theirs included.
+    """The digest of a module and of all modules of its package that it imports, directly or not.
 
-    What an import statement says counts, wherever it stands; a module that is found at run time does not.
+    Every import statement counts, wherever it stands. A module that is found at run time does not.
     """
     top = Path(file).resolve().parent
     while (top.parent / "__init__.py").exists():
@@ -59,15 +76,20 @@ def sources(file: str | Path) -> str:
         name = path.relative_to(top).as_posix()
         if name not in found and path.is_file():
             found[name] = path.read_bytes()
-            waiting += [place for one in _imported(found[name], (top.name, *path.relative_to(top).parent.parts))
-                        for place in _places(top, one)]  # fmt: skip
-    return digest(
-        *(part for name in sorted(found) for part in (repr((name, len(found[name]))), found[name]))
-    )
+            package = (top.name, *path.relative_to(top).parent.parts)
+            for imported in _imports(found[name], package):
+                waiting += _files(top, imported)
+    parts: list[str | bytes] = []
+    for name, source in sorted(found.items()):
+        parts += [repr((name, len(source))), source]
+    return digest(*parts)
 
 
-def _imported(source: bytes, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The dotted names that a module in `package` imports; the last part may be no module but something in one."""
+def _imports(source: bytes, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The dotted names that a module in `package` imports.
+
+    Their last part may be a name within a module.
+    """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (tuple(each.name.split(".")) for each in node.names)
@@ -77,8 +99,8 @@ def _imported(source: bytes, package: tuple[str, ...]) -> Iterator[tuple[str, ..
             yield from ((*base, each.name) for each in node.names)
 
 
-def _places(top: Path, name: tuple[str, ...]) -> Iterator[Path]:
-    """The files that an import of this name runs, where they lie in the package `top`: those of its packages too."""
+def _files(top: Path, name: tuple[str, ...]) -> Iterator[Path]:
+    """The files in the package `top` that an import of this name runs, with each __init__.py."""
     if name[0] == top.name:
         for i in range(1, len(name) + 1):
             inside = top.joinpath(*name[1:i])
@@ -87,15 +109,16 @@ def _places(top: Path, name: tuple[str, ...]) -> Iterator[Path]:
                 yield inside.with_name(f"{inside.name}.py")
 
 
-def load(path: Path, made_of: dict[str, Any]) -> tuple[bytes, dict[str, Any]] | None:
-    """What was stored, and its record, if there and whole; a line in the log says why it is not used."""
+def load(path: Path, made_of: Json) -> tuple[bytes, Json] | None:
+    """What was stored, and its record; None if it is missing, damaged or made of something else.
+
+    Unless it is missing, a line in the log says why it is not used.
+    """
     try:
         if not path.exists():
             return None
-        content, record = (
-            path.read_bytes(),
-            json.loads(path.with_suffix(".json").read_text("utf-8")),
-        )
+        content = path.read_bytes()
+        record = json.loads(path.with_suffix(".json").read_text("utf-8"))
         if record["made_of"] == made_of and record["sha256"] == digest(content):
             return content, record
         why = "its bytes are not those that were recorded"
@@ -105,11 +128,14 @@ def load(path: Path, made_of: dict[str, Any]) -> tuple[bytes, dict[str, Any]] | 
     return None
 
 
-def store(path: Path, made_of: dict[str, Any], content: bytes, **record: Any) -> None:
-    """Store bytes, then their record: after a crash in between they count as damaged."""
-    record = {"sha256": digest(content), **record, "made_of": made_of}
+def store(path: Path, made_of: Json, content: bytes, **record: object) -> None:
+    """Store bytes, then their record: after a crash in between they count as damaged.
+
+    If they cannot be written, a line in the log says so.
+    """
+    whole = {"sha256": digest(content), **record, "made_of": made_of}
     try:
         files.replace(path, content)
-        files.replace(path.with_suffix(".json"), json.dumps(record, indent=1))
+        files.replace(path.with_suffix(".json"), json.dumps(whole, indent=1))
     except DirectoryError as error:
         log.warning("%s is used but not kept: %s", path.name, error)

@@ -11,7 +11,7 @@ from gen_jax.errors import DirectoryError
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """An OSError from within says which file it is of; a write or a flush alone does not."""
+    """A context that adds the name of the file to an OSError; a write or a flush alone does not."""
     try:
         yield
     except OSError as error:
@@ -20,7 +20,12 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def replace(path: Path, content: bytes | str) -> None:
-    """Write a file so that a crash leaves the old one or the new one; its folder is made where it is missing."""
+    """Write a file so that a crash leaves the old one or the new one.
+
+    Makes its folder if it is missing.
+
+    Raises DirectoryError if it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -102,7 +102,7 @@ def zoo(monkeypatch, tmp_path):
     pictures = np.broadcast_to(numbers, (13, 8, 6, 3))
     parts = {"train": {"image": pictures[:9]}, "test": {"image": pictures[9:]}}
     monkeypatch.setattr(sets, "load", lambda name, split, directory: parts[split])
-    monkeypatch.setattr(sets, "default_directory", lambda: tmp_path)
+    monkeypatch.setenv("GEN_JAX_DATA", str(tmp_path))
     return key_patches.images("zoo", 4, tmp_path)
 
 

@@ -65,13 +65,13 @@ def test_parameter_counts():
 
 
 def test_a_run_s_first_state_holds_the_same_few_labelled_images_of_each_class(tmp_path):
-    """As the loop makes it; and playing does not change them."""
+    """As a session makes it; and playing does not change them."""
     config = dataclasses.replace(TINY, run=dataclasses.replace(TINY.run, dir=tmp_path, devices=1))
     with contextlib.ExitStack() as stack:
         interrupts = stack.enter_context(train.Interrupts())
-        state = train.Loop(
-            aae_labels, "tiny", config, stack, interrupts, train.load(aae_labels, config)
-        ).first()
+        state = train.Session(
+            aae_labels, "tiny", config, stack, interrupts, train.load_data(aae_labels, config)
+        ).init_state()
     held = jax.device_get(state.variables["labelled"]["labelled"])
     np.testing.assert_array_equal(np.bincount(held["label"]), np.full(10, 4))
     image, label = data().train["image"], np.asarray(data().train["label"])

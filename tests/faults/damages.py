@@ -136,18 +136,18 @@ def damage(name: str, directory: Path, seed: int) -> Damaged:
     draw, done = random.Random(seed), Damaged(0, 0, 0)
     module, config = configured(name, directory)
     with contextlib.ExitStack() as stack:
-        loop = train.Loop(
+        session = train.Session(
             module,
             "tiny",
             config,
             stack,
             stack.enter_context(Interrupts()),
-            train.load(module, config),
+            train.load_data(module, config),
         )
-        newest, older = loop.checkpoints.steps()
+        newest, older = session.checkpoints.steps()
         away = newest.with_name("away")
         newest.replace(away)
-        expected = restored(loop)[0]
+        expected = restored(session)[0]
         names = sorted(
             str(f.relative_to(away)) for f in away.rglob("*") if f.is_file() and f.stat().st_size
         )
@@ -155,21 +155,21 @@ def damage(name: str, directory: Path, seed: int) -> Damaged:
             for file in names:
                 shutil.copytree(away, newest)
                 change(newest / file, draw.random())
-                state, said = restored(loop)
+                state, said = restored(session)
                 told = (
                     len(said) == 1 and newest.name in said[0] and (file in said[0] or file == SEAL)
                 )
-                same = state == expected and loop.checkpoints.steps() == [older]
+                same = state == expected and session.checkpoints.steps() == [older]
                 done = Damaged(done.made + 1, done.told + told, done.recovered + same)
                 shutil.rmtree(next(newest.parent.glob(f"bad-{newest.name}-*")))
     return done
 
 
-def restored(loop: train.Loop) -> tuple[dict[str, bytes], list[str]]:
+def restored(session: train.Session) -> tuple[dict[str, bytes], list[str]]:
     """The state that a start has, and what it says of checkpoints that it passes over."""
     said: list[str] = []
-    loop.journal.say = said.append  # type: ignore[method-assign]
-    _, state = loop.start()
+    session.journal.info = said.append  # type: ignore[method-assign]
+    _, state = session.start()
     return leaves(state), [line for line in said if line.startswith("Passing over")]
 
 

@@ -22,7 +22,7 @@ def slow(of, name):
         return real(*args, **kwargs)
     setattr(of, name, wrapped)
 
-slow(vae, "evaluate"), slow(vae, "sample"), slow(programs.Programs, "_compile")
+slow(vae, "evaluate"), slow(vae, "sample"), slow(programs.ChunkRunner, "_compile")
 sys.exit(train.main("experiments.vae"))
 """
 

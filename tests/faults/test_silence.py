@@ -159,7 +159,7 @@ def test_a_file_is_locked_where_a_directory_cannot_be(tmp_path, monkeypatch):
 @pytest.mark.parametrize("how", ["moved", "removed", "replaced"])
 def test_a_directory_that_goes_while_a_run_learns_ends_it(tmp_path, monkeypatch, how):
     """At its next line, and nothing is written under its name."""
-    place, real = tmp_path / "run", Journal.line
+    place, real = tmp_path / "run", Journal.write_metrics
 
     def line(journal, step, metrics):
         written = real(journal, step, metrics)
@@ -171,7 +171,7 @@ def test_a_directory_that_goes_while_a_run_learns_ends_it(tmp_path, monkeypatch,
                 place.mkdir()
         return written
 
-    monkeypatch.setattr(Journal, "line", line)
+    monkeypatch.setattr(Journal, "write_metrics", line)
     with pytest.raises(DirectoryError, match="was moved, removed or replaced while the run learnt"):
         train.run(vae, "tiny", config(place))
     assert not place.exists() or not [*place.rglob("*")]
@@ -258,14 +258,14 @@ def test_another_config_that_was_tried_in_vain_is_not_taken_for_the_run(tmp_path
 
 
 def test_lines_that_go_while_a_run_learns_are_written_anew(tmp_path, whole, monkeypatch, capsys):
-    real = Journal.line
+    real = Journal.write_metrics
 
     def line(journal, step, metrics):
         if step == 30:
             journal.path.unlink()
         return real(journal, step, metrics)
 
-    monkeypatch.setattr(Journal, "line", line)
+    monkeypatch.setattr(Journal, "write_metrics", line)
     train.run(vae, "tiny", config(tmp_path / "run"))
     assert (
         "metrics.jsonl was changed while the run learnt; it is written anew."
@@ -300,13 +300,15 @@ def test_seeds_side_by_side_know_of_the_data_what_each_knows_alone(tmp_path):
             tiny, steps=1, run=dataclasses.replace(tiny.run, dir=place, devices=1, **run)
         )
         with contextlib.ExitStack() as stack:
-            interrupts, loops = stack.enter_context(train.Interrupts()), []
+            interrupts, sessions = stack.enter_context(train.Interrupts()), []
             for one in train.seeds.configs(asked):
-                data = train.load(aae_labels, one, [loop.data for loop in loops])
-                loops.append(
-                    train.Loop(aae_labels, "tiny", one, stack, interrupts, data, beside=loops)
+                data = train.load_data(aae_labels, one, [session.data for session in sessions])
+                sessions.append(
+                    train.Session(
+                        aae_labels, "tiny", one, stack, interrupts, data, siblings=sessions
+                    )
                 )
-            return [leaves(loop.first()) for loop in loops]
+            return [leaves(session.init_state()) for session in sessions]
 
     both = chosen(tmp_path / "both", seeds=2)
     assert both == [*chosen(tmp_path / "zero", seed=0), *chosen(tmp_path / "one", seed=1)]

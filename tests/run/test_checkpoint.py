@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from gen_jax.errors import CheckpointError, DirectoryError
-from gen_jax.run.checkpoint import SEAL, Checkpoints, _signed
+from gen_jax.run.checkpoint import SEAL, Checkpoints, _sign
 from gen_jax.run.directory import Lock
 from tests.faults.damages import DAMAGE, flip
 
@@ -115,7 +115,7 @@ def test_a_whole_step_under_another_name_is_refused(checkpoints):
 
 @pytest.mark.parametrize("other", [[], {}, {"step": "3"}, {"step": 3, "files": {}}, None])
 def test_a_seal_that_holds_other_things_is_passed_over(checkpoints, other):
-    (checkpoints.steps()[0] / SEAL).write_text(_signed(other))
+    (checkpoints.steps()[0] / SEAL).write_text(_sign(other))
     said = []
     assert checkpoints.restore(lambda step: target(), said.append)[1]["step"] == 2
     assert said == [
@@ -192,7 +192,7 @@ def test_a_directory_that_is_moved_during_a_save_has_nothing_under_its_old_name(
     place = tmp_path / "run"
     with Lock(place) as lock:
         writer = Checkpoints(place / "checkpoints", keep=1, check=lock.check, environment={})
-        check = writer._in_place
+        check = writer._check_place
 
         def late(path):
             place.rename(tmp_path / "elsewhere")
@@ -201,7 +201,7 @@ def test_a_directory_that_is_moved_during_a_save_has_nothing_under_its_old_name(
             )  # as Orbax makes the folders that it misses
             check(path)
 
-        monkeypatch.setattr(writer, "_in_place", late)
+        monkeypatch.setattr(writer, "_check_place", late)
         writer.save(1, state_of(1), {})
         with pytest.raises(DirectoryError, match="was moved, removed or replaced"):
             writer.close()

@@ -16,7 +16,7 @@ from tests.run.test_train import wait_for_step
 SOON = """
 import sys
 from gen_jax.run import sharding, train
-sharding.HEARTBEAT = 10
+sharding.HEARTBEAT_TIMEOUT_S = 10
 sys.exit(train.main("experiments.vae"))
 """
 ARGUMENTS = (

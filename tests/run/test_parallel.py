@@ -46,12 +46,12 @@ def play(devices, *, norm=False, steps=3):
     state, mesh = one.init(jax.random.key(0), batch), sharding.mesh(devices)
 
     def steps_of(state, raw, first, key):
-        own = {"x": sharding.own(raw["x"])} if devices > 1 else raw
+        own = {"x": sharding.local_rows(raw["x"])} if devices > 1 else raw
         return game.steps(
             one, state, lambda step: own, steps, sharding.AXIS if devices > 1 else None
         )
 
-    function = sharding.per_device(steps_of, mesh, raw=None) if devices > 1 else steps_of
+    function = sharding.per_device(steps_of, mesh, raw_axis=None) if devices > 1 else steps_of
     return state, *jax.jit(function)(state, batch, 0, jax.random.key(1))
 
 
@@ -115,6 +115,7 @@ def test_what_devices_would_each_have_is_refused(tmp_path):
     run = dataclasses.replace(config.run, dir=tmp_path / "run", parallel="pmap", devices=2)
     with pytest.raises(UserError, match="each device would have its own pool"):
         train.run(cyclegan, "tiny", dataclasses.replace(config, run=run))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_is_older_than_a_field_is_resumed(tmp_path):

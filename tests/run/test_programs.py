@@ -1,7 +1,5 @@
 """The programs of a run: where chunks end, and that stages play on the state and the data that they should."""
 
-import types
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,36 +38,34 @@ def first():
 
 def play(start, state, *, resident):
     some = stages()
-    journal = types.SimpleNamespace(
-        said=[], say=lambda text: None, restart=lambda step: None, batch_size=0
-    )
 
     def states(number):
-        base = jax.tree.map(programs.place, first())
+        base = jax.tree.map(programs.struct_of, first())
         return (
             base
             if number == 0
-            else base.replace(optimizers={"second": programs.place(jnp.zeros(3))})
+            else base.replace(optimizers={"second": programs.struct_of(jnp.zeros(3))})
         )
 
-    player = programs.Programs(
-        some, DATA, first=start, steps=16, log_every=4, keys=[jax.random.key(7)], mesh=sharding.mesh(1), states=states,
-        resident=resident, each=False, journal=journal,
+    player = programs.ChunkRunner(
+        some, DATA, first=start, steps=16, log_every=4, keys=[jax.random.key(7)], mesh=sharding.mesh(1),
+        state_structs=states, resident=resident, per_device=False, info=lambda text: None,
     )  # fmt: skip
-    found, sizes = [state], []
+    found, sizes, seen = [state], [], set()
     step = start
     while step < 16:
-        state, metrics, chunk = player.advance(state)
-        assert chunk.first == step
+        state, metrics, chunk, waited = player.advance(state)
+        assert chunk.first == step and waited <= ((chunk.stage, chunk.length) not in seen)
+        seen.add((chunk.stage, chunk.length))
         step += chunk.length
         found.append(jax.tree.map(jnp.copy, state))
-        sizes.append((journal.batch_size, [*map(float, metrics["sum"])]))
+        sizes.append((some[chunk.stage].batch_size, [*map(float, metrics["sum"])]))
     player.close()
     return found, sizes
 
 
 def test_chunks_begin_at_multiples_and_where_a_stage_does():
-    found = [*programs.chunks(stages(), 3, 16, lambda stage: 4)]
+    found = [*programs.plan_chunks(stages(), 3, 16, lambda stage: 4)]
     assert found == [
         Chunk(0, 3, 1),
         Chunk(0, 4, 4),
@@ -77,11 +73,11 @@ def test_chunks_begin_at_multiples_and_where_a_stage_does():
         Chunk(1, 10, 2),
         Chunk(1, 12, 4),
     ]
-    assert [*programs.chunks(stages(), 12, 16, lambda stage: 100)] == [Chunk(1, 12, 4)]
-    assert [*programs.chunks(stages(), 16, 16, lambda stage: 4)] == []
-    own = [*programs.chunks(stages(), 8, 16, (4, 3).__getitem__)]
+    assert [*programs.plan_chunks(stages(), 12, 16, lambda stage: 100)] == [Chunk(1, 12, 4)]
+    assert [*programs.plan_chunks(stages(), 16, 16, lambda stage: 4)] == []
+    own = [*programs.plan_chunks(stages(), 8, 16, (4, 3).__getitem__)]
     assert own == [Chunk(0, 8, 2), Chunk(1, 10, 2), Chunk(1, 12, 3), Chunk(1, 15, 1)]
-    endless = programs.chunks(stages(), 0, 10**12, lambda stage: 4)
+    endless = programs.plan_chunks(stages(), 0, 10**12, lambda stage: 4)
     assert [next(endless) for _ in range(5)][-1] == Chunk(1, 12, 4)
     assert [programs.stage_of(stages(), step) for step in (0, 1, 10, 11, 16)] == [0, 0, 0, 1, 1]
 
@@ -108,20 +104,19 @@ def test_streamed_batches_are_the_resident_ones():
 
 def test_a_chunk_is_of_some_seconds_whatever_a_line_is(monkeypatch):
     """Its length divides the steps of a line, and is the same at each start."""
-    journal = types.SimpleNamespace(say=lambda text: None, restart=lambda step: None, batch_size=0)
 
     def chunk(log_every):
-        player = programs.Programs(
+        player = programs.ChunkRunner(
             stages()[:1], DATA, first=0, steps=10**9, log_every=log_every, keys=[jax.random.key(7)],
-            mesh=sharding.mesh(1), states=lambda number: jax.tree.map(programs.place, first()),
-            resident=True, each=False, journal=journal,
+            mesh=sharding.mesh(1), state_structs=lambda number: jax.tree.map(programs.struct_of, first()),
+            resident=True, per_device=False, info=lambda text: None,
         )  # fmt: skip
         try:
             return next(player.remaining)
         finally:
             player.close()
 
-    most = int(programs.LONGEST / programs.OVERHEAD)
+    most = int(programs.MAX_CHUNK_S / programs.STEP_OVERHEAD_S)
     for log_every in (1, 100, 10_007, 1_000_000, 2**31 - 1):
         found = chunk(log_every)
         assert found == chunk(log_every)

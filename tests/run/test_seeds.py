@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -119,6 +120,13 @@ def test_a_resting_player_rests_in_every_seed():
     np.testing.assert_array_equal(
         played, np.tile([False, False, True, False, False, True, False], (3, 1))
     )
+
+
+@pytest.mark.parametrize("directory", [".", "..", "/", "runs/.."])
+def test_a_directory_without_a_name_is_refused(directory):
+    with pytest.raises(UserError, match="to whose name no seed can be added"):
+        seeds.configs(config(Path(directory), count=2))
+    assert [one.run.dir for one in seeds.configs(config(Path(directory)))] == [Path(directory)]
 
 
 def test_what_cannot_be_side_by_side_is_refused(tmp_path):

@@ -21,7 +21,7 @@ from gen_jax import game
 from gen_jax.errors import Interrupted, InUseError, NonFiniteError, UserError
 from gen_jax.game import Stage
 from gen_jax.run import directory, programs, provenance, train
-from gen_jax.run.checkpoint import SEAL, _signed
+from gen_jax.run.checkpoint import SEAL, _sign
 from gen_jax.run.experiment import presets
 from gen_jax.run.log import Journal, read_lines
 from tests.test_experiments import leaves
@@ -178,9 +178,9 @@ def test_each_thing_that_bit_identity_needs_and_that_is_another_is_told(tmp_path
         train.run(vae, "tiny", config(tmp_path / "run"), until=20)
     (step,) = (tmp_path / "run" / "checkpoints").iterdir()
     seal = json.loads((step / SEAL).read_text().partition("\n")[2])
-    told = [name for name in provenance.MATTERS if name != "seeds"]
+    told = [name for name in provenance.DETERMINISM_KEYS if name != "seeds"]
     (step / SEAL).write_text(
-        _signed({**seal, "environment": {**seal["environment"], **dict.fromkeys(told, "other")}})
+        _sign({**seal, "environment": {**seal["environment"], **dict.fromkeys(told, "other")}})
     )
     capsys.readouterr()
     train.run(vae, "tiny", config(tmp_path / "run"))
@@ -203,7 +203,7 @@ def test_threads_are_those_of_xla_one_for_each_device_at_least(monkeypatch):
 def test_another_config_in_the_same_directory_is_refused_with_its_fields(tmp_path, monkeypatch):
     """Before any data are fetched for it."""
     train.run(vae, "tiny", config(tmp_path / "run", steps=10))
-    monkeypatch.delattr(train, "load")
+    monkeypatch.delattr(train, "load_data")
     with pytest.raises(UserError, match=r"latents: 2 there, 3 here; run\.seed: 0 there, 5 here"):
         train.run(vae, "tiny", config(tmp_path / "run", steps=10, latents=3, run={"seed": 5}))
     assert read_lines(tmp_path / "run" / "metrics.jsonl")[-1]["step"] == 10
@@ -230,7 +230,7 @@ def test_stopped_in_the_middle_of_a_line_it_is_written_as_if_nothing_had_happene
 ):
     """Where a chunk is shorter than a line, its sums are kept with the checkpoint."""
     monkeypatch.setattr(
-        programs, "LONGEST", 5 * programs.OVERHEAD
+        programs, "MAX_CHUNK_S", 5 * programs.STEP_OVERHEAD_S
     )  # of four steps, with what they compute
     asked = {"log_every": 20, "checkpoint_every": 20, "sample_every": 20}
     whole = leaves(train.run(vae, "tiny", config(tmp_path / "whole", run=asked)))
@@ -289,6 +289,36 @@ def test_what_is_not_finite_is_named_with_its_step_and_the_last_checkpoint_is_ke
     ]
 
 
+@pytest.mark.parametrize("part", ["model", "game", "stages", "objective"])
+def test_what_an_experiment_refuses_leaves_no_directory(tmp_path, part):
+    def refuse(*_):
+        raise UserError("these do not go together")
+
+    players = {"vae": vae.players(TINY)["vae"]._replace(objective=refuse)}
+    changed = {
+        "model": {"model": refuse, "game": lambda config: game.of(vae, config)},
+        "objective": {"game": lambda config: game.make(vae.model(config), players)},
+    }
+    experiment = types.SimpleNamespace(**{**vars(vae), **changed.get(part, {part: refuse})})
+    with pytest.raises(UserError, match="these do not go together"):
+        train.run(experiment, "tiny", config(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("names", [(), ("faces",), ("faces", "samples-z")])
+def test_any_pictures_can_be_drawn_or_none(tmp_path, names, capsys):
+    """Those whose name begins with "samples" become an animation, too."""
+    picture = np.zeros((4, 4, 3), np.uint8)
+    drawn = {"sample": lambda *_: dict.fromkeys(names, picture)}
+    experiment = types.SimpleNamespace(**{**vars(vae), **drawn})
+    often = {"log_every": 5, "sample_every": 5}
+    train.run(experiment, "tiny", config(tmp_path / "run", steps=10, run=often))
+    found = {path.name for path in (tmp_path / "run" / "samples").glob("*")}
+    expected = {f"{name}-step-{step:08d}.png" for name in names for step in (5, 10)}
+    assert found == expected | ({"progress-z.webp"} if "samples-z" in names else set())
+    assert ("There are no pictures in" in capsys.readouterr().out) == (not names)
+
+
 def test_a_weight_that_is_not_finite_is_not_saved(tmp_path):
     """Its gradient was, but not the step that was made of it."""
     optimizer = optax.chain(optax.scale(1e30), optax.scale(1e30))
@@ -310,7 +340,7 @@ def test_a_weight_that_is_not_finite_is_not_saved(tmp_path):
 def test_the_journal_drops_what_will_be_written_again(tmp_path):
     journal = Journal(tmp_path, steps=30, batch_size=1)
     for step in (10, 20, 30):
-        journal.line(step, {"a/loss": step / 7, "b/loss": float("nan")})
+        journal.write_metrics(step, {"a/loss": step / 7, "b/loss": float("nan")})
     assert journal.resume(20) == {"step": 20, "a/loss": 20 / 7, "b/loss": None}
     assert [line["step"] for line in read_lines(tmp_path / "metrics.jsonl")] == [10, 20]
     assert journal.resume(25) is None
@@ -318,16 +348,19 @@ def test_the_journal_drops_what_will_be_written_again(tmp_path):
 
 
 def test_periods_fall_on_whole_chunks():
-    loop = train.Loop.__new__(train.Loop)
-    loop.config = dataclasses.replace(TINY, steps=95)
-    loop.run, loop.stages = dataclasses.replace(TINY.run, log_every=10), (Stage(0, None, 1, None),)
-    ends = [step for step in range(1, 96) if loop.ends_line(step)]
+    session = train.Session.__new__(train.Session)
+    session.config = dataclasses.replace(TINY, steps=95)
+    session.run, session.stages = (
+        dataclasses.replace(TINY.run, log_every=10),
+        (Stage(0, None, 1, None),),
+    )
+    ends = [step for step in range(1, 96) if session.ends_line(step)]
     assert ends == [*range(10, 91, 10), 95]
-    assert [step for step in ends if loop.passed(25, step)] == [30, 50, 80, 95]
-    assert [step for step in ends if loop.passed(0, step)] == [95]
-    assert not any(loop.passed(1, step) for step in range(1, 95) if step not in ends)
-    loop.stages += (Stage(25, None, 1, None),)  # which ends a line, too; none falls due twice
-    assert [step for step in range(1, 96) if loop.passed(25, step)] == [25, 50, 80, 95]
+    assert [step for step in ends if session.is_due(25, step)] == [30, 50, 80, 95]
+    assert [step for step in ends if session.is_due(0, step)] == [95]
+    assert not any(session.is_due(1, step) for step in range(1, 95) if step not in ends)
+    session.stages += (Stage(25, None, 1, None),)  # which ends a line, too; none falls due twice
+    assert [step for step in range(1, 96) if session.is_due(25, step)] == [25, 50, 80, 95]
 
 
 def test_a_directory_that_cannot_be_made_ends_with_73(tmp_path):

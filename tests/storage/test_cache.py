@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import gen_jax
-from gen_jax.data.catalog import store
 from gen_jax.errors import UserError
 from gen_jax.storage import cache
 
@@ -59,26 +58,27 @@ def test_what_was_made_of_something_else_is_not_used(tmp_path):
 
 def test_where_it_lies(monkeypatch):
     monkeypatch.setenv("HOME", "/home/you")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     for given, path in (("~/kept", "/home/you/kept"), ("/kept", "/kept")):
         monkeypatch.setenv("GEN_JAX_CACHE", given)
         assert cache.folder("xla") == Path(path) / "xla"
+        monkeypatch.setenv("GEN_JAX_DATA", given)
+        assert cache.data_folder() == Path(path)
+    monkeypatch.delenv("GEN_JAX_DATA")
+    assert cache.data_folder() == Path("/home/you/.cache/gen_jax/data")  # the cache alone is moved
     monkeypatch.delenv("GEN_JAX_CACHE")
-    monkeypatch.delenv("GEN_JAX_DATA", raising=False)
     for given, path in (
         ("~/caches", "/home/you/caches"),
         ("/caches", "/caches"),
         ("", "/home/you/.cache"),
     ):
         monkeypatch.setenv("XDG_CACHE_HOME", given)
-        assert cache.home() == Path(path) / "gen_jax"
-        assert (
-            cache.folder("xla") == cache.home() / "xla"
-            and store.default_directory() == cache.home() / "data"
-        )
+        assert cache.folder("xla") == Path(path) / "gen_jax" / "xla"
+        assert cache.data_folder() == Path(path) / "gen_jax" / "data"
 
 
 @pytest.mark.parametrize(
-    "place", [lambda: cache.folder("xla"), store.default_directory], ids=["cache", "data"]
+    "place", [lambda: cache.folder("xla"), cache.data_folder], ids=["cache", "data"]
 )
 @pytest.mark.parametrize("given", [None, "~/kept", "/kept"])
 def test_a_user_without_a_home_is_told_what_to_set(monkeypatch, place, given):

@@ -16,8 +16,9 @@ from pathlib import Path
 from gen_jax.data.catalog import emoji, formats, prepare, store
 from gen_jax.data.catalog.fetch import Mirror
 from gen_jax.data.catalog.prepare import DataSet, Field, labelled
-from gen_jax.data.catalog.store import Block, default_directory
+from gen_jax.data.catalog.store import Block
 from gen_jax.errors import DataError
+from gen_jax.storage import cache
 
 DIGITS = DataSet(
     name="digits",
@@ -358,7 +359,7 @@ def load(name: str, split: str = "train", directory: Path | None = None) -> Bloc
     on first use.
 
     `split` is a name or a slice of one, "train[:50000]"; slices are views. `directory` is
-    `default_directory()` if not given. A set is one of `SOURCES`, or one that TFDS has prepared:
+    `cache.data_folder()` if not given. A set is one of `SOURCES`, or one that TFDS has prepared:
     tfds:NAME, tfds:NAME:CONFIG or tfds:/DIRECTORY, and @SIDE after it if images are to be resized
     (`tfds_recipes` says how): tfds:celeb_a@128. Unpaired domains, as those of
     tfds:cycle_gan:horse2zebra, are the fields "x" and "y", of different lengths.
@@ -405,7 +406,7 @@ def hashes(name: str, splits: Iterable[str], directory: Path | None = None) -> d
 def make(name: str, directory: Path | None = None, *, again: bool = False) -> Path:
     """Prepare a set if it is not prepared yet; returns the directory of its arrays."""
     name, source = _resolve(name)
-    base = (directory or default_directory()).absolute()
+    base = (directory or cache.data_folder()).absolute()
     home = prepare.home(name, base)
     if again or not (home / store.MANIFEST).is_file():
         prepare.prepare_catalogued(source, base, again=again) if source else prepare.prepare_tfds(
@@ -418,7 +419,7 @@ def verify(name: str, directory: Path | None = None) -> int:
     """Compare the hash of every array of a prepared set with the known one; returns their number."""
     name, source = _resolve(name)
     return prepare.verify(
-        name, source, prepare.home(name, (directory or default_directory()).absolute())
+        name, source, prepare.home(name, (directory or cache.data_folder()).absolute())
     )
 
 

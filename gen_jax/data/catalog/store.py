@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import tokenize
 from collections.abc import Iterator, Mapping
@@ -21,13 +20,6 @@ Entry = dict[str, Any]  # a file of the manifest: shape, dtype, size in bytes, s
 MANIFEST = "manifest.json"
 LARGE = 256 * 2**20  # [bytes] files above this are hashed by `verify`, not at every opening
 CHUNK = 2**22  # [bytes]
-
-
-def default_directory() -> Path:
-    """$GEN_JAX_DATA, else $XDG_CACHE_HOME/gen_jax/data, else ~/.cache/gen_jax/data."""
-    if chosen := os.environ.get("GEN_JAX_DATA"):
-        return cache.expanded(chosen)
-    return cache.home() / "data"
 
 
 def write(
@@ -125,7 +117,7 @@ def damaged(path: Path, why: str, name: str) -> DataError:
     if name.startswith("boxes:"):
         return DataError(f"{path} {why}: delete {home}, and it is made again.")
     base = home.parent.parent
-    place = "" if base == default_directory() else f" --directory {base}"
+    place = "" if base == cache.data_folder() else f" --directory {base}"
     return DataError(
         f"{path} {why}: run `python -m gen_jax.data {name} --again{place}` to prepare it again."
     )

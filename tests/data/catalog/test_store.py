@@ -1,7 +1,6 @@
 """Prepared arrays: what is written opens unchanged, and no damage passes unseen."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,14 +198,3 @@ def test_writing_refuses_other_values(tmp_path, change, named):
 def test_writing_refuses_another_count(tmp_path):
     with pytest.raises(DataError, match="7 examples came for split 'train', expected 8"):
         store.write(tmp_path / "train", 8, FIELDS, iter([VALUES]))
-
-
-def test_default_directory(monkeypatch):
-    monkeypatch.setenv("GEN_JAX_DATA", "/somewhere")
-    assert store.default_directory() == Path("/somewhere")
-    monkeypatch.delenv("GEN_JAX_DATA")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert store.default_directory() == Path("/caches/gen_jax/data")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/you")
-    assert store.default_directory() == Path("/home/you/.cache/gen_jax/data")
