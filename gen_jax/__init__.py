@@ -1,6 +1,7 @@
 """gen_jax: generative models as games of pure functions, in JAX and Flax.
 
-What an experiment file is written with can be imported from here, and is loaded when it is first asked for.
+What an experiment file is written with can be imported from here, and is loaded when it is first
+asked for.
 """
 
 import importlib

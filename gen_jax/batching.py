@@ -8,7 +8,8 @@ import numpy as np
 
 
 def by_chunks(function: Callable[..., Any], *arrays: np.ndarray, size: int) -> Any:
-    """Apply `function` to `size` rows at a time: arrays [n, ...] -> a tree of NumPy arrays [n, ...].
+    """Apply `function` to `size` rows at a time: arrays [n, ...] -> a tree of NumPy arrays
+    [n, ...].
 
     The last chunk is padded with zeros, so that one compiled program serves all; the results of the
     padding are cut off.

@@ -1,4 +1,5 @@
-"""A generative model as a game: a Flax module whose fields are networks, and players that move them.
+"""A generative model as a game: a Flax module whose fields are networks, and players that move
+them.
 
 A player owns some networks, descends its own objective with its own Optax optimizer, and holds
 everything else fixed. A VAE has one player, a GAN two, an AAE three. The order of play is data:
@@ -263,7 +264,8 @@ def of(experiment: HasPlayers[C], config: C) -> Game:
 
 
 def starting_at_mean(one: Game, layer: tuple[str, ...], clip: float) -> Game:
-    """`one`, but the bias of a layer starts at the logits of the batch's "mean" image, if it has one.
+    """`one`, but the bias of a layer starts at the logits of the batch's "mean" image, if it has
+    one.
 
     `layer` is the path of the layer, its network first. The mean is clipped to [clip, 1 - clip].
     `init` raises KeyError if there is no such layer.

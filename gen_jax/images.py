@@ -45,9 +45,11 @@ def to_uint8(images: Any, *, low: float = 0.0, high: float = 1.0) -> np.ndarray:
 
 
 def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.ndarray:
-    """One picture of many images, row by row, with black lines between them; by default nearly square.
+    """One picture of many images, row by row, with black lines between them; by default nearly
+    square.
 
-    [n, h, w, 1 or 3] -> uint8 [h', w', 3]. PictureError for another shape or for values that are NaN.
+    [n, h, w, 1 or 3] -> uint8 [h', w', 3]. PictureError for another shape or for values that are
+    NaN.
     """
     images = to_uint8(images)  # [n, h, w, c]
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
@@ -70,7 +72,8 @@ def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.nda
 
 
 def captioned(rows: Any, captions: Sequence[str], *, least: int = 32) -> np.ndarray:
-    """Rows of images, each with its caption to the left: [n, k, h, w, 3], n texts -> uint8 [h, w, 3].
+    """Rows of images, each with its caption to the left: [n, k, h, w, 3], n texts -> uint8
+    [h, w, 3].
 
     Images of fewer than `least` pixels a side are enlarged by a whole factor, so that the text can
     be read.

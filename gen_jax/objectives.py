@@ -54,7 +54,8 @@ def gradient_penalty(
 
 
 def label_cross_entropy(logits: Array, c: Array, groups: Sequence[tuple[int, bool]]) -> Array:
-    """-log p(c|x) of labels whose groups are (size, whether one of them holds): [b, k], [b, k] -> [].
+    """-log p(c|x) of labels whose groups are (size, whether one of them holds): [b, k], [b, k] ->
+    [].
 
     A group of which one holds has a softmax; of others the cross-entropies of a sigmoid each are
     summed. With several groups c is [b, k + groups], and the last columns are a mask: 1 where an

@@ -1,11 +1,12 @@
-"""Strict on purpose: eight simulated devices, no silent rank promotion, key reuse caught where it is cheap."""
+"""Strict on purpose: eight simulated devices, no silent rank promotion, key reuse caught where it
+is cheap.
+"""
 
 import os
 from pathlib import Path
 
-os.environ.setdefault(
-    "NPROC", "32"
-)  # with fewer threads, collectives among simulated devices deadlock
+# with fewer threads, collectives among simulated devices deadlock
+os.environ.setdefault("NPROC", "32")
 
 import jax
 import pytest
@@ -13,13 +14,13 @@ import pytest
 from gen_jax.run import xla
 
 jax.config.update("jax_num_cpu_devices", 8)
-jax.config.update(
-    "jax_disable_most_optimizations", True
-)  # compiling is most of the time that tests take
+# compiling is most of the time that tests take
+jax.config.update("jax_disable_most_optimizations", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")  # catches [b] against [b, 1]
 xla.prepare()
-# Small programs too are kept, for the next run and for the other processes of this one; not in the user's cache, where
-# few and large ones are expected. Processes that the tests start use the user's.
+# Small programs too are kept, for the next run and for the other processes of this one; not in the
+# user's cache, where few and large ones are expected. Processes that the tests start use the
+# user's.
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".cache" / "xla"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -32,11 +33,12 @@ LONG = (
     "test_no_experiment_uses_a_key_twice",
     "test_no_evaluation_folds_a_number_into_a_key_twice",
 )
+# one player, two, and what remembers images: of these they are asked at once
 ALWAYS = (
     "vae",
     "gan",
     "cyclegan",
-)  # one player, two, and what remembers images: of these they are asked at once
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -1,8 +1,9 @@
 """The same six questions, asked of every paper on its `tiny` preset.
 
-Losses and gradients are finite; each player moves its own networks and nothing else; one trace serves all steps; a run
-that is stopped and resumed ends as one that was not, bit for bit; several devices equal one; the table of parameters is
-the golden one (`python -m tests.golden` writes it anew).
+Losses and gradients are finite; each player moves its own networks and nothing else; one trace
+serves all steps; a run that is stopped and resumed ends as one that was not, bit for bit; several
+devices equal one; the table of parameters is the golden one (`python -m tests.golden` writes it
+anew).
 """
 
 import dataclasses

@@ -1,4 +1,6 @@
-"""What a run of an older release stands for: those whose objective has changed since are refused, others go on."""
+"""What a run of an older release stands for: those whose objective has changed since are refused,
+others go on.
+"""
 
 import dataclasses
 import importlib
@@ -12,7 +14,8 @@ from gen_jax.config import Checked
 from gen_jax.run import directory
 from gen_jax.run.experiment import presets
 
-# What config.json of runs of before 0.3 holds, by paper and preset: {field: value}, under the names of that time.
+# What config.json of runs of before 0.3 holds, by paper and preset: {field: value}, under the names
+# of that time.
 OLD = json.loads((Path(__file__).parent / "golden" / "configs-0.2.json").read_text("utf-8"))
 MOVED = {  # until all papers have Adam's fields in a group of their own: either name
     "epsilon_hat": "adam.epsilon_hat",

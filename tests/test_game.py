@@ -132,9 +132,8 @@ def test_what_is_not_finite_is_marked(where, marked):
         if where == "loss":
             return jnp.where(bad, jnp.inf, model.a() + model.b()), {}
         own, other = (model.a(), model.b()) if where == "a" else (model.b(), model.a())
-        return other + jnp.sqrt(
-            jnp.where(bad, 0.0, 1.0) * own**2
-        ), {}  # 0, with slope infinity times 0
+        # 0, with slope infinity times 0
+        return other + jnp.sqrt(jnp.where(bad, 0.0, 1.0) * own**2), {}
 
     _, metrics = play(2, players={"first": Player(("a", "b"), objective, SGD)})
     np.testing.assert_array_equal(metrics[game.FINITE], [1, marked])

@@ -136,8 +136,7 @@ def test_captions_stand_beside_their_rows():
     cells = images.grid(rows.repeat(2, 2).repeat(2, 3).reshape(6, 16, 16, 3), columns=3)
     assert (page[:, -cells.shape[1] :] == cells).all()
     left = page[:, : -cells.shape[1]]
-    assert (left[:18] == 255).all() and left[
-        18:
-    ].min() < 100  # the first has none, the second is written in black
+    # the first has none, the second is written in black
+    assert (left[:18] == 255).all() and left[18:].min() < 100
     with pytest.raises(images.PictureError, match="2 captions"):
         images.captioned(rows[:1], ["one", "two"])

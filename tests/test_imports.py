@@ -1,7 +1,7 @@
 """Who imports whom: few modules at the top, floors that no import climbs, and no circles.
 
-A room is a module at the top of gen_jax, or a folder of it; all experiments are one room. Arrows go from a room to
-those whose modules it imports, wherever in a file the import stands.
+A room is a module at the top of gen_jax, or a folder of it; all experiments are one room. Arrows go
+from a room to those whose modules it imports, wherever in a file the import stands.
 """
 
 import ast
@@ -38,7 +38,9 @@ MODULES = modules()
 
 
 def imported(source, module, is_package, known):
-    """The modules among `known` that this source imports; of `from p import a`, p.a where that is one."""
+    """The modules among `known` that this source imports; of `from p import a`, p.a where that is
+    one.
+    """
     package = module.split(".") if is_package else module.split(".")[:-1]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -23,14 +23,15 @@ def test_a_linear_critic_s_penalty_is_the_square_of_its_norm_s_distance_from_the
         lambda x: (x * W[None]).sum((1, 2, 3)), REAL, FAKE, jax.random.key(3), target=target
     )
     assert linear == pytest.approx((float(jnp.linalg.norm(W.ravel())) - target) ** 2, rel=1e-5)
-    patches = gradient_penalty(
-        lambda x: x * W[None], REAL, FAKE, jax.random.key(3), target=target
-    )  # scores, summed
+    # scores, summed
+    patches = gradient_penalty(lambda x: x * W[None], REAL, FAKE, jax.random.key(3), target=target)
     assert float(patches) == pytest.approx(float(linear), rel=1e-6)
 
 
 def test_the_gradient_is_taken_between_an_image_and_its_own_fake():
-    """Of |x|^2 / 2 it is x itself, so that the penalty of images at 2 and fakes at 5 tells the points."""
+    """Of |x|^2 / 2 it is x itself, so that the penalty of images at 2 and fakes at 5 tells the
+    points.
+    """
     real, fake = 2 * jnp.ones((4000, 1)), 5 * jnp.ones((4000, 1))
     penalty = gradient_penalty(
         lambda x: (x**2 / 2).sum(-1), real, fake, jax.random.key(0), target=0
@@ -53,7 +54,9 @@ class Pair(nn.Module):
 
 
 def test_it_composes_inside_a_player_s_objective():
-    """A critic with no more than the penalty ends with a gradient of norm 1, second derivatives and all."""
+    """A critic with no more than the penalty ends with a gradient of norm 1, second derivatives and
+    all.
+    """
 
     def objective(model, batch, key):
         fake = model.generator(batch["x"])

@@ -10,15 +10,16 @@ import pytest
 from gen_jax.optimizers import adam
 from gen_jax.run.experiment import presets
 
-GRADIENTS = np.array(
-    [[1e-7, -2.0, 3e-8], [2e-7, 1.0, 1e-8], [-3e-7, 0.5, 4e-8]]
-)  # beside an epsilon of 1e-8
+# beside an epsilon of 1e-8
+GRADIENTS = np.array([[1e-7, -2.0, 3e-8], [2e-7, 1.0, 1e-8], [-3e-7, 0.5, 4e-8]])
 
 
 @pytest.mark.parametrize("b1", [0.0, 0.5])
 @pytest.mark.parametrize("epsilon_hat", [False, True])
 def test_three_steps_of_adam_with_its_epsilon_before_or_after_the_correction(epsilon_hat, b1):
-    """m_t = (1 - b1) sum b1^(t-i) g_i, v_t likewise; rate m_t c / (sqrt(v_t) + eps), or eps c, c the correction."""
+    """m_t = (1 - b1) sum b1^(t-i) g_i, v_t likewise; rate m_t c / (sqrt(v_t) + eps), or eps c, c
+    the correction.
+    """
     rate, b2, eps = 0.1, 0.99, 1e-8
     rule = adam(rate, b1=b1, b2=b2, eps=eps, epsilon_hat=epsilon_hat)
     w = jnp.zeros(3)
@@ -36,7 +37,9 @@ def test_three_steps_of_adam_with_its_epsilon_before_or_after_the_correction(eps
 
 
 def test_the_first_steps_are_ten_times_shorter_where_gradients_are_as_small_as_epsilon():
-    """At t = 1 and b2 = 0.99 the corrected epsilon is 10 times the uncorrected one: g / (|g| + 10 eps)."""
+    """At t = 1 and b2 = 0.99 the corrected epsilon is 10 times the uncorrected one: g / (|g| + 10
+    eps).
+    """
     g = jnp.full(1, 1e-8)
     moves = [
         rule.update(g, rule.init(g), g)[0]
@@ -72,7 +75,9 @@ OTHERS = [
 
 @pytest.mark.parametrize(("name", "preset"), [*OFFICIAL, *OTHERS])
 def test_presets_have_the_adam_of_their_code(name, preset):
-    """Two gradients whose first steps are in the ratio 2 (g + c) / (2 g + c), c being eps or eps / sqrt(1 - b2)."""
+    """Two gradients whose first steps are in the ratio 2 (g + c) / (2 g + c), c being eps or eps /
+    sqrt(1 - b2).
+    """
     module = importlib.import_module(f"experiments.{name}")
     for player in module.players(presets(module)[preset][1]).values():
         w = {"network": {"Dense_0": {"kernel": jnp.zeros(2)}}}

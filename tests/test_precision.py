@@ -60,7 +60,9 @@ def test_networks_compute_in_bfloat16_and_all_else_stays_float32(name):
     ("name", "cosine"), [("vae", 0.999), pytest.param("puzzlegan", 0.98, marks=pytest.mark.long)]
 )
 def test_bfloat16_stays_close_to_float32(name, cosine):
-    """Losses within 2 %, and gradients whose directions agree, where eight bits of each number remain."""
+    """Losses within 2 %, and gradients whose directions agree, where eight bits of each number
+    remain.
+    """
     module, high, low, batch = games(name)
 
     def moved(config):

@@ -21,7 +21,9 @@ def test_interval_is_students():
 
 
 def test_interval_covers_the_truth_as_often_as_it_says():
-    """19 of 20 times, for three seeds of a normal quantity; with 1.96 for Student's 4.30 it would be 81 %."""
+    """19 of 20 times, for three seeds of a normal quantity; with 1.96 for Student's 4.30 it would
+    be 81 %.
+    """
     runs = np.random.default_rng(0).normal(5, 2, (4000, 3))
     covered = np.mean([abs(mean - 5) < half for mean, half in map(statistics.interval, runs)])
     assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 4000)

@@ -1,4 +1,7 @@
-"""The lecture, executed: what it claims of these models, where every quantity is known. In float64, in nats."""
+"""The lecture, executed: what it claims of these models, where every quantity is known.
+
+In float64, in nats.
+"""
 
 import functools
 import itertools
@@ -111,7 +114,9 @@ def test_evidence_is_elbo_plus_divergence():
 
 
 def test_elbo_is_the_expectation_that_defines_it():
-    """E_q[log p(x|z) + log p(z) - log q(z|x)], by Gauss-Hermite quadrature: exact for a quadratic integrand."""
+    """E_q[log p(x|z) + log p(z) - log q(z|x)], by Gauss-Hermite quadrature: exact for a quadratic
+    integrand.
+    """
     world = arbitrary()
     x, _ = sample(world, 3, 20)
     mean, log_variance = any_posterior(4, 20)
@@ -142,7 +147,9 @@ def log_weight(world, x, z, q_mean, q_log_variance):
 
 @pytest.mark.parametrize("make", [arbitrary, diagonal])
 def test_mean_field_gap(make):
-    """0.5 (sum log P_jj - log det P): what even the best diagonal q loses; zero if and only if W^T W is diagonal."""
+    """0.5 (sum log P_jj - log det P): what even the best diagonal q loses; zero if and only if W^T
+    W is diagonal.
+    """
     world = make()
     x, _ = sample(world, 5, 50)
     best = best_mean_field(world, x)
@@ -151,9 +158,8 @@ def test_mean_field_gap(make):
     np.testing.assert_allclose(log_evidence(world, x) - most, gap, atol=1e-12)
     assert (abs(gap) < 1e-14) if make is diagonal else (gap > 0.1)
 
-    mixed = world._replace(
-        weights=world.weights @ (np.eye(K) + 1e-3 * np.eye(K, k=1))
-    )  # a little of one in the next
+    # a little of one in the next
+    mixed = world._replace(weights=world.weights @ (np.eye(K) + 1e-3 * np.eye(K, k=1)))
     assert mean_field_gap(mixed) > 1e-8
 
     slopes = jax.jit(jax.grad(lambda q: world.elbo(x, *q).sum()))(best)
@@ -183,7 +189,9 @@ def linear_vae(params, x):
 
 
 def test_ppca_is_the_optimum_of_the_linear_vae():
-    """No player can gain anything there, and its ELBO is the evidence: the posterior of pPCA factorizes."""
+    """No player can gain anything there, and its ELBO is the evidence: the posterior of pPCA
+    factorizes.
+    """
     x = dataset()
     world = worlds.principal_components(x, K)
     _, covariance = world.posterior(x)
@@ -213,7 +221,9 @@ def test_ppca_is_the_optimum_of_the_linear_vae():
 
 
 def test_evidence_of_ppca():
-    """-1/2 (sum of the k largest log l + (d - k) log s^2 + d log 2 pi + d) (Tipping & Bishop 1999, eq. 4)."""
+    """-1/2 (sum of the k largest log l + (d - k) log s^2 + d log 2 pi + d) (Tipping & Bishop 1999,
+    eq. 4).
+    """
     x = dataset()
     largest = np.sort(np.linalg.eigvalsh(np.cov(x.T, bias=True)))[::-1]
     rest = largest[K:].mean()
@@ -223,9 +233,8 @@ def test_evidence_of_ppca():
     world = worlds.principal_components(x, K)
     np.testing.assert_allclose(log_evidence(world, x).mean(), expected, rtol=1e-13)
     turned = world._replace(weights=world.weights @ np.linalg.qr(arbitrary().weights[:K])[0])
-    np.testing.assert_allclose(
-        log_evidence(turned, x).mean(), expected, rtol=1e-13
-    )  # W is known up to a rotation,
+    # W is known up to a rotation,
+    np.testing.assert_allclose(log_evidence(turned, x).mean(), expected, rtol=1e-13)
     assert mean_field_gap(turned) > 0.01  # but only one rotation suits a diagonal q
 
 
@@ -254,7 +263,9 @@ def bounds(world, x, q_mean, q_log_variance, samples, repeats):
 
 
 def test_importance_weighted_bound_grows_to_the_evidence():
-    """ELBO = L_1 < L_5 < L_50 < L_500 < log p(x), by more than three standard errors (Burda et al. 2016, th. 1)."""
+    """ELBO = L_1 < L_5 < L_50 < L_500 < log p(x), by more than three standard errors (Burda et al.
+    2016, th. 1).
+    """
     world = arbitrary()
     x, _ = sample(world, 8, 1)
     mean, log_variance = best_mean_field(world, x)
@@ -279,10 +290,12 @@ def test_importance_weighted_bound_is_the_evidence_at_the_exact_posterior(sample
 
 
 def test_an_autoencoder_is_not_a_generative_model():
-    """Scale the decoder by a and the encoder by 1/a: the reconstructions stay, what N(0, I) decodes to does not.
+    """Scale the decoder by a and the encoder by 1/a: the reconstructions stay, what N(0, I) decodes
+    to does not.
 
-    N(m, a^2 U U^T) is sum_k (sqrt(l) - a)^2 + sum of the other l away from the data (Frechet); no scale makes it zero,
-    and reconstruction cannot tell one from the other. The world that pPCA finds in its own data has distance 0.
+    N(m, a^2 U U^T) is sum_k (sqrt(l) - a)^2 + sum of the other l away from the data (Frechet); no
+    scale makes it zero, and reconstruction cannot tell one from the other. The world that pPCA
+    finds in its own data has distance 0.
     """
     random = np.random.default_rng(10)
     truth = diagonal()
@@ -291,9 +304,8 @@ def test_an_autoencoder_is_not_a_generative_model():
         np.linalg.qr(np.hstack([np.ones((500, 1)), random.normal(size=(500, D))]))[0][:, 1:]
         * 500**0.5
     )
-    x = (
-        white @ np.linalg.cholesky(covariance).T + mean
-    )  # 500 points with just this mean and covariance
+    # 500 points with just this mean and covariance
+    x = white @ np.linalg.cholesky(covariance).T + mean
     data = feature_distances.Moments(mean, covariance, 500)
 
     values, vectors = np.linalg.eigh(covariance)
@@ -302,9 +314,8 @@ def test_an_autoencoder_is_not_a_generative_model():
     for scale in (0.1, 0.5, 1.0, 3.0):
         codes = (x - mean) @ u / scale  # [n, k]
         errors.append(np.sum((codes @ u.T * scale + mean - x) ** 2, axis=1).mean())
-        decoded = feature_distances.Moments(
-            mean, scale**2 * u @ u.T, 500
-        )  # of decoder(z), z ~ N(0, I)
+        # of decoder(z), z ~ N(0, I)
+        decoded = feature_distances.Moments(mean, scale**2 * u @ u.T, 500)
         distances.append(feature_distances.distance(data, decoded))
         closed = np.sum((np.sqrt(values[:K]) - scale) ** 2) + values[K:].sum()
         np.testing.assert_allclose(distances[-1], closed, rtol=1e-12)

@@ -1,7 +1,8 @@
-"""`python -m gen_jax.data` lists the sets; `... mnist [--again]` prepares one; `... verify [mnist]` hashes its arrays.
+"""`python -m gen_jax.data` lists the sets; `... mnist [--again]` prepares one; `... verify [mnist]`
+hashes its arrays.
 
-Exit codes: 0 done, 2 bad arguments, 65 a set that cannot be had or is damaged, 71 out of memory or of open files, 73 a
-directory that cannot be written, 74 a file that cannot be read or written.
+Exit codes: 0 done, 2 bad arguments, 65 a set that cannot be had or is damaged, 71 out of memory or
+of open files, 73 a directory that cannot be written, 74 a file that cannot be read or written.
 """
 
 import argparse

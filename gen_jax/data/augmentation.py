@@ -7,7 +7,9 @@ from gen_jax.types import Array, Key
 
 
 def resized(image: Array, side: int) -> Array:
-    """uint8 [b, s, s, c] -> [b, side, side, c] in [-1, 1], by cubic interpolation if s is not `side`."""
+    """uint8 [b, s, s, c] -> [b, side, side, c] in [-1, 1], by cubic interpolation if s is not
+    `side`.
+    """
     x = image.astype(jnp.float32) / 127.5 - 1
     shape = (len(x), side, side, x.shape[-1])
     return x if x.shape == shape else jnp.clip(jax.image.resize(x, shape, "cubic"), -1, 1)

@@ -58,9 +58,8 @@ class Encoder(NamedTuple):
 class Reader(NamedTuple):
     """What a fixed rule reads off images, without learning."""
 
-    matches: Callable[
-        [np.ndarray, Iterable[str]], np.ndarray
-    ]  # images, captions -> bool [n, words]
+    # images, captions -> bool [n, words]
+    matches: Callable[[np.ndarray, Iterable[str]], np.ndarray]
     style: Callable[[np.ndarray], np.ndarray]  # images -> [n]
 
 

@@ -192,7 +192,10 @@ class Rendered:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Faces:
-    """CelebA as TFDS has prepared it: faces of five attributes. Their true translations are unknown."""
+    """CelebA as TFDS has prepared it: faces of five attributes.
+
+    Their true translations are unknown.
+    """
 
     name: str = "tfds:celeb_a"
     domains: Domains = dataclasses.field(default_factory=lambda: multi_label(len(ATTRIBUTES)))

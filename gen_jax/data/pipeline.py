@@ -39,8 +39,8 @@ def vectors(batch: Batch, key: Key) -> Batch:
 
 
 def binary_vectors(batch: Batch, key: Key) -> Batch:
-    """Adds "x" as `vectors` does, each value drawn as 0 or 1 with the grey value as its probability,
-    anew in each step.
+    """Adds "x" as `vectors` does, each value drawn as 0 or 1 with the grey value as its
+    probability, anew in each step.
     """
     return {**batch, "x": jax.random.bernoulli(key, vectors(batch, key)["x"]).astype(jnp.float32)}
 
@@ -85,7 +85,10 @@ class Data(NamedTuple):
 
 
 def load(source: Source, directory: Path | None = None) -> Data:
-    """Open a source's data; on first use, prepare them. UserError if paired fields differ in length."""
+    """Open a source's data; on first use, prepare them.
+
+    UserError if paired fields differ in length.
+    """
     hashes: dict[str, str]
     if source.arrays:
         train, test = source.arrays()
@@ -239,7 +242,9 @@ def resident(
 
 
 def streamed(prepare: Callable[[Batch, Key], Batch], part: Shard = ALL) -> BatchOf:
-    """The same batch, where the raw arrays are those of one chunk, [steps, batch, ...], from `stream`."""
+    """The same batch, where the raw arrays are those of one chunk, [steps, batch, ...], from
+    `stream`.
+    """
 
     def batch_of(raw: Batch, key: Key, step: Array, first: Array) -> Batch:
         return prepare(

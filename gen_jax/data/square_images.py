@@ -1,4 +1,6 @@
-"""Square images of any size in [-1, 1]: photographs, emoji, drawn shapes, digits, and TFDS's faces and bedrooms."""
+"""Square images of any size in [-1, 1]: photographs, emoji, drawn shapes, digits, and TFDS's faces
+and bedrooms.
+"""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -33,7 +35,8 @@ def channels(name: Name) -> int:
 def source(name: Name, side: int, *, mirror: bool, first: int | None = None) -> Source:
     """The images as "x" [b, side, side, c] in [-1, 1], half of them mirrored if `mirror`.
 
-    With `first`, the first state is given "first": 500 training images of this side, [500, first, first, c].
+    With `first`, the first state is given "first": 500 training images of this side,
+    [500, first, first, c].
     """
     one = SETS[name]
 
@@ -66,7 +69,9 @@ def drawn() -> tuple[Arrays, Arrays]:
 
 
 def resized(image: Array, side: int) -> Array:
-    """Bytes [b, h, w, c] -> [b, side, side, c] in [-1, 1]: means of pixels, or cubic if h is no multiple of side."""
+    """Bytes [b, h, w, c] -> [b, side, side, c] in [-1, 1]: means of pixels, or cubic if h is no
+    multiple of side.
+    """
     x = image.astype(jnp.float32) / 127.5 - 1
     if x.shape[1] % side:
         return jnp.clip(jax.image.resize(x, (len(x), side, side, x.shape[-1]), "cubic"), -1, 1)

@@ -1,1 +1,3 @@
-"""Measures of generative models, each checked against a closed form or an independent implementation."""
+"""Measures of generative models, each checked against a closed form or an independent
+implementation.
+"""

@@ -1,4 +1,5 @@
-"""A classifier trained here, once, for labels and features of images; its name identifies its weights.
+"""A classifier trained here, once, for labels and features of images; its name identifies its
+weights.
 
 It replaces networks that are not available: a number computed with it is never called FID or
 Inception score.
@@ -88,7 +89,8 @@ def classifier(
     rate: float = 3e-3,
     shift: int = 2,
 ) -> Classifier:
-    """The classifier of these images [n, h, w, c] and labels [n], from the user's cache or trained now.
+    """The classifier of these images [n, h, w, c] and labels [n], from the user's cache or trained
+    now.
 
     `test` holds images and labels for its accuracy. While training, each image is moved by up to
     `shift` pixels along both axes. The result is a function of the arguments, bit for bit on one

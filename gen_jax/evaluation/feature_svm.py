@@ -1,4 +1,6 @@
-"""How well features serve a linear classifier of few labelled images (Radford et al. 2015, section 5.1)."""
+"""How well features serve a linear classifier of few labelled images (Radford et al. 2015,
+section 5.1).
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -51,10 +53,11 @@ def evaluate(
 def accuracy(
     features: Features, data: Data, keys: tuple[Key, Key], *, labelled: int, classes: int
 ) -> float:
-    """% of the test images that an L2-SVM classifies correctly, with `labelled` training images of each class.
+    """% of the test images that an L2-SVM classifies correctly, with `labelled` training images of
+    each class.
 
-    Each class has equally many images, no more than the rarest class has. The last quarter chooses the SVM's C. One
-    key prepares the training images, the other the test images.
+    Each class has equally many images, no more than the rarest class has. The last quarter chooses
+    the SVM's C. One key prepares the training images, the other the test images.
     """
     ranks = [np.flatnonzero(data.train["label"] == label)[:labelled] for label in range(classes)]
     fewest = min(map(len, ranks))

@@ -1,4 +1,6 @@
-"""Images of a generator that grows, at the level that its training has reached, and real images beside them."""
+"""Images of a generator that grows, at the level that its training has reached, and real images
+beside them.
+"""
 
 import functools
 from collections.abc import Callable
@@ -26,7 +28,9 @@ def generator(side: int, fading: bool) -> Callable[..., Array]:
 
 
 def generate(model: Trained, levels: tuple[Level, ...], z: Any, side: int) -> np.ndarray:
-    """Images of the level that was played last, enlarged to `side`: z [n, d] -> uint8 [n, side, side, c]."""
+    """Images of the level that was played last, enlarged to `side`: z [n, d] -> uint8
+    [n, side, side, c].
+    """
     level = next(level for level in levels if model.step <= level.end)
     fade = np.full(len(z), level.fade(jnp.int32(model.step), 1) if level.fading else 0, np.float32)
     draw = generator(level.side, level.fading)

@@ -1,8 +1,9 @@
-"""How near sets of images are to the training images, by the measures of Karras et al. 2018, section 5.
+"""How near sets of images are to the training images, by the measures of Karras et al. 2018,
+section 5.
 
-The sliced Wasserstein distance and MS-SSIM of pairs compare pixels; the others compare features of pretrained networks,
-whose names are in those of the numbers: ResNet-50, and Inception if the user has its weights. Only Inception gives FID
-and the Inception score.
+The sliced Wasserstein distance and MS-SSIM of pairs compare pixels; the others compare features of
+pretrained networks, whose names are in those of the numbers: ResNet-50, and Inception if the user
+has its weights. Only Inception gives FID and the Inception score.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,10 +36,11 @@ def inception_scores() -> list[str]:
 def judged(
     true: np.ndarray, others: Mapping[str, tuple[np.ndarray, str]], *, perceived: int
 ) -> dict[str, Measure]:
-    """Each of the other sets compared with the training images `true`: uint8 [n, s, s, c], as many in each.
+    """Each of the other sets compared with the training images `true`: uint8 [n, s, s, c], as many
+    in each.
 
-    `others` maps the end of a number's name to a set and what it is called in units. At most `perceived` images of
-    each set are shown to feature networks, which need three channels.
+    `others` maps the end of a number's name to a set and what it is called in units. At most
+    `perceived` images of each set are shown to feature networks, which need three channels.
     """
     count, side, _, channels = true.shape
     few = min(perceived, count) if channels == 3 else 0
@@ -68,7 +70,9 @@ def judged(
 def _through(
     name: str, seen: np.ndarray, true: np.ndarray, logits: np.ndarray
 ) -> dict[str, Measure]:
-    """Distances between features [n, d], and the score of logits [n, classes], of the network of this name."""
+    """Distances between features [n, d], and the score of logits [n, classes], of the network of
+    this name.
+    """
     title = TITLES.get(name, "")
     unit = f"as the Inception score is made, of {title or name}'s classes"
     score = Measure(inception_score.class_score(logits).mean, unit)

@@ -1,7 +1,8 @@
-"""The Inception score through any classifier: how sure it is of each image, and how its labels vary over all images.
+"""The Inception score through any classifier: how sure it is of each image, and how its labels vary
+over all images.
 
-It is called Inception score only through Inception; the name of a score through another network has that network's
-name: `class_score_resnet50`.
+It is called Inception score only through Inception; the name of a score through another network has
+that network's name: `class_score_resnet50`.
 """
 
 from typing import Any, NamedTuple
@@ -22,9 +23,10 @@ class Score(NamedTuple):
 def class_score(logits: Any, *, splits: int = 10) -> Score:
     """exp(E KL(p(y|x) || p(y))) of logits [n, classes], with p(y) the mean over a split's images.
 
-    Salimans et al. 2016, section 4. It is 1 if all images look alike to the classifier, and the number of classes if
-    it is sure of each image and sees all classes equally often. Splits are equal, or one image larger, in the order
-    given. Few images bias the score down: the papers take 50 000. In float64.
+    Salimans et al. 2016, section 4. It is 1 if all images look alike to the classifier, and the
+    number of classes if it is sure of each image and sees all classes equally often. Splits are
+    equal, or one image larger, in the order given. Few images bias the score down: the papers take
+    50 000. In float64.
 
     DataError for another shape or number of splits; NonFiniteError if a logit is not finite.
     """

@@ -27,10 +27,11 @@ def evaluate(
     batch_size: int,
     classes: int,
 ) -> dict[str, Measure]:
-    """How much of the test images 1-NN gets wrong, when it learns from `count` samples, and from as many real images.
+    """How much of the test images 1-NN gets wrong, when it learns from `count` samples, and from as
+    many real images.
 
-    Also how often a classifier trained on the data set of this `name` gives a sample the label that was asked for, and
-    the thickness of `latent_arithmetic`. `generate` gives images in [0, 1].
+    Also how often a classifier trained on the data set of this `name` gives a sample the label that
+    was asked for, and the thickness of `latent_arithmetic`. `generate` gives images in [0, 1].
     """
     images, asked = [], []
     batches = -(-count // batch_size)

@@ -22,9 +22,11 @@ def interpolate(a: Array, b: Array, count: int) -> Array:
 
 
 def grids(generate: Generate, z: Array, labels: Array, *, low: float) -> dict[str, np.ndarray]:
-    """Two pictures in ten columns, uint8 [h, w, 3]: "samples" of z [100, d], and "interpolations", one in each row.
+    """Two pictures in ten columns, uint8 [h, w, 3]: "samples" of z [100, d], and "interpolations",
+    one in each row.
 
-    These lead from each of the first ten z to one of the next ten. Images are in [low, 1]; labels are [100].
+    These lead from each of the first ten z to one of the next ten. Images are in [low, 1]; labels
+    are [100].
     """
     points = {"samples": z, "interpolations": interpolate(z[:10], z[10:20], 10)}
     return {
@@ -36,8 +38,9 @@ def grids(generate: Generate, z: Array, labels: Array, *, low: float) -> dict[st
 def rows(generate: Generate, z: Array, classes: int) -> Array:
     """A row for each label i and the next one, j: z [n, d] -> [classes, 5, h, w, c].
 
-    A row shows thick i, thin i, thin j, the sum z_1 - z_2 + z_3 of these three as j, and thick j. The z of a thick or
-    thin image is the mean of three of the n: those with more ink than 90 % of them, or than 10 %.
+    A row shows thick i, thin i, thin j, the sum z_1 - z_2 + z_3 of these three as j, and thick j.
+    The z of a thick or thin image is the mean of three of the n: those with more ink than 90 % of
+    them, or than 10 %.
     """
     labels = jnp.arange(classes)
     drawn = generate(jnp.tile(z, (classes, 1)), jnp.repeat(labels, len(z)))
@@ -60,6 +63,8 @@ def picture(generate: Generate, z: Array, classes: int) -> np.ndarray:
 
 
 def thickness(images: Array) -> float:
-    """Ink of the fourth column of `rows`, on a scale from the third, 0, to the fifth, 1: [k, 5, h, w, c] -> []."""
+    """Ink of the fourth column of `rows`, on a scale from the third, 0, to the fifth, 1:
+    [k, 5, h, w, c] -> [].
+    """
     ink = images.sum((0, 2, 3, 4))
     return float((ink[3] - ink[2]) / (ink[4] - ink[2]))

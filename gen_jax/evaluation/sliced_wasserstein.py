@@ -1,4 +1,6 @@
-"""Sliced Wasserstein distance of two sets of images, one for each scale of detail (Karras et al. 2018, section 5)."""
+"""Sliced Wasserstein distance of two sets of images, one for each scale of detail (Karras et al.
+2018, section 5).
+"""
 
 import functools
 from typing import Any
@@ -27,13 +29,16 @@ def distances(
     patches: int = 128,
     directions: int = 512,
 ) -> dict[str, Measure]:
-    """1000 times the distance at each level, "swd_128", "swd_64" and so on by its side, and their mean "swd".
+    """1000 times the distance at each level, "swd_128", "swd_64" and so on by its side, and their
+    mean "swd".
 
-    Of the first `images` of both sets, [n, s, s, c] with values in any one range: each channel of a set's patches is
-    normalised to mean 0 and deviation 1. Images of under 32 pixels have one level. The draws depend on the key alone.
-    One level's patches, 4 * images * patches * 49 * c bytes for each set, are held at a time.
+    Of the first `images` of both sets, [n, s, s, c] with values in any one range: each channel of a
+    set's patches is normalised to mean 0 and deviation 1. Images of under 32 pixels have one level.
+    The draws depend on the key alone. One level's patches, 4 * images * patches * 49 * c bytes for
+    each set, are held at a time.
 
-    DataError if the images are not square, of one size and enough; NonFiniteError if a pixel is not finite.
+    DataError if the images are not square, of one size and enough; NonFiniteError if a pixel is not
+    finite.
     """
     _check(real, fake, images=images, patches=patches, directions=directions)
     found = {}
@@ -62,7 +67,9 @@ def sides(side: int) -> list[int]:
 
 
 def pyramid(x: Array, levels: int) -> list[Array]:
-    """What each level adds to the next coarser one enlarged; the last is the coarsest: -> [n, h/2^i, w/2^i, c]"""
+    """What each level adds to the next coarser one enlarged; the last is the coarsest:
+    -> [n, h/2^i, w/2^i, c]
+    """
     found = []
     for _ in range(levels - 1):
         smaller = downsample(x)
@@ -96,7 +103,9 @@ def _smoothed(x: Array) -> Array:
 
 
 def descriptors(images: Any, key: Key, *, level: int, patches: int) -> np.ndarray:
-    """Random patches of a level of each image's pyramid, drawn by the image's number: -> [n, patches, 49, c]"""
+    """Random patches of a level of each image's pyramid, drawn by the image's number:
+    -> [n, patches, 49, c]
+    """
     n, side, _, channels = images.shape
     found = np.empty((n, patches, PATCH**2, channels), np.float32)
     levels, key = sides(side), jax.random.fold_in(key, level)
@@ -127,7 +136,9 @@ def _drawn(images: Array, numbers: Array, key: Key, levels: int, level: int, pat
 
 
 def normalised(found: np.ndarray) -> np.ndarray:
-    """Each channel to mean 0 and deviation 1 over the set, in place; a constant one to 0: -> [n * patches, 49 * c]"""
+    """Each channel to mean 0 and deviation 1 over the set, in place; a constant one to 0:
+    -> [n * patches, 49 * c]
+    """
     for channel in np.moveaxis(found, -1, 0):
         channel -= channel.mean(dtype=np.float64)
         deviation = np.sqrt(np.square(channel).mean(dtype=np.float64))
@@ -136,9 +147,11 @@ def normalised(found: np.ndarray) -> np.ndarray:
 
 
 def wasserstein(a: Any, b: Any, directions: Any) -> float:
-    """E |F^-1(t) - G^-1(t)| of both sets' projections, the mean over directions: [n, d] x 2, [k, d] -> [].
+    """E |F^-1(t) - G^-1(t)| of both sets' projections, the mean over directions: [n, d] x 2, [k, d]
+    -> [].
 
-    Between as many points it is the mean absolute difference of the sorted ones (Rabin et al. 2011).
+    Between as many points it is the mean absolute difference of the sorted ones (Rabin et al.
+    2011).
     """
     a, b = jax.device_put(a), jax.device_put(b)
     # On a CPU, XLA's sort takes thirty times as long.

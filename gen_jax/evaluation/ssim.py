@@ -1,4 +1,7 @@
-"""SSIM and MS-SSIM of pairs of images, and the rank of an image's partner among many images. In float64."""
+"""SSIM and MS-SSIM of pairs of images, and the rank of an image's partner among many images.
+
+In float64.
+"""
 
 from typing import Any
 
@@ -15,10 +18,12 @@ CHUNK = 64  # pairs compared at once
 
 
 def structural(a: Any, b: Any, *, span: float) -> np.ndarray:
-    """SSIM of each pair of images whose values have this span (Wang et al. 2004, equation 13): [n, h, w, c] x 2 -> [n].
+    """SSIM of each pair of images whose values have this span (Wang et al. 2004, equation 13):
+    [n, h, w, c] x 2 -> [n].
 
-    The mean over colours and over the places where the window lies inside the image; 1 only if both are equal.
-    DataError for shapes that do not match or are smaller than the window; NonFiniteError if a pixel is not finite.
+    The mean over colours and over the places where the window lies inside the image; 1 only if both
+    are equal. DataError for shapes that do not match or are smaller than the window; NonFiniteError
+    if a pixel is not finite.
     """
     a, b = _checked(a, b)
     if min(a.shape[1:3]) < WINDOW or not span > 0:
@@ -30,12 +35,14 @@ def structural(a: Any, b: Any, *, span: float) -> np.ndarray:
 
 
 def multiscale(a: Any, b: Any, *, span: float) -> np.ndarray:
-    """MS-SSIM of each pair of images of this span (Wang et al. 2003, equation 7): [n, h, w, c] x 2 -> [n].
+    """MS-SSIM of each pair of images of this span (Wang et al. 2003, equation 7): [n, h, w, c] x 2
+    -> [n].
 
-    The contrast at five scales, each of half the sides of the one before, and the luminance at the last; of each the
-    mean over colours and places, and 0 where that is negative. Where a side is shorter than the window, which happens
-    to images of under 161 pixels, the window shrinks to that side, its deviation in proportion. An odd side is made
-    even by its last pixels. Raises as `structural` does, for images of under 16 pixels.
+    The contrast at five scales, each of half the sides of the one before, and the luminance at the
+    last; of each the mean over colours and places, and 0 where that is negative. Where a side is
+    shorter than the window, which happens to images of under 161 pixels, the window shrinks to that
+    side, its deviation in proportion. An odd side is made even by its last pixels. Raises as
+    `structural` does, for images of under 16 pixels.
     """
     a, b = _checked(a, b)
     if min(a.shape[1:3]) < LEAST or not span > 0:
@@ -53,10 +60,11 @@ def multiscale(a: Any, b: Any, *, span: float) -> np.ndarray:
 
 
 def diversity(images: Any, *, span: float, pairs: int = 10_000, seed: int = 0) -> float:
-    """The mean MS-SSIM of random pairs of different images of a set (Odena et al. 2017): [n, h, w, c] -> [].
+    """The mean MS-SSIM of random pairs of different images of a set (Odena et al. 2017):
+    [n, h, w, c] -> [].
 
-    It is lower if they vary more; Karras et al. 2018, section 5, compare it with that of the real images. DataError
-    for fewer than 1 pair or 2 images.
+    It is lower if they vary more; Karras et al. 2018, section 5, compare it with that of the real
+    images. DataError for fewer than 1 pair or 2 images.
     """
     if len(images) < 2 or pairs < 1:
         raise DataError(
@@ -72,7 +80,9 @@ def diversity(images: Any, *, span: float, pairs: int = 10_000, seed: int = 0) -
 
 
 def _terms(a: np.ndarray, b: np.ndarray, span: float) -> tuple[np.ndarray, np.ndarray]:
-    """Luminance, and contrast with structure, where the window lies inside the image: -> [n, h', w', c] each."""
+    """Luminance, and contrast with structure, where the window lies inside the image:
+    -> [n, h', w', c] each.
+    """
     mean_a, mean_b = _blurred(a), _blurred(b)
     variances = _blurred(a * a) - mean_a**2 + _blurred(b * b) - mean_b**2
     covariance = _blurred(a * b) - mean_a * mean_b
@@ -82,7 +92,9 @@ def _terms(a: np.ndarray, b: np.ndarray, span: float) -> tuple[np.ndarray, np.nd
 
 
 def _blurred(x: np.ndarray) -> np.ndarray:
-    """Weighted means under the window, where it lies inside: [n, h, w, c] -> [n, h - 10, w - 10, c]."""
+    """Weighted means under the window, where it lies inside: [n, h, w, c]
+    -> [n, h - 10, w - 10, c].
+    """
     size = min(WINDOW, *x.shape[1:3])
     offsets = np.arange(size) - (size - 1) / 2
     weights = np.exp(-0.5 * (offsets / (SIGMA * size / WINDOW)) ** 2)
@@ -101,7 +113,8 @@ def _halved(x: np.ndarray) -> np.ndarray:
 
 
 def partner_ranks(a: Any, b: Any) -> np.ndarray:
-    """How many of b are nearer to each of a, by the mean absolute difference, than its partner: [n, ...] x 2 -> [n].
+    """How many of b are nearer to each of a, by the mean absolute difference, than its partner:
+    [n, ...] x 2 -> [n].
 
     0 where the partner is the nearest; one that is as near as the partner counts as nearer by half.
     """
@@ -114,7 +127,8 @@ def partner_ranks(a: Any, b: Any) -> np.ndarray:
 
 
 def to_partners(a: Any, b: Any, *, span: float) -> dict[str, float]:
-    """Of a to its partner in b the mean "l1" and "ssim"; "top_1", "top_5": the % whose partner is among the nearest.
+    """Of a to its partner in b the mean "l1" and "ssim"; "top_1", "top_5": the % whose partner is
+    among the nearest.
 
     [n, h, w, c] x 2, values of this span.
     """

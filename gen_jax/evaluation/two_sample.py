@@ -47,10 +47,11 @@ def two_sample_accuracy(a: Any, b: Any, *, seed: int) -> float:
     half = min(len(a), len(b)) // 2
     generator = np.random.default_rng(seed)
     a, b = (x[generator.permutation(len(x))[: 2 * half]] for x in (a, b))
+    # [2 half, d] each
     train, test = (
         np.concatenate([a[:half], b[:half]]),
         np.concatenate([a[half:], b[half:]]),
-    )  # [2 half, d] each
+    )
     deviation = train.std(axis=0)
     scale = np.where(deviation > 0, deviation, 1)
     origin = np.repeat([0, 1], half)

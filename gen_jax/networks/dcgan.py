@@ -1,7 +1,8 @@
-"""The convolutional generator and discriminator of Radford et al. 2015 (DCGAN), used by later papers.
+"""The convolutional generator and discriminator of Radford et al. 2015 (DCGAN), used by later
+papers.
 
-Either takes a label [b, k], one-hot or any vector, which is concatenated to the input of each layer.
-An empty label [b, 0] makes it unconditional.
+Either takes a label [b, k], one-hot or any vector, which is concatenated to the input of each
+layer. An empty label [b, 0] makes it unconditional.
 """
 
 from collections.abc import Callable
@@ -64,7 +65,9 @@ def concat_label(x: Array, y: Array) -> Array:
 
 
 def doubled_widths(width: int, strides: tuple[int, ...]) -> tuple[int, ...]:
-    """Channels of convolutions with these strides: `width` at first, doubled after each stride of 2."""
+    """Channels of convolutions with these strides: `width` at first, doubled after each stride of
+    2.
+    """
     return tuple(width * 2 ** strides[:i].count(2) for i in range(len(strides)))
 
 
@@ -76,7 +79,8 @@ def dense(x: Array, y: Array, features: int) -> Array:
 class Generator(nn.Module):
     """Section 4: z [b, d] and label [b, k] to images [b, side, side, channels].
 
-    Dense layers lead to the smallest maps; each transposed convolution of stride 2 doubles their side.
+    Dense layers lead to the smallest maps; each transposed convolution of stride 2 doubles their
+    side.
     """
 
     width: int  # channels of the largest maps before the image; they double at each smaller side
@@ -112,7 +116,9 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Section 4: images [b, h, w, c] and label [b, k] to logits [b] and the maps of each convolution."""
+    """Section 4: images [b, h, w, c] and label [b, k] to logits [b] and the maps of each
+    convolution.
+    """
 
     width: int  # channels of the first convolution; they double after each stride of 2
     strides: tuple[int, ...]
@@ -139,7 +145,9 @@ class Discriminator(nn.Module):
         return dense(x, y, 1)[:, 0], maps
 
     def features(self, x: Array, y: Array) -> Array:
-        """Section 5.1: each convolution's maps, max-pooled to 4x4, side by side: [b, 16 * channels]."""
+        """Section 5.1: each convolution's maps, max-pooled to 4x4, side by side:
+        [b, 16 * channels].
+        """
         return pooled_features(self(x, y)[1])
 
 

@@ -58,9 +58,8 @@ class BernoulliMLP(nn.Module):
     Kingma & Welling 2013, appendix C.1.
     """
 
-    mean_layer: ClassVar[str] = (
-        "Dense_0"  # the name of the layer that gives the logits of the means
-    )
+    # the name of the layer that gives the logits of the means
+    mean_layer: ClassVar[str] = "Dense_0"
 
     features: int
     hidden: Sequence[int]

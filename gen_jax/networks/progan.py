@@ -1,9 +1,11 @@
-"""Networks that grow: a generator and a critic with a part for each side from 4 pixels up (Karras et al. 2018).
+"""Networks that grow: a generator and a critic with a part for each side from 4 pixels up (Karras
+et al. 2018).
 
-Each part is a network of its own, named by its side, so that a player moves only the parts in use. While a side fades
-in, both networks blend the image of the side below with the new one. Upsampling is by nearest neighbours and is fused
-with the convolution that follows, which is exact and cheaper. Downsampling is by averages: after bias and leaky ReLU
-in the Theano code, and before them, fused with the convolution, in the TensorFlow code.
+Each part is a network of its own, named by its side, so that a player moves only the parts in use.
+While a side fades in, both networks blend the image of the side below with the new one. Upsampling
+is by nearest neighbours and is fused with the convolution that follows, which is exact and cheaper.
+Downsampling is by averages: after bias and leaky ReLU in the Theano code, and before them, fused
+with the convolution, in the TensorFlow code.
 """
 
 import dataclasses
@@ -85,7 +87,8 @@ def pixel_norm(x: Array) -> Array:
 def minibatch_stddev(x: Array, group: int) -> Array:
     """Minibatch standard deviation (section 3): [b, h, w, c] -> [b, h, w, c + 1].
 
-    Over groups of `group` images, or of all if these are fewer, then averaged over places and features.
+    Over groups of `group` images, or of all if these are fewer, then averaged over places and
+    features.
     """
     b, *rest = x.shape
     group = min(group, b)
@@ -98,7 +101,9 @@ def minibatch_stddev(x: Array, group: int) -> Array:
 
 
 def weights(layer: nn.Module, shape: tuple[int, ...], gain: float, equalized: bool) -> Array:
-    """A kernel of He's deviation, gain / sqrt(fan-in), initialised with it or scaled to it at run time."""
+    """A kernel of He's deviation, gain / sqrt(fan-in), initialised with it or scaled to it at run
+    time.
+    """
     scale = gain / math.sqrt(math.prod(shape[:-1]))
     kernel = layer.param("kernel", nn.initializers.normal(1 if equalized else scale), shape)
     return scale * kernel if equalized else kernel
@@ -140,7 +145,8 @@ class Conv(nn.Module):
             self, (self.size, self.size, x.shape[-1], self.features), self.gain, self.equalized
         )
         if self.step:
-            # Doubling before a 3 x 3 kernel, or averaging after it, is a 4 x 4 one: its sums over 2 x 2 neighbours.
+            # Doubling before a 3 x 3 kernel, or averaging after it, is a 4 x 4 one: its sums over 2
+            # x 2 neighbours.
             padded = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
             kernel = padded[1:, 1:] + padded[1:, :-1] + padded[:-1, 1:] + padded[:-1, :-1]
         if self.step == "up":
@@ -153,10 +159,11 @@ class Conv(nn.Module):
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Minibatch discrimination (Salimans et al. 2016, section 3.2) as in the Theano code: [b, d] -> [b, d + kernels].
+    """Minibatch discrimination (Salimans et al. 2016, section 3.2) as in the Theano code: [b, d]
+    -> [b, d + kernels].
 
-    Each column of its matrix has the length exp(log_scale), and each sum over the other images has a bias; `calibrated`
-    gives both at the start.
+    Each column of its matrix has the length exp(log_scale), and each sum over the other images has
+    a bias; `calibrated` gives both at the start.
     """
 
     kernels: int = 100
@@ -178,7 +185,8 @@ class MinibatchDiscrimination(nn.Module):
 
 
 def calibrated(params: Params, distances: Array) -> Params:
-    """`MinibatchDiscrimination`'s parameters by the distances [n, n, kernels] that it finds between the first images.
+    """`MinibatchDiscrimination`'s parameters by the distances [n, n, kernels] that it finds between
+    the first images.
 
     Half of the mean distance to the nearest other image becomes 1, and the mean output 0.
     """
@@ -189,7 +197,9 @@ def calibrated(params: Params, distances: Array) -> Params:
 
 
 def calibrate(model: "Growing", params: Params, images: Array, side: int) -> Params:
-    """All parameters, with minibatch discrimination `calibrated` on images [n, side, side, c] of the first side."""
+    """All parameters, with minibatch discrimination `calibrated` on images [n, side, side, c] of
+    the first side.
+    """
     score = functools.partial(
         model.apply, {"params": params}, method="score", mutable="intermediates"
     )
@@ -212,7 +222,9 @@ class LayerNorm(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """By the statistics of its own batch at all times, in the place of a bias: [b, h, w, c] -> [b, h, w, c]."""
+    """By the statistics of its own batch at all times, in the place of a bias: [b, h, w, c]
+    -> [b, h, w, c].
+    """
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -317,7 +329,8 @@ class Growing(nn.Module):
     style: Style = Style()
 
     def setup(self) -> None:
-        # The names of these dicts are in the paths of parameters: `image` is toRGB, `reading` fromRGB.
+        # The names of these dicts are in the paths of parameters: `image` is toRGB, `reading`
+        # fromRGB.
         every, style = sides(self.side), self.style
         self.generator = {
             str(s): GeneratorBlock(self.features(s), style, s == FIRST) for s in every
@@ -337,7 +350,9 @@ class Growing(nn.Module):
         return jax.random.normal(key, (count, self.latents))
 
     def generate(self, z: Array, side: int, fade: Array | None = None) -> Array:
-        """[b, latents] -> [b, side, side, channels]; with `fade`, blended with the image of the side below."""
+        """[b, latents] -> [b, side, side, channels]; with `fade`, blended with the image of the
+        side below.
+        """
         x, below = z, z
         for s in sides(side):
             x, below = self.generator[str(s)](x), x
@@ -347,7 +362,9 @@ class Growing(nn.Module):
         return nn.tanh(image) if self.style.tanh else image
 
     def score(self, x: Array, side: int, fade: Array | None = None) -> Array:
-        """[b, side, side, channels] -> [b]; with `fade`, blended with the features of the side below."""
+        """[b, side, side, channels] -> [b]; with `fade`, blended with the features of the side
+        below.
+        """
         features = self.reading[str(side)](x)
         for s in reversed(sides(side)):
             features = self.critic[str(s)](features)
@@ -374,9 +391,11 @@ def active_networks(side: int, fading: bool) -> tuple[tuple[str, ...], tuple[str
 
 
 def game_of_all(model: Growing, *, start: int, average: bool) -> Game:
-    """The game whose first state has all networks, and copies of the generator's if there is an average of them.
+    """The game whose first state has all networks, and copies of the generator's if there is an
+    average of them.
 
-    Where the batch has images "first" [n, start, start, c], minibatch discrimination starts from them.
+    Where the batch has images "first" [n, start, start, c], minibatch discrimination starts from
+    them.
     """
 
     def touch_all(model: Growing, batch: Batch, key: Key) -> tuple[Array, Metrics]:
@@ -407,7 +426,9 @@ class Level(NamedTuple):
     rate: float  # learning rate
 
     def fade(self, step: Array, hold: int) -> Array | None:
-        """The weight of the new side, from 0 to 1, constant for `hold` steps; None if no side fades in."""
+        """The weight of the new side, from 0 to 1, constant for `hold` steps; None if no side fades
+        in.
+        """
         shown = (step - self.first) // hold * hold / (self.end - self.first)
         return jnp.clip(shown, 0, 1) if self.fading else None
 
@@ -421,10 +442,11 @@ def plan(
     batches: tuple[int, ...],
     rates: tuple[float, ...],
 ) -> tuple[Level, ...]:
-    """The first side is learnt, each further one is faded in, then learnt; the last one sees what remains of `images`.
+    """The first side is learnt, each further one is faded in, then learnt; the last one sees what
+    remains of `images`.
 
-    `fade` and `stabilise` are numbers of images. Batch sizes and rates are those at 4, 8 ... pixels; the last of them
-    serve all larger sides. UserError where `check_plan` raises it.
+    `fade` and `stabilise` are numbers of images. Batch sizes and rates are those at 4, 8 ...
+    pixels; the last of them serve all larger sides. UserError where `check_plan` raises it.
     """
     check_plan(side, start, images, fade + stabilise)
     found: list[Level] = []
@@ -442,7 +464,9 @@ def plan(
 
 
 def check_plan(side: int, start: int, images: int, per_side: int) -> None:
-    """UserError unless both sides are powers of two, start <= side, and images remain for the last side."""
+    """UserError unless both sides are powers of two, start <= side, and images remain for the last
+    side.
+    """
     for name, value in (("side", side), ("start", start)):
         if value < FIRST or value & (value - 1):
             raise UserError(f"{name} is {value}; it must be a power of two, 4 or above.")

@@ -14,7 +14,8 @@ from gen_jax.types import Array
 class Encoder(nn.Module):
     """Convolutions of stride 2, then one of 4x4 that leaves one pixel.
 
-    [b, side, side, c] -> maps [b, side / 2, side / 2, widths[0]] and so on, and [b, 1, 1, features].
+    [b, side, side, c] -> maps [b, side / 2, side / 2, widths[0]] and so on, and
+    [b, 1, 1, features].
     """
 
     widths: tuple[int, ...]
@@ -33,8 +34,8 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """The encoder in reverse, with skip connections.
 
-    [b, 1, 1, d] and maps of the encoder's sizes -> its own maps, each joined with the one that it was
-    given, the largest first; and [b, side, side, channels].
+    [b, 1, 1, d] and maps of the encoder's sizes -> its own maps, each joined with the one that it
+    was given, the largest first; and [b, side, side, channels].
     """
 
     widths: tuple[int, ...]

@@ -1,7 +1,7 @@
 """List the pretrained networks and their sources, or fetch those that are named.
 
-Exit codes: 0 done, 2 bad arguments, 65 weights that are not available, 73 a directory that cannot be
-written.
+Exit codes: 0 done, 2 bad arguments, 65 weights that are not available, 73 a directory that cannot
+be written.
 """
 
 import argparse

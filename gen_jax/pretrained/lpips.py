@@ -93,7 +93,9 @@ WEIGHTS: dict[Name, Weights] = {
 
 
 def features(params: Params, x: Array, network: Network) -> list[Array]:
-    """Activations, normalized to length 1 at each position: [n, h, w, 3], in [-1, 1] -> [n, h', w', c] each."""
+    """Activations, normalized to length 1 at each position: [n, h, w, 3], in [-1, 1]
+    -> [n, h', w', c] each.
+    """
     x, found = (x - jnp.array(SHIFT)[None, None, None]) / jnp.array(SCALE)[None, None, None], []
     for i, (stride, padding) in enumerate(zip(network.strides, network.paddings, strict=True)):
         if i in network.pooled:
@@ -114,7 +116,8 @@ def features(params: Params, x: Array, network: Network) -> list[Array]:
 
 @functools.partial(jax.jit, static_argnums=3)
 def distances(params: Params, a: Array, b: Array, network: Network) -> Array:
-    """Equation 1: weighted squared differences, summed over channels and layers, mean over positions.
+    """Equation 1: weighted squared differences, summed over channels and layers, mean over
+    positions.
 
     [n, h, w, 3] x 2 -> [n].
     """

@@ -1,9 +1,11 @@
-"""A Progressive GAN's generator trained on CelebA at 128 x 128, as parameters of `networks.progan`: a test reference.
+"""A Progressive GAN's generator trained on CelebA at 128 x 128, as parameters of `networks.progan`:
+a test reference.
 
-Karras, Aila, Laine, Lehtinen. Progressive Growing of GANs for Improved Quality, Stability, and Variation. ICLR 2018.
-The weights are TF-Hub's progan-128. Its graph has no fade and the last toRGB alone; the run-time scales of section 4.1
-are in its kernels; and to the images, which lie in [-1, 1], it adds 1/2, cut to [0, 1], without halving them first,
-which makes four values of ten 0 or 1. Here they are (x + 1) / 2.
+Karras, Aila, Laine, Lehtinen. Progressive Growing of GANs for Improved Quality, Stability, and
+Variation. ICLR 2018. The weights are TF-Hub's progan-128. Its graph has no fade and the last toRGB
+alone; the run-time scales of section 4.1 are in its kernels; and to the images, which lie in
+[-1, 1], it adds 1/2, cut to [0, 1], without halving them first, which makes four values of ten 0 or
+1. Here they are (x + 1) / 2.
 """
 
 import math
@@ -52,13 +54,16 @@ WEIGHTS = Weights(
 def params() -> Params:
     """Parameters, by network, of `networks.progan.Growing` in the paper's style.
 
-    Side 128, base 8192, max_features 512. They are the generator's, `generator_4` to `generator_128`, and `image_128`.
+    Side 128, base 8192, max_features 512. They are the generator's, `generator_4` to
+    `generator_128`, and `image_128`.
     """
     return mapped(load(WEIGHTS))
 
 
 def mapped(arrays: Mapping[str, np.ndarray]) -> Params:
-    """The graph's arrays as those parameters: biases as they are, kernels over their run-time scale."""
+    """The graph's arrays as those parameters: biases as they are, kernels over their run-time
+    scale.
+    """
     kernels = [
         arrays[f"{GRAPH}/Conv2D{number}/merged_input"]
         for number in ("", *(f"_{i}" for i in range(1, 13)))
@@ -66,7 +71,8 @@ def mapped(arrays: Mapping[str, np.ndarray]) -> Params:
     biases = [
         arrays[f"module/g_model/res_{i}/conv{j}/bias"] for i in range(len(SIDES)) for j in (0, 1)
     ]
-    # The latents are the middle of 7 x 7 zeros: each place of the output sees one place of the kernel, mirrored.
+    # The latents are the middle of 7 x 7 zeros: each place of the output sees one place of the
+    # kernel, mirrored.
     turned = kernels[0][::-1, ::-1].transpose(2, 0, 1, 3)
     first = turned.reshape(len(turned), -1)  # [z, 16 c]
     found: Params = {

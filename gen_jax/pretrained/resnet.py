@@ -112,7 +112,10 @@ def classes(images: Any) -> np.ndarray:
 
 
 def see(images: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Features and logits: [n, h, w, 3], in [-1, 1] -> float32 [n, 2048], [n, 1000]. DataError otherwise."""
+    """Features and logits: [n, h, w, 3], in [-1, 1] -> float32 [n, 2048], [n, 1000].
+
+    DataError otherwise.
+    """
     images = np.asarray(images, np.float32)
     if (
         images.ndim != 4

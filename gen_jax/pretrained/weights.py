@@ -1,7 +1,7 @@
 """Pretrained weights: fetched once, as data sets are, and kept as safetensors in the user's cache.
 
-They are identified by the hash of their values, so every source gives the same weights. No code of a
-package is run, and no pickle is executed.
+They are identified by the hash of their values, so every source gives the same weights. No code of
+a package is run, and no pickle is executed.
 """
 
 import dataclasses

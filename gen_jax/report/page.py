@@ -226,7 +226,8 @@ def notes(runs: Sequence[Run]) -> list[str]:
 
 
 def pictures(runs: Sequence[Run]) -> tuple[list[Context], list[str]]:
-    """For each kind of picture the latest, a strip of earlier steps, and those of other runs; and notes.
+    """For each kind of picture the latest, a strip of earlier steps, and those of other runs; and
+    notes.
 
     A damaged picture is left out, with a note; the one before it then counts as the latest.
     """

@@ -393,7 +393,9 @@ Init = Callable[[Mapping[str, np.ndarray], Batch, Key], State]
 def _make_init(
     game: Game, stage: Stage, prepare: Callable[[Batch, Key], Batch], mesh: Mesh
 ) -> Init:
-    """Compiled: (raw batch, what is known of the whole set, key) -> the state before the first step."""
+    """Compiled: (raw batch, what is known of the whole set, key) -> the state before the first
+    step.
+    """
 
     def init(raw: Batch, extras: Batch, key: Key) -> State:
         init_key, noise = jax.random.split(key)

@@ -36,7 +36,8 @@ def data_folder() -> Path:
 def _folder(variable: str, default: str) -> Path:
     """The folder that a variable names, or one in $XDG_CACHE_HOME/gen_jax.
 
-    $XDG_CACHE_HOME is ~/.cache by default. A ~ is the user's home directory. Raises UserError if that is not known.
+    $XDG_CACHE_HOME is ~/.cache by default. A ~ is the user's home directory. Raises UserError if
+    that is not known.
     """
     given = os.environ.get(variable)
     path = Path(given or os.environ.get("XDG_CACHE_HOME") or "~/.cache")

@@ -15,9 +15,8 @@ def test_no_pair_of_shape_and_colour_is_in_both_splits():
     for split, given in MADE.items():
         said = np.stack([shapes.parse(f"{caption} on black") for caption in given.captions[:, 0]])
         pairs[split] = {tuple(pair) for pair in said[:, 1:3]}
-        assert {shape for _, shape in pairs[split]} == set(
-            range(5)
-        )  # each shape and each colour is in either
+        # each shape and each colour is in either
+        assert {shape for _, shape in pairs[split]} == set(range(5))
         assert {colour for colour, _ in pairs[split]} == set(range(6))
     assert (
         not pairs["train"] & pairs["test"] and len(pairs["train"]) == 24 and len(pairs["test"]) == 6

@@ -47,7 +47,9 @@ def test_a_mask_covers_its_boxes_and_mirrors_with_them():
 
 
 def test_edges_stand_where_the_brightness_changes_and_point_across():
-    """A step from dark to bright at column 8, falling to the right in one colour only, and one at row 8."""
+    """A step from dark to bright at column 8, falling to the right in one colour only, and one at
+    row 8.
+    """
     image = np.zeros((16, 16, 3), np.uint8)
     image[:, 8:, 1] = 200
     for turned in (False, True):
@@ -154,10 +156,11 @@ def test_boxes_from_a_file_are_those_of_all_images(zoo, tmp_path):
 
 
 def test_boxes_of_files_that_were_shuffled_go_where_the_files_are(monkeypatch, tmp_path):
+    # 5: validation
     pictures, numbers = (
         np.zeros((7, 4, 4, 3), np.uint8),
         np.array([3, 1, 2, 4, 7, 6, 8], np.int32),
-    )  # 5: validation
+    )
     parts = {
         split: {"image": pictures[part], "file": numbers[part]}
         for split, part in (("train", slice(4)), ("test", slice(4, 7)))
@@ -210,13 +213,14 @@ def test_images_must_be_in_colour(monkeypatch):
 
 
 def test_a_patch_is_its_box_enlarged():
-    """An image that grows evenly, a box of a whole number of pixels: cubic interpolation keeps planes as they are."""
+    """An image that grows evenly, a box of a whole number of pixels: cubic interpolation keeps
+    planes as they are.
+    """
     side = 40
     rows, columns = jnp.meshgrid(jnp.arange(side) + 0.5, jnp.arange(side) + 0.5, indexing="ij")
     image = jnp.stack([rows, columns], -1)
-    patch = key_patches.enlarged(
-        image, jnp.array([0.375, 0.225, 0.35, 0.25])
-    )  # 14 x 10 pixels from row 9, column 15
+    # 14 x 10 pixels from row 9, column 15
+    patch = key_patches.enlarged(image, jnp.array([0.375, 0.225, 0.35, 0.25]))
     along = (jnp.arange(side) + 0.5) / side
     np.testing.assert_allclose(
         patch[..., 0], jnp.broadcast_to((9 + 10 * along)[:, None], (side, side)), atol=0.02
@@ -242,7 +246,9 @@ def preparation():
 
 @functools.cache
 def real(key=0):
-    """A batch of 16 noisy images of 16 pixels as an experiment on real images prepares it: before, after."""
+    """A batch of 16 noisy images of 16 pixels as an experiment on real images prepares it: before,
+    after.
+    """
     draws = np.random.default_rng(0)
     corner = draws.integers(0, 8, (16, 3, 2)) / 16
     box = np.concatenate([corner, draws.integers(2, 8, (16, 3, 2)) / 16], -1).astype(np.float32)
@@ -262,9 +268,8 @@ def test_real_images_are_cut_by_their_boxes_and_all_is_mirrored_together():
         mirrored = np.abs(batch["x"] - x).max() > 1e-5
         seen[bool(mirrored)] = batch
         np.testing.assert_allclose(batch["x"], x[:, :, ::-1] if mirrored else x, atol=1e-5)
-        np.testing.assert_allclose(
-            batch["patch"][:, 0], batch["x"], atol=1e-4
-        )  # the box of the whole image
+        # the box of the whole image
+        np.testing.assert_allclose(batch["patch"][:, 0], batch["x"], atol=1e-4)
     assert set(seen) == {False, True}
     np.testing.assert_allclose(seen[True]["patch"], seen[False]["patch"][:, :, :, ::-1], atol=1e-4)
     assert np.abs(seen[True]["patch"] - seen[False]["patch"]).max() > 0.5

@@ -26,9 +26,8 @@ def test_permute_is_a_bijection(count):
 
 def test_permute_is_uniform():
     keys = jax.random.split(KEY, 20_000)
-    orders = np.asarray(
-        jax.vmap(lambda key: pipeline.permute(jnp.arange(6), 6, key))(keys)
-    )  # [20000, 6]
+    # [20000, 6]
+    orders = np.asarray(jax.vmap(lambda key: pipeline.permute(jnp.arange(6), 6, key))(keys))
     counts = np.stack([np.bincount(column, minlength=6) for column in orders.T])
     assert stats.chisquare(counts.ravel()).pvalue > 1e-3
     pairs = np.bincount(orders[:, 0] * 6 + orders[:, 1], minlength=36).reshape(6, 6)
@@ -120,9 +119,8 @@ def test_domains_of_different_lengths_are_all_seen_and_nothing_beyond_them():
         for name in whole:
             same = [stay(whole, KEY, jnp.int32(step), jnp.int32(0))[name] for step in range(10)]
             np.testing.assert_array_equal(raw[name], same)
-            epochs = raw[name].reshape(
-                -1, len(whole[name])
-            )  # of the horses five, of the zebras two
+            # of the horses five, of the zebras two
+            epochs = raw[name].reshape(-1, len(whole[name]))
             np.testing.assert_array_equal(np.sort(epochs), [range(len(whole[name]))] * len(epochs))
         seen = [batch for batch, _ in pipeline.batches(data.test, data.prepare, KEY, batch_size=8)]
         assert [{name: len(array) for name, array in batch.items()} for batch in seen] == [

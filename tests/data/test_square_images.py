@@ -1,4 +1,6 @@
-"""Square images: emoji by random vendors, CelebA's crop, sizes, and what a source gives its first state."""
+"""Square images: emoji by random vendors, CelebA's crop, sizes, and what a source gives its first
+state.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -52,7 +52,9 @@ def test_both_bounds_meet_the_evidence():
 
 
 def test_few_steps_leave_a_gap_in_the_mean_logarithm_but_none_in_the_mean():
-    """E w = p(x) for any number of steps if each transition leaves its f_t as it is; E log w is below by the path."""
+    """E w = p(x) for any number of steps if each transition leaves its f_t as it is; E log w is
+    below by the path.
+    """
     chains, n = 2000, 4
 
     @jax.jit
@@ -113,9 +115,10 @@ def test_a_bound_module_inside_jit_against_quadrature():
         variables, x, jax.random.key(1)
     )
     line = np.linspace(-8, 8, 20_001)
+    # [3, 20001]
     joint = stats.norm.pdf(line) * stats.norm.pdf(
         np.asarray(x), np.tanh(2 * line)[None], np.sqrt(0.1)
-    )  # [3, 20001]
+    )
     np.testing.assert_allclose(found, np.log(integrate.simpson(joint, x=line)), atol=0.1)
 
 

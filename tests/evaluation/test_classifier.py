@@ -1,4 +1,6 @@
-"""The classifier on scikit-learn's digits: what it computes, how well, and that its cache never lies."""
+"""The classifier on scikit-learn's digits: what it computes, how well, and that its cache never
+lies.
+"""
 
 import jax
 import numpy as np
@@ -42,10 +44,11 @@ def test_accuracy(digits):
 
 
 def test_logits_are_a_linear_function_of_the_features(digits):
+    # 1797 images: not a whole number of chunks
     features, logits = (
         digits.features(IMAGES),
         digits.logits(IMAGES),
-    )  # 1797 images: not a whole number of chunks
+    )
     assert features.shape == (1797, 128) and logits.shape == (1797, 10)
     assert features.min() == 0 and (features.std(axis=0) > 0).mean() > 0.5
     last = digits.params["Dense_1"]

@@ -15,9 +15,8 @@ def test_confusion_counts_pairs():
 
 
 def test_matching_one_to_one_and_best_map():
-    counts = np.array(
-        [[50, 0, 0], [40, 10, 0], [0, 0, 30]]
-    )  # the second category is better off with a taken class
+    # the second category is better off with a taken class
+    counts = np.array([[50, 0, 0], [40, 10, 0], [0, 0, 30]])
     found = clustering.errors(counts)
     assert found["test/error_best_map"] == pytest.approx(100 * 10 / 130)
     assert found["test/error_hungarian"] == pytest.approx(100 * 40 / 130)

@@ -1,4 +1,6 @@
-"""Codes beside their prior: which points are compared, entropies in closed form, what is drawn where."""
+"""Codes beside their prior: which points are compared, entropies in closed form, what is drawn
+where.
+"""
 
 import functools
 

@@ -91,7 +91,10 @@ def test_distance_to_itself_is_zero():
 
 
 def test_distance_of_singular_gaussians():
-    """Rank one each: a + b - 2 sqrt(a b) |u.v|. The product C C' has no square root that is easy to take."""
+    """Rank one each: a + b - 2 sqrt(a b) |u.v|.
+
+    The product C C' has no square root that is easy to take.
+    """
     u, v = (x / np.linalg.norm(x) for x in points(4, 2, 40))
     a, b = Moments(0 * u, 3 * np.outer(u, u), 9), Moments(0 * u, 5 * np.outer(v, v), 9)
     np.testing.assert_allclose(frechet.distance(a, b), 8 - 2 * np.sqrt(15) * abs(u @ v), rtol=1e-12)
@@ -138,8 +141,10 @@ def test_discrepancy_by_brute_force():
 
 @pytest.mark.parametrize("shift, expected", [(0.0, 0.0), (1.0, 22.0)])
 def test_discrepancy_has_no_bias(shift, expected):
-    """In one dimension it is 3 dm1^2 + 3 dm2^2 + dm3^2, with the differences of the raw moments: N(0, 1) has 0, 1, 0
-    and N(1, 1) has 1, 2, 4. Ten points suffice; the biased estimate would be off by more than 3."""
+    """In one dimension it is 3 dm1^2 + 3 dm2^2 + dm3^2, with the differences of the raw moments:
+    N(0, 1) has 0, 1, 0 and N(1, 1) has 1, 2, 4. Ten points suffice; the biased estimate would be
+    off by more than 3.
+    """
     found = [
         frechet.squared_discrepancy(points(i, 10, 1), points(9000 + i, 10, 1, shift))
         for i in range(2000)
@@ -150,9 +155,8 @@ def test_discrepancy_has_no_bias(shift, expected):
 
 def test_kernel_distance_is_over_subsets():
     a, b = points(7, 30), points(8, 40, shift=0.5)
-    whole = frechet.kernel_distance(
-        a, b[:30], subsets=3, size=30
-    )  # every subset is the whole, in another order
+    # every subset is the whole, in another order
+    whole = frechet.kernel_distance(a, b[:30], subsets=3, size=30)
     np.testing.assert_allclose(whole.mean, frechet.squared_discrepancy(a, b[:30]), rtol=1e-10)
     assert whole.deviation < 1e-10
     some = frechet.kernel_distance(a, b, subsets=50, size=10)
@@ -199,9 +203,8 @@ def test_equal_and_distant_sets():
     assert frechet.precision_recall(real, real) == (1, 1)
     assert frechet.precision_recall(real, real + 100) == (0, 0)
     assert frechet.density_coverage(real, real + 100) == (0, 0)
-    assert (
-        frechet.precision_recall(real, np.tile(real[:1], (40, 1)))[0] == 1
-    )  # one mode, well drawn,
+    # one mode, well drawn,
+    assert frechet.precision_recall(real, np.tile(real[:1], (40, 1)))[0] == 1
     assert frechet.density_coverage(real, np.tile(real[:1], (40, 1)))[1] < 0.5  # covers little
     with pytest.raises(DataError, match="1 to 39"):
         frechet.precision_recall(real, real, neighbours=40)

@@ -1,4 +1,6 @@
-"""Sets of images beside training images: which numbers there are, and that they are those of their measures."""
+"""Sets of images beside training images: which numbers there are, and that they are those of their
+measures.
+"""
 
 import jax
 import numpy as np

@@ -1,4 +1,6 @@
-"""Text and images in one space: the code's counts, what is read of a caption, the hinge by hand, what it learns."""
+"""Text and images in one space: the code's counts, what is read of a caption, the hinge by hand,
+what it learns.
+"""
 
 import jax
 import jax.numpy as jnp

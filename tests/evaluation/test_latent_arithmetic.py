@@ -1,4 +1,6 @@
-"""Arithmetic on z by a generator whose ink is known in closed form, and where interpolations begin and end."""
+"""Arithmetic on z by a generator whose ink is known in closed form, and where interpolations begin
+and end.
+"""
 
 import jax
 import jax.numpy as jnp

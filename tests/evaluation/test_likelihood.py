@@ -1,4 +1,6 @@
-"""The importance-weighted bound against one log-sum-exp in NumPy, and intervals against SciPy's and their promise."""
+"""The importance-weighted bound against one log-sum-exp in NumPy, and intervals against SciPy's and
+their promise.
+"""
 
 import math
 
@@ -14,7 +16,9 @@ from gen_jax.evaluation import likelihood
 
 @pytest.mark.parametrize("samples, chunk", [(1, 1), (7, 10), (60, 10), (60, 7)])
 def test_streaming_is_one_log_sum_exp(samples, chunk):
-    """Whatever the chunk: exactly k draws, none twice, and log 1/k sum w of them, where w itself would overflow."""
+    """Whatever the chunk: exactly k draws, none twice, and log 1/k sum w of them, where w itself
+    would overflow.
+    """
     drawn = []
 
     def log_weights(key, m):
@@ -41,7 +45,9 @@ def normal(key, m):
 
 
 def test_it_works_inside_jit():
-    """log E[exp(n)] = 1/2 for standard normal n; 5 standard errors of 1/k sum w, whose variance is (e^2 - e) / k."""
+    """log E[exp(n)] = 1/2 for standard normal n; 5 standard errors of 1/k sum w, whose variance is
+    (e^2 - e) / k.
+    """
     bound = jax.jit(
         lambda key: likelihood.importance_weighted(normal, key, samples=5000, chunk=64)
     )(jax.random.key(3))
@@ -74,9 +80,8 @@ def test_parzen_window_against_scipy():
     generator = np.random.default_rng(0)
     samples, x = generator.uniform(size=(40, 6)), generator.uniform(size=(701, 6))
     for width in (0.1, 0.5):
-        each = [
-            stats.multivariate_normal(s, width**2 * np.eye(6)).logpdf(x) for s in samples
-        ]  # [n][m]
+        # [n][m]
+        each = [stats.multivariate_normal(s, width**2 * np.eye(6)).logpdf(x) for s in samples]
         expected = special.logsumexp(each, axis=0) - np.log(40)
         np.testing.assert_allclose(
             likelihood.parzen(samples, x, width), expected, rtol=1e-4, atol=1e-3
@@ -84,7 +89,9 @@ def test_parzen_window_against_scipy():
 
 
 def test_the_window_s_width_is_the_likeliest():
-    """Of many draws from N(0, 1) in one dimension the narrow window is best; of one draw at 0, width 1."""
+    """Of many draws from N(0, 1) in one dimension the narrow window is best; of one draw at 0,
+    width 1.
+    """
     generator = np.random.default_rng(1)
     x = generator.normal(size=(4000, 1))
     assert likelihood.parzen_width(np.zeros((1, 1)), x, [0.1, 0.5, 1.0, 2.0]) == 1.0

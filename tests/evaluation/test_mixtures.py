@@ -15,18 +15,18 @@ def test_modes_are_counted_where_draws_are():
     truth = RING.sample(jax.random.key(0), 20_000)
     found, share = mixtures.modes(RING, truth)
     assert found == 8 and share == pytest.approx(1 - np.exp(-4.5), abs=0.004)
-    few = jnp.concatenate(
-        [RING.means[:3] + 0.2, RING.means[3:4] + 0.3, jnp.zeros((1, 2))]
-    )  # 0.28 and 0.42 away
+    # 0.28 and 0.42 away
+    few = jnp.concatenate([RING.means[:3] + 0.2, RING.means[3:4] + 0.3, jnp.zeros((1, 2))])
     assert mixtures.modes(RING, few) == (3, 0.6)
-    stray = jnp.concatenate(
-        [jnp.repeat(RING.means[:1], 999, axis=0), RING.means[1:2]]
-    )  # 125 are a mode's share
+    # 125 are a mode's share
+    stray = jnp.concatenate([jnp.repeat(RING.means[:1], 999, axis=0), RING.means[1:2]])
     assert mixtures.modes(RING, stray) == (1, 1.0)
 
 
 def test_divergences_are_those_of_two_gaussians():
-    """KL between N(0, 1) and N(m, s^2) in each of two dimensions, by exact densities and by kernels."""
+    """KL between N(0, 1) and N(m, s^2) in each of two dimensions, by exact densities and by
+    kernels.
+    """
     world, other = (
         worlds.Mixture(jnp.zeros((1, 2)), jnp.float32(1)),
         worlds.Mixture(jnp.full((1, 2), 0.5), jnp.float32(0.7)),

@@ -17,7 +17,9 @@ MADE = {"a": TRUE["a"] + 0.1, "b": TRUE["b"], "cycle_a": TRUE["a"], "cycle_b": T
 
 @pytest.fixture
 def stand_ins(monkeypatch):
-    """LPIPS is the mean difference, and features are ten times the mean colour; what is seen is noted."""
+    """LPIPS is the mean difference, and features are ten times the mean colour; what is seen is
+    noted.
+    """
     seen = []
 
     def features(images):

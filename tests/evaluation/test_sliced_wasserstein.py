@@ -1,4 +1,6 @@
-"""Sliced Wasserstein distances: closed forms in one dimension, each step and the whole against SciPy, sets."""
+"""Sliced Wasserstein distances: closed forms in one dimension, each step and the whole against
+SciPy, sets.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +40,9 @@ def test_the_distance_of_a_shifted_set_is_the_shift_along_each_direction():
 
 
 def test_the_distance_of_gaussians_is_their_quantiles():
-    """Along a unit vector N(0, s^2 I) is N(0, s^2); at the same levels t its quantiles are |s - s'| |z_t| apart."""
+    """Along a unit vector N(0, s^2 I) is N(0, s^2); at the same levels t its quantiles are |s - s'|
+    |z_t| apart.
+    """
     z = special.ndtri((np.arange(4001) + 0.5) / 4001).astype(np.float32)[:, None]
     found = sliced.wasserstein(3 * z, z[::-1], np.array([[-2.0]], np.float32))
     assert found == pytest.approx(2 * np.sqrt(2 / np.pi), rel=1e-3)
@@ -103,9 +107,8 @@ def test_patches_lie_in_their_image_anywhere_and_are_the_same_in_any_chunks(monk
         )
         places = (cut[:, None] == windows[None]).all((2, 3))  # [patches, places]
         assert (places.sum(1) == 1).all() and (places.sum(0) > 5).all()
-    assert not np.array_equal(
-        found[0] - images[0, 0, 0, 0], found[1] - images[1, 0, 0, 0]
-    )  # each image has its own
+    # each image has its own
+    assert not np.array_equal(found[0] - images[0, 0, 0, 0], found[1] - images[1, 0, 0, 0])
     monkeypatch.setattr(sliced, "CHUNK", 2)
     np.testing.assert_array_equal(sliced.descriptors(images, KEY, level=0, patches=400), found)
 
@@ -120,7 +123,9 @@ def test_channels_are_normalised_over_the_set():
 
 
 def test_the_whole_is_its_definition_by_scipy():
-    """Patches and directions are ours, drawn as documented; all else is NumPy's and SciPy's, in float64."""
+    """Patches and directions are ours, drawn as documented; all else is NumPy's and SciPy's, in
+    float64.
+    """
     real, fake = draws.integers(0, 256, (2, 12, 32, 32, 3)).astype(np.uint8)
     fake = fake // 2 + np.arange(12, dtype=np.uint8)[:, None, None, None]
     found = sliced.distances(real, fake, KEY, images=12, patches=8, directions=16)
@@ -128,9 +133,10 @@ def test_the_whole_is_its_definition_by_scipy():
     for level, name in enumerate(("swd_32", "swd_16")):
         sets = []
         for i, images in enumerate((real, fake)):
+            # [n, c, h, w]
             smaller = np.stack(
                 [[halved(x[..., c]) for c in range(3)] for x in images.astype(float)]
-            )  # [n, c, h, w]
+            )
             if level == 0:
                 x = images.astype(float).transpose(0, 3, 1, 2) - [
                     [doubled(y) for y in each] for each in smaller
@@ -138,9 +144,8 @@ def test_the_whole_is_its_definition_by_scipy():
             else:
                 x = smaller
             ours = sliced.descriptors(images, jax.random.fold_in(KEY, i), level=level, patches=8)
-            windows = np.lib.stride_tricks.sliding_window_view(
-                x, (7, 7), (2, 3)
-            )  # [n, c, h, w, 7, 7]
+            # [n, c, h, w, 7, 7]
+            windows = np.lib.stride_tricks.sliding_window_view(x, (7, 7), (2, 3))
             windows = windows.reshape(12, 3, -1, 49).transpose(0, 2, 3, 1)  # [n, places, 49, c]
             nearest = [
                 [np.abs(places - cut).max((1, 2)).argmin() for cut in cuts]
@@ -164,7 +169,9 @@ def test_the_whole_is_its_definition_by_scipy():
 
 
 def test_one_distribution_is_near_and_another_far_at_the_level_that_differs():
-    """Smooth images, and the same with a checkerboard, of which the filter leaves nothing: (1 - 4 + 6 - 4 + 1) = 0."""
+    """Smooth images, and the same with a checkerboard, of which the filter leaves nothing: (1 - 4 +
+    6 - 4 + 1) = 0.
+    """
 
     def smooth(n):
         return ndimage.zoom(draws.normal(size=(n, 4, 4, 1)), (1, 8, 8, 1), order=1).astype(
@@ -192,9 +199,8 @@ def test_grey_and_small_images_have_one_level():
         != found
     )
     scaled = sliced.distances(255 * real, 3 * fake**2 - 1, KEY, images=6, patches=4, directions=8)
-    assert scaled["swd"] == pytest.approx(
-        found["swd"], rel=1e-4
-    )  # neither brightness nor contrast counts
+    # neither brightness nor contrast counts
+    assert scaled["swd"] == pytest.approx(found["swd"], rel=1e-4)
 
 
 @pytest.mark.parametrize(

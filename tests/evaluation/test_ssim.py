@@ -1,4 +1,6 @@
-"""SSIM by its closed forms and at one window, MS-SSIM against other libraries and by hand; ranks of partners."""
+"""SSIM by its closed forms and at one window, MS-SSIM against other libraries and by hand; ranks of
+partners.
+"""
 
 import numpy as np
 import pytest
@@ -68,8 +70,9 @@ def waves(h, w, c):
 
 
 def test_multiscale_is_that_of_other_libraries():
-    """pytorch-msssim 1.0.0 and TensorFlow 2.21 on one channel; torchmetrics 1.9.0, which averages over colours as ours
-    does but counts places near the border too; pytorch-msssim's means at each scale, averaged so.
+    """pytorch-msssim 1.0.0 and TensorFlow 2.21 on one channel; torchmetrics 1.9.0, which averages
+    over colours as ours does but counts places near the border too; pytorch-msssim's means at each
+    scale, averaged so.
     """
     a, b = waves(176, 208, 3)
     for colour, expected in enumerate((0.824760759908806, 0.8748261447519018, 0.9050783133100425)):
@@ -85,7 +88,9 @@ def test_multiscale_is_that_of_other_libraries():
 
 
 def by_hand(a, b, window):
-    """Mean SSIM and mean contrast of one pair of channels with the window where it lies inside: [h, w] x 2."""
+    """Mean SSIM and mean contrast of one pair of channels with the window where it lies inside:
+    [h, w] x 2.
+    """
     size, values = len(window), []
     for i, j in np.ndindex(a.shape[0] - size + 1, a.shape[1] - size + 1):
         p, q = a[i : i + size, j : j + size], b[i : i + size, j : j + size]

@@ -14,7 +14,9 @@ def drawn(seed, n, shift=0.0, scale=1.0, d=2):
 
 
 def kernel_mean(squared_distance, variance, h, d):
-    """E exp(-|x - y|^2 / 2 h^2) for x - y ~ N(m, v I): (h^2 / (h^2 + v))^(d/2) exp(-|m|^2 / 2 (h^2 + v))."""
+    """E exp(-|x - y|^2 / 2 h^2) for x - y ~ N(m, v I): (h^2 / (h^2 + v))^(d/2) exp(-|m|^2 / 2 (h^2
+    + v)).
+    """
     return (h**2 / (h**2 + variance)) ** (d / 2) * np.exp(
         -squared_distance / (2 * (h**2 + variance))
     )
@@ -44,7 +46,9 @@ def test_mmd_has_no_bias_and_takes_the_median_distance():
 
 
 def test_the_classifier_is_as_right_as_the_best_one_and_guesses_where_the_sets_are_equal():
-    """For N(0, I) and N(m, I) the best accuracy is Phi(|m| / 2); scaling a dimension changes nothing."""
+    """For N(0, I) and N(m, I) the best accuracy is Phi(|m| / 2); scaling a dimension changes
+    nothing.
+    """
     a, b, equal = drawn(0, 6000), drawn(1, 5000, np.array([2.0, 0.0])), drawn(2, 5000)
     assert two_sample.two_sample_accuracy(a, b, seed=0) == pytest.approx(
         stats.norm.cdf(1), abs=0.02
@@ -62,9 +66,8 @@ def test_the_classifier_sees_what_the_moments_do_not():
     """A ring and a Gaussian of the same mean and covariance."""
     angle = np.random.default_rng(3).uniform(0, 2 * np.pi, 2000)
     ring = np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)], 1)
-    assert (
-        two_sample.two_sample_accuracy(ring, drawn(0, 2000), seed=0) > 0.75
-    )  # a linear classifier: 0.5
+    # a linear classifier: 0.5
+    assert two_sample.two_sample_accuracy(ring, drawn(0, 2000), seed=0) > 0.75
 
 
 def test_bad_points_are_refused():

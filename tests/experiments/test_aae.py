@@ -1,4 +1,6 @@
-"""The adversarial autoencoder against the papers' counts and closed forms; what each switch changes."""
+"""The adversarial autoencoder against the papers' counts and closed forms; what each switch
+changes.
+"""
 
 import dataclasses
 import functools
@@ -41,7 +43,9 @@ def batch():
 
 @functools.cache
 def played(config):
-    """The first state from seed 0, the state after a step, and its metrics; op by op, to compile little."""
+    """The first state from seed 0, the state after a step, and its metrics; op by op, to compile
+    little.
+    """
     one = game.of(aae, config)
     first = one.init(jax.random.key(0), batch())
     return first, *one.step(first, batch())
@@ -88,12 +92,12 @@ def test_the_same_fifth_of_the_labels_is_known():
     np.testing.assert_array_equal(shown[known], many["label"][known])
     backwards = {name: a[::-1] for name, a in many.items()}
     np.testing.assert_array_equal(aae.known_label(config, backwards)[::-1], shown)
-    assert (
-        np.asarray(aae.known_label(altered(known=1), many)) == 10
-    ).all()  # no one is given the label
+    # no one is given the label
+    assert (np.asarray(aae.known_label(altered(known=1), many)) == 10).all()
 
 
-# A game whose optimum is known: codes x of one dimension, and the discriminator log N(z; 0, 1) / N(z; 1, 1).
+# A game whose optimum is known: codes x of one dimension, and the discriminator log N(z; 0, 1) /
+# N(z; 1, 1).
 KNOWN = aae.AAE(
     encoder=lambda x: x, decoder=lambda z: z + 3, discriminator=lambda z: 0.5 - z, latents=1
 )
@@ -155,7 +159,9 @@ def test_each_switch_changes_the_update_and_moves_every_weight(values):
 
 
 def test_what_the_labels_reach():
-    """Other labels change the discriminator's loss only where it is told, and the decoder's only where it is."""
+    """Other labels change the discriminator's loss only where it is told, and the decoder's only
+    where it is.
+    """
     wrong = {**batch(), "label": (batch()["label"] + 1) % 10}
     for label_to, changed in (
         ("nobody", ()),
@@ -175,12 +181,10 @@ def test_a_labelled_prior_is_measured_by_the_labels_of_its_draws():
     model = game.trained(aae.model(config), played(config)[1])
     numbers = aae.evaluate(config, model, data(), jax.random.key(0))
     assert 0 <= numbers["test/label_accuracy"] <= 1 and "test/parzen" not in numbers
-    assert (
-        numbers["test/two_sample_accuracy"] > 0.7 and numbers["test/mmd"] > 0.05
-    )  # not trained: far from the prior
-    codes = aae.sample(config, model, data(), jax.random.key(0))[
-        "codes"
-    ]  # beside the prior's draws
+    # not trained: far from the prior
+    assert numbers["test/two_sample_accuracy"] > 0.7 and numbers["test/mmd"] > 0.05
+    # beside the prior's draws
+    codes = aae.sample(config, model, data(), jax.random.key(0))["codes"]
     spread = [(half != 255).any(-1).mean() for half in np.split(codes, 2, 1)]
     assert 10 * spread[0] < spread[1]
 
@@ -192,9 +196,8 @@ def test_the_supervised_grid_has_one_style_to_each_row():
     key = jax.random.split(jax.random.key(0), 3)[0]
     z = aae.draw_prior(config, key, jnp.tile(jnp.arange(10), 10))[:1]
     row = np.asarray(model.decode(jnp.repeat(z, 10, 0), jnp.arange(10))).reshape(10, 8, 8)
-    cells = (
-        drawn["samples"][2:10, 2:, 0].reshape(8, 10, 10)[:, :, :8].swapaxes(0, 1)
-    )  # the first row of the grid
+    # the first row of the grid
+    cells = drawn["samples"][2:10, 2:, 0].reshape(8, 10, 10)[:, :, :8].swapaxes(0, 1)
     np.testing.assert_array_equal(cells, np.rint(row * 255))
 
 

@@ -1,4 +1,6 @@
-"""Few labels or none: counts, the labelled images in the state, hand-written updates, the names of clusters."""
+"""Few labels or none: counts, the labelled images in the state, hand-written updates, the names of
+clusters.
+"""
 
 import contextlib
 import dataclasses
@@ -41,7 +43,9 @@ def batch():
 
 @functools.cache
 def played(config):
-    """The first state from seed 0, the state after a step, and its metrics; op by op, to compile little."""
+    """The first state from seed 0, the state after a step, and its metrics; op by op, to compile
+    little.
+    """
     one = game.of(aae_labels, config)
     first = one.init(jax.random.key(0), {**batch(), **data(config).init_extras(data(config).train)})
     return first, *one.step(first, batch())
@@ -124,7 +128,9 @@ KNOWN = aae_labels.AAE(
 
 
 def test_losses_in_closed_form():
-    """y_i = (i + 1) / 55: the reconstruction is off by 1/55 in each pixel; labels 0..3 cost -log of theirs."""
+    """y_i = (i + 1) / 55: the reconstruction is off by 1/55 in each pixel; labels 0..3 cost -log of
+    theirs.
+    """
     given = {"x": jnp.full((4, 3), 0.5)}
     key, softplus = jax.random.key(0), lambda a: np.log1p(np.exp(a))
     assert float(aae_labels.reconstruction_loss(KNOWN, given, key)[0]) == pytest.approx(
@@ -139,9 +145,8 @@ def test_losses_in_closed_form():
         generator, rel=1e-5
     )
     many = {"x": jnp.full((20_000, 3), 0.5)}
-    real = (
-        0.1 * softplus(-1) + 0.9 * softplus(0) + softplus(-1)
-    )  # a tenth of the prior's y is of category 0
+    # a tenth of the prior's y is of category 0
+    real = 0.1 * softplus(-1) + 0.9 * softplus(0) + softplus(-1)
     loss, _ = aae_labels.discriminator_loss(KNOWN, many, key)
     assert float(loss) == pytest.approx(real + softplus(1 / 55) + softplus(1), abs=0.005)
 
@@ -155,9 +160,8 @@ def test_the_rate_falls_tenfold_after_the_given_epochs():
         jumps[at] = -float(rule.update(jnp.float32(1), counted, w)[0])
     np.testing.assert_allclose(list(jumps.values()), [0.1, 0.1, 0.01, 0.001], rtol=1e-5)
     _, once = rule.update(jnp.float32(1), state, w)
-    assert -float(rule.update(jnp.float32(1), once, w)[0]) == pytest.approx(
-        0.1 * 1.1, rel=1e-5
-    )  # momentum 0.1
+    # momentum 0.1
+    assert -float(rule.update(jnp.float32(1), once, w)[0]) == pytest.approx(0.1 * 1.1, rel=1e-5)
 
 
 @pytest.mark.parametrize("config", [TINY, CLUSTERS, PLANE], ids=["labels", "clusters", "plane"])
@@ -193,7 +197,9 @@ def test_clusters_are_evaluated_and_drawn():
 
 
 def test_heads_that_are_too_near_are_pushed_apart_and_others_left_alone():
-    """In a plane at 0, 1 and 5 on a line: 3 - 1 is missing between two of them, and both have slope 1."""
+    """In a plane at 0, 1 and 5 on a line: 3 - 1 is missing between two of them, and both have slope
+    1.
+    """
     config = dataclasses.replace(CLUSTERS, categories=3, separation=3.0)
 
     def lacking(kernel):

@@ -1,4 +1,6 @@
-"""CycleGAN's file: the sizes of the codes' networks, equation 3 by hand, each switch of the protocols, the measures."""
+"""CycleGAN's file: the sizes of the codes' networks, equation 3 by hand, each switch of the
+protocols, the measures.
+"""
 
 import dataclasses
 import functools
@@ -50,7 +52,7 @@ def test_the_networks_have_as_many_weights_as_the_codes(preset, generator, discr
     }
 
 
-# Objectives by hand ---------------------------------------------------------------------------------------------------
+# Objectives by hand -------------------------------------------------------------------------------
 
 
 class Scale(nn.Module):
@@ -97,7 +99,8 @@ def value(objective, **options):
     )
 
 
-# G(x) = 2, -4; F(y) = 12, 6; F(G(x)) = 6, -12; G(F(y)) = 24, 12; D_Y(G(x)) = .5, -1; D_X(F(y)) = 6, 3
+# G(x) = 2, -4; F(y) = 12, 6; F(G(x)) = 6, -12; G(F(y)) = 24, 12; D_Y(G(x)) = .5, -1; D_X(F(y)) = 6,
+# 3
 TERMS = {
     "adversarial": (0.25 + 4) / 2 + (25 + 4) / 2,
     "forward": (5 + 10) / 2,
@@ -118,7 +121,8 @@ def test_equation_3_is_the_weighted_sum_and_its_gradient_is_that_by_hand():
     total, metrics, gradients = value(cyclegan.generator_loss, weights=weights)
     assert metrics == pytest.approx(TERMS)
     assert total == pytest.approx(TERMS["adversarial"] + 10 * 7.5 + 20 * 15 + 5 * 6)
-    # by G's weight g: (.25 g x - 1)^2, |3 g x - x|, |3 g y - y|, |g y - y|, whose signs are all those of the image
+    # by G's weight g: (.25 g x - 1)^2, |3 g x - x|, |3 g y - y|, |g y - y|, whose signs are all
+    # those of the image
     adversarial = np.mean([2 * (0.5 - 1) * 0.25 * 1, 2 * (-1 - 1) * 0.25 * -2])
     assert gradients["to_y"] == pytest.approx(adversarial + 10 * 3 * 1.5 + 20 * 3 * 3 + 5 * 3)
 
@@ -154,7 +158,7 @@ def test_the_discriminators_see_the_pool_s_images_and_learn_alone(domains, facto
     assert {d for d in "xy" if gradients[f"d_{d}"]} == {*domains}
 
 
-# The protocol ---------------------------------------------------------------------------------------------------------
+# The protocol -------------------------------------------------------------------------------------
 
 
 def scaled(pool):
@@ -191,9 +195,8 @@ def test_both_orders_are_turns_and_the_codes_differ_in_what_the_second_generator
     assert [*cyclegan.players(each)] == ["to_y", "d_y", "to_x", "d_x"]
     assert [*cyclegan.players(PLAIN)] == ["generators", "discriminators"]
     (both, _, _), (turns, _, _) = (played(config, optimizer=SGD) for config in (PLAIN, each))
-    assert both["to_y"] == pytest.approx(
-        turns["to_y"], rel=1e-6
-    )  # G moves before all others in either
+    # G moves before all others in either
+    assert both["to_y"] == pytest.approx(turns["to_y"], rel=1e-6)
     # by F's weight f, where G's is g: (.5 f y - 1)^2, |f g x - x|, |f g y - y| and |f x - x|
     adversarial = np.mean([2 * (6 - 1) * 2, 2 * (3 - 1) * 1])
     for found, g in ((both, 2.0), (turns, turns["to_y"])):
@@ -339,7 +342,7 @@ def test_a_config_of_an_older_release_is_read():
     assert read == now.but(adam=Adam(1e-3, b1=0.9), feature_images=7)
 
 
-# The data -------------------------------------------------------------------------------------------------------------
+# The data -----------------------------------------------------------------------------------------
 
 
 def test_domains_are_cut_alike_and_drawn_apart():
@@ -353,10 +356,11 @@ def test_domains_are_cut_alike_and_drawn_apart():
         "y": (64, 16, 16, 3),
     }
     assert all(-1 <= array.min() < -0.5 < 0.5 < array.max() <= 1 for array in batch.values())
+    # of the discs, if paired
     colours = (
         np.asarray(batch["x"][:, 8, 8]),
         -np.asarray(batch["y"][:, 8, 8])[:, [2, 0, 1]],
-    )  # of the discs, if paired
+    )
     assert (np.abs(colours[0] - colours[1]).max(1) < 0.02).mean() < 0.1
     with pytest.raises(UserError, match="a side of at most 18"):
         dataclasses.replace(DISCS, side=19)
@@ -380,9 +384,8 @@ def test_each_weight_of_the_networks_of_images_is_moved_by_its_player_alone():
     params = jax.tree.map(
         lambda leaf: jnp.asarray(0.1 * draws.normal(size=leaf.shape), jnp.float32), shapes.params
     )
-    first = first.replace(
-        key=jax.random.key(2), params=params
-    )  # by hand: compiling the birth takes longer
+    # by hand: compiling the birth takes longer
+    first = first.replace(key=jax.random.key(2), params=params)
     last, metrics = jax.jit(one.step)(first, batch)
     assert metrics[games.FINITE] == 1 and {*first.params} == {"to_x", "to_y", "d_x", "d_y"}
     assert all(
@@ -401,7 +404,7 @@ def test_discs_are_one_scene_in_other_colours():
         assert (photo[:, 9, 9] > 30).all(axis=1).mean() > 0.5
 
 
-# Measures -------------------------------------------------------------------------------------------------------------
+# Measures -----------------------------------------------------------------------------------------
 
 
 class Oracle(nn.Module):
@@ -477,14 +480,16 @@ def test_partners_among_the_nearest():
     assert found["ssim"] == pytest.approx(ssim.structural(a, b, span=255).mean())
 
 
-# Which pairings cycle-consistency leaves open -------------------------------------------------------------------------
+# Which pairings cycle-consistency leaves open -----------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("masses", "count"), [((1, 1, 1, 1), 24), ((1, 2, 3, 4), 1), ((1, 1, 2, 2, 3, 3), 8)]
 )
 def test_as_many_pairings_fit_as_there_are_permutations_that_keep_the_masses(masses, count):
-    """Every bijection is cycle-consistent with its inverse; it fits if it carries one distribution to the other."""
+    """Every bijection is cycle-consistent with its inverse; it fits if it carries one distribution
+    to the other.
+    """
     atoms = worlds.atoms(masses, seed=0)
     found = [
         atoms.judged(atoms.y[list(order)]) for order in itertools.permutations(range(len(masses)))
@@ -505,6 +510,5 @@ def test_atoms_of_equal_mass_leave_no_trace_of_their_pairing():
         assert np.std(train[name] - test[name][nearest]) == pytest.approx(0.01, rel=0.15)
     seeds = [worlds.atoms((1,) * 4, seed) for seed in range(200)]
     same = np.mean([np.array_equal(a.x, a.y) for a in seeds])
-    assert abs(same - 1 / 24) < 4 * np.sqrt(
-        1 / 24 / 200
-    )  # partners lie in one order as often as in any other
+    # partners lie in one order as often as in any other
+    assert abs(same - 1 / 24) < 4 * np.sqrt(1 / 24 / 200)

@@ -66,7 +66,9 @@ def test_section_5_s_features_are_28672():
 
 
 def test_the_generator_of_section_5_has_the_discriminator_s_layers_in_reverse():
-    """imagenet/load_pretrained.py: a dense layer, then transposed 3x3 convolutions of strides 2, 1, 2, 1, 2, 1."""
+    """imagenet/load_pretrained.py: a dense layer, then transposed 3x3 convolutions of strides 2, 1,
+    2, 1, 2, 1.
+    """
     config = dataclasses.replace(PLAIN, mirrored=True)
     model, z, y = (
         dcgan.model(config),

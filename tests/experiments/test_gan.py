@@ -1,4 +1,6 @@
-"""The GAN's file: parameter counts, schedules, each switch of the protocol, and what the theory says of the optimum."""
+"""The GAN's file: parameter counts, schedules, each switch of the protocol, and what the theory
+says of the optimum.
+"""
 
 import functools
 import json
@@ -76,7 +78,9 @@ def test_half_the_loss_is_half_the_step_of_plain_descent():
 
 
 def test_rate_and_momentum_follow_their_schedules():
-    """v <- m v - rate g, with m from 0.5 in epoch 1 to 0.7 in epoch 250 and the rate divided after each update."""
+    """v <- m v - rate g, with m from 0.5 in epoch 1 to 0.7 in epoch 250 and the rate divided after
+    each update.
+    """
     config = gan.Config(optimizer=gan.MomentumDescent(saturate=3))
     rule = gan.players(config)["generator"].optimizer
     w, state = jnp.zeros(()), rule.init(jnp.zeros(()))
@@ -151,11 +155,13 @@ def test_a_config_of_an_older_release_opens():
     assert from_json(gan.Config, older, "config.json") == expected
 
 
-# Theory, executed (section 4) -----------------------------------------------------------------------------------------
+# Theory, executed (section 4) ---------------------------------------------------------------------
 
 
 def test_a_discriminator_trained_to_convergence_is_p_over_p_plus_q():
-    """Proposition 1 on p = N(-1, 1), q = N(1, 1): log D/(1-D) = log p/q = -2 x, linear, so a linear D can reach it."""
+    """Proposition 1 on p = N(-1, 1), q = N(1, 1): log D/(1-D) = log p/q = -2 x, linear, so a linear
+    D can reach it.
+    """
     p, q = stats.norm(-1, 1), stats.norm(1, 1)
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)  # expectations under N(0, 1), exact
     weights = jnp.asarray(weights / weights.sum(), jnp.float32)

@@ -1,4 +1,6 @@
-"""InfoGAN's file: parameter counts, the bound in closed form, whom it moves, each switch, and the matching of codes."""
+"""InfoGAN's file: parameter counts, the bound in closed form, whom it moves, each switch, and the
+matching of codes.
+"""
 
 import functools
 import json
@@ -57,20 +59,20 @@ def test_the_bound_is_tight_for_a_perfect_q_and_zero_for_one_that_says_the_prior
     log_sigma = -3.0
     sharp = Gaussian(code.continuous, jnp.full((1000, 2), 2 * log_sigma))
     nats = infogan.information((1000 * code.category, sharp), code)
-    narrow = (
-        math.log(2) - log_sigma - 0.5 * math.log(2 * math.pi)
-    )  # H(U) - log sigma - log(2 pi) / 2, at the mean
+    # H(U) - log sigma - log(2 pi) / 2, at the mean
+    narrow = math.log(2) - log_sigma - 0.5 * math.log(2 * math.pi)
     np.testing.assert_allclose(nats, [math.log(10), narrow, narrow], rtol=1e-5)
     blind = infogan.information((jnp.zeros((1000, 10)), sharp), code)
     assert float(blind[0]) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_bound_is_the_mutual_information_at_the_exact_posterior():
-    """Of a category seen through a channel that tells it with probability 0.8: I = log 10 + sum p log p."""
+    """Of a category seen through a channel that tells it with probability 0.8: I = log 10 + sum p
+    log p.
+    """
     right, wrong = 0.8, 0.2 / 9
-    seen = np.repeat(
-        np.arange(10), 100
-    )  # each category 80 times as itself, then as the nine others
+    # each category 80 times as itself, then as the nine others
+    seen = np.repeat(np.arange(10), 100)
     others = np.concatenate(
         [np.r_[np.full(80, i), np.resize(np.delete(np.arange(10), i), 20)] for i in range(10)]
     )
@@ -83,7 +85,9 @@ def test_the_bound_is_the_mutual_information_at_the_exact_posterior():
 
 
 def test_ceilings():
-    """Where sigma is 1: a perfect mean gives log 2 - log(2 pi) / 2 < 0, which the official code counts as 1/6."""
+    """Where sigma is 1: a perfect mean gives log 2 - log(2 pi) / 2 < 0, which the official code
+    counts as 1/6.
+    """
     assert math.log(infogan.PRIOR.categories) == pytest.approx(2.302585, abs=1e-6)
     code = infogan.PRIOR.draw(200_000, KEY)
     perfect = Gaussian(code.continuous, jnp.zeros_like(code.continuous))
@@ -166,9 +170,8 @@ def test_a_passive_q_is_a_plain_gan_beside_which_q_learns():
             lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), passive[name], without[name]
         )
         assert size(jax.tree.map(jnp.subtract, without[name], start[name])) > 1e-5
-    jax.tree.map(
-        np.testing.assert_array_equal, without["q_head"], start["q_head"]
-    )  # nothing moves it at lambda = 0
+    # nothing moves it at lambda = 0
+    jax.tree.map(np.testing.assert_array_equal, without["q_head"], start["q_head"])
     assert size(jax.tree.map(jnp.subtract, passive["q_head"], start["q_head"])) > 1e-5
     moves = {
         name: player.moves
@@ -304,7 +307,9 @@ def test_sigma_is_exp_of_q_s_output_or_one():
 
 
 def test_real_and_fake_images_are_normalised_apart():
-    """What Q reads off the fakes does not depend on the real images beside them, in play and when judged."""
+    """What Q reads off the fakes does not depend on the real images beside them, in play and when
+    judged.
+    """
     state, module = first(), infogan.model(TINY)
     variables = {"params": state.params, **state.variables}
     objective = infogan.players(TINY)["discriminator"].objective

@@ -1,4 +1,6 @@
-"""Progressive GAN: objectives by hand, the plan of growing, what a change of stage does, and what is refused."""
+"""Progressive GAN: objectives by hand, the plan of growing, what a change of stage does, and what
+is refused.
+"""
 
 import dataclasses
 import math
@@ -29,7 +31,9 @@ FADING = progan.Level(10, 20, 8, True, 8, 1e-3)
 
 
 class Linear:
-    """Images are z times a factor; the score is the sum of an image times a slope for each pixel, and a constant."""
+    """Images are z times a factor; the score is the sum of an image times a slope for each pixel,
+    and a constant.
+    """
 
     def __init__(self, factor, slope, constant=0.0):
         self.factor, self.slope, self.constant = factor, slope, constant
@@ -62,9 +66,8 @@ def test_the_critic_s_loss_by_hand(gamma, drift):
     expected = fake.mean() - real.mean() + 10 * penalty + drift * (real**2).mean()
     np.testing.assert_allclose(loss, expected, rtol=1e-4)
     np.testing.assert_allclose(metrics["penalty"], penalty, rtol=1e-4)
-    ours, _ = progan.generator_loss(
-        model, given, key, config=config, level=level
-    )  # by the critic's z
+    # by the critic's z
+    ours, _ = progan.generator_loss(model, given, key, config=config, level=level)
     np.testing.assert_allclose(ours, -(0.2 + 0.3 * 0.7 * 64 * z[:, 0]).mean(), rtol=1e-4)
 
 
@@ -82,7 +85,9 @@ def test_least_squares_by_hand():
 
 
 def theano_score(params, x, lod):
-    """The Theano critic by itself, of images at the last side whatever is played: [b, s, s, c] -> [b]."""
+    """The Theano critic by itself, of images at the last side whatever is played: [b, s, s, c]
+    -> [b].
+    """
 
     def layer(x, part, name, activation=lambda y: nn.leaky_relu(y, 0.2), gain=2):
         kernel, bias = params[part][name]["kernel"], params[part][name]["bias"]
@@ -114,18 +119,20 @@ def theano_score(params, x, lod):
 
 
 GROWN = dataclasses.replace(TINY, side=32, base=32, gamma=4, images=10_000)
+# the side that is played, its fade
 LODS = {
     0: (32, None),
     0.4: (32, 0.6),
     1: (16, None),
     1.4: (16, 0.6),
     3: (4, None),
-}  # the side that is played, its fade
+}
 
 
 @pytest.mark.parametrize("lod", LODS)
 def test_the_penalty_is_by_the_image_at_the_last_side_as_in_the_official_code(lod):
-    """There images are repeated up to 32 pixels, the critic averages them, and the gradient is by the large one.
+    """There images are repeated up to 32 pixels, the critic averages them, and the gradient is by
+    the large one.
 
     The critic itself gives the scores of ours.
     """
@@ -298,9 +305,8 @@ def test_what_a_row_of_the_table_adds():
         return {name.removeprefix("style."): b[name] for name in a if a[name] != b[name]}
 
     assert change("a", "b") == {"start": 4}
-    assert (
-        rows["a"].hold == rows["c"].hold == 5 and rows["d"].hold == 1
-    )  # one step of the generator
+    # one step of the generator
+    assert rows["a"].hold == rows["c"].hold == 5 and rows["d"].hold == 1
     assert change("b", "c") == {"batches": [16], "average": 0.999}
     assert {"batch_norm", "layer_norm", "tanh", "n_critic", "b2", "drift", "latents"} < {
         *change("c", "d")
@@ -366,9 +372,8 @@ def test_pictures_are_of_the_side_that_was_played_last():
         assert images.shape == (5, 8, 8, 1) and images.dtype == np.uint8
         blocks[step] = (images[:, ::2] == images[:, 1::2]).all()
     assert blocks == {20: True, 30: False, 40: False, 60: False}
-    faded = growing_images.generate(
-        Trained(model, variables, 40), levels, z, 8
-    )  # the end of fading in is the new side itself
+    # the end of fading in is the new side itself
+    faded = growing_images.generate(Trained(model, variables, 40), levels, z, 8)
     np.testing.assert_array_equal(
         faded, growing_images.generate(Trained(model, variables, 60), levels, z, 8)
     )

@@ -44,7 +44,9 @@ def test_the_networks_have_as_many_weights_as_the_code_s():
 
 
 class Known:
-    """A generator of one grey, a mask of one logit, and logits that are an image's mean: all losses are then known."""
+    """A generator of one grey, a mask of one logit, and logits that are an image's mean: all losses
+    are then known.
+    """
 
     latents = 1
 

@@ -522,9 +522,8 @@ def faces(tmp_path_factory):
     stock = tfds.builder("celeb_a", data_dir=place / "nowhere")
     rng = np.random.default_rng(0)
     hair, male, young = rng.integers(0, 4, 48), rng.integers(0, 2, 48), rng.integers(0, 2, 48)
-    said = np.concatenate([np.eye(4)[hair][:, :3], male[:, None], young[:, None]], 1).astype(
-        bool
-    )  # [n, 5]
+    # [n, 5]
+    said = np.concatenate([np.eye(4)[hair][:, :3], male[:, None], young[:, None]], 1).astype(bool)
 
     def example(i):
         # what lies outside the middle square is white

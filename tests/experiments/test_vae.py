@@ -17,13 +17,14 @@ from gen_jax.distributions import Gaussian
 from gen_jax.errors import UserError
 from tests.golden import blank
 
+# [C] in the papers' specification
 COUNTS = {
     3: 790_290,
     5: 793_294,
     10: 800_804,
     20: 815_824,
     200: 1_086_184,
-}  # [C] in the papers' specification
+}
 
 
 def parameters(config):
@@ -44,7 +45,9 @@ def test_the_gaussian_decoder_has_a_second_head():
 
 
 class Known:
-    """A one-dimensional model whose every quantity is known: z ~ N(0, 1), x|z ~ N(z, 1), so z|x ~ N(x/2, 1/2)."""
+    """A one-dimensional model whose every quantity is known: z ~ N(0, 1), x|z ~ N(z, 1), so z|x ~
+    N(x/2, 1/2).
+    """
 
     def __init__(self, exact):
         self.exact = exact
@@ -105,7 +108,9 @@ def test_the_schedule_of_iwae():
 
 
 def test_three_steps_of_iwae_s_adam():
-    """By sums over the batch, the moments of the step before, v_0 = 1, and an epsilon that is not corrected."""
+    """By sums over the batch, the moments of the step before, v_0 = 1, and an epsilon that is not
+    corrected.
+    """
     config = vae.IWAE.but(optimizer=vae.IWAE.optimizer.but(stages=False))
     rule = vae.optimizer(config)
     w = jnp.array([1.0, -2.0])
@@ -123,7 +128,9 @@ def test_three_steps_of_iwae_s_adam():
 
 
 def test_iwae_starts_as_its_code_does():
-    """Glorot's uniform weights, the last bias at the logits of the clipped mean, and a head for log sigma."""
+    """Glorot's uniform weights, the last bias at the logits of the clipped mean, and a head for log
+    sigma.
+    """
     config, mean = vae.IWAE, jnp.linspace(0, 1, 784)
     source = vae.source(config)
     assert source.train == "train[:59600]" and vae.source(QUICK).train == "train"
@@ -169,7 +176,9 @@ def test_the_mean_start_finds_the_last_layer_of_a_gaussian_decoder_too():
 
 
 def test_adagrad_with_the_prior_of_the_weights_is_the_paper_s():
-    """Each weight moves by rate * g / sqrt(sum g^2) with g of the mean loss + |w|^2 / 2N; no outside scale matters."""
+    """Each weight moves by rate * g / sqrt(sum g^2) with g of the mean loss + |w|^2 / 2N; no
+    outside scale matters.
+    """
     config = vae.PAPER.but(optimizer=vae.Optimizer(learning_rate=0.1))
     rule = vae.optimizer(config)
     w, state, total = jnp.array([1.0, -2.0]), rule.init(jnp.zeros(2)), np.zeros(2)

@@ -1,4 +1,5 @@
-"""python -m tests.faults writes docs/faults.md: each fault, what happens, and the tests that make it and see it.
+"""python -m tests.faults writes docs/faults.md: each fault, what happens, and the tests that make
+it and see it.
 
 A row without a test, or with one that is not there, is an error.
 """

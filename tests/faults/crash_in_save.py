@@ -1,8 +1,8 @@
 """python -m tests.faults.crash_in_save DIRECTORY: crash at each call of a save that changes files.
 
-A process saves a second step beside a good first one and ends, by os._exit, just before its k-th change of a file; the
-next one restores what is left. Prints k and the step that came back, for each k, until a save needs no more calls.
-Processes are forked before JAX has a backend.
+A process saves a second step beside a good first one and ends, by os._exit, just before its k-th
+change of a file; the next one restores what is left. Prints k and the step that came back, for each
+k, until a save needs no more calls. Processes are forked before JAX has a backend.
 """
 
 import os

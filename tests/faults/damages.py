@@ -1,7 +1,9 @@
-"""python -m tests.faults.damages [EXPERIMENT ...]: each kind of damage to each file of a checkpoint of each experiment.
+"""python -m tests.faults.damages [EXPERIMENT ...]: each kind of damage to each file of a checkpoint
+of each experiment.
 
-A run is ended by a batch that is not finite, between its third checkpoint and its fourth. Of the newest that is left a
-file is damaged, at a byte drawn anew; the one before must come back, bit for bit, and one line must name the file.
+A run is ended by a batch that is not finite, between its third checkpoint and its fourth. Of the
+newest that is left a file is damaged, at a byte drawn anew; the one before must come back, bit for
+bit, and one line must name the file.
 """
 
 import argparse
@@ -30,10 +32,11 @@ from gen_jax.run.signals import Interrupts
 from tests.golden import experiments
 from tests.test_experiments import leaves
 
+# steps from one checkpoint to the next; the step whose batch is not finite, from 0
 SAVES, POISON = (
     4,
     11,
-)  # steps from one checkpoint to the next; the step whose batch is not finite, from 0
+)
 
 
 def flip(path: Path, where: float) -> None:
@@ -174,7 +177,9 @@ def restored(session: train.Session) -> tuple[dict[str, bytes], list[str]]:
 
 
 def main() -> None:
-    """A line for each experiment, and one for all; exit code 1 where something was not found or did not come back."""
+    """A line for each experiment, and one for all; exit code 1 where something was not found or did
+    not come back.
+    """
     parser = argparse.ArgumentParser(prog="python -m tests.faults.damages", description=__doc__)
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT")
     parser.add_argument("--seed", type=int, default=0)

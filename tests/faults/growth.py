@@ -1,7 +1,9 @@
-"""python -m tests.faults.growth: memory, open files, threads and run directory of a run of 200 000 steps.
+"""python -m tests.faults.growth: memory, open files, threads and run directory of a run of 200 000
+steps.
 
 The run is a process of its own, looked at from outside through /proc, at each tenth of its steps.
-Exit code 1 where something grows that should not: more than the lines that were written, or a port that is open.
+Exit code 1 where something grows that should not: more than the lines that were written, or a port
+that is open.
 """
 
 import argparse
@@ -46,7 +48,9 @@ def listening(pid: int) -> int:
 
 
 def sizes(place: Path) -> list[int]:
-    """Bytes of each file below, 0 of a directory, without those that a save or a removal takes away meanwhile."""
+    """Bytes of each file below, 0 of a directory, without those that a save or a removal takes away
+    meanwhile.
+    """
     found = []
     for folder, folders, names in os.walk(place):  # which passes over a folder that is gone
         found += [0] * len(folders)
@@ -111,7 +115,9 @@ def watch(name: str, steps: int, place: Path, options: list[str]) -> list[Look]:
 
 
 def grown(looks: list[Look], written: float) -> list[str]:
-    """What is more in the second half than in the first, in words; the run holds the MB of its lines that it wrote."""
+    """What is more in the second half than in the first, in words; the run holds the MB of its
+    lines that it wrote.
+    """
     half, found = len(looks) // 2, []
     for name, slack in (("memory", SLACK + 2 * written), ("files", 3), ("threads", 3)):
         before, after = (

@@ -1,8 +1,10 @@
-"""python -m tests.faults.sweep [EXPERIMENT ...] --kills N: runs killed at random times end as undisturbed ones.
+"""python -m tests.faults.sweep [EXPERIMENT ...] --kills N: runs killed at random times end as
+undisturbed ones.
 
-Each run is a process of its own, forked from one that has imported everything but has no backend. It is ended by
-SIGKILL at a time drawn anew, every second time in the save that then comes next; over and over, then left to end. Its
-weights and lines must be those of a run that nobody touched, bit for bit.
+Each run is a process of its own, forked from one that has imported everything but has no backend.
+It is ended by SIGKILL at a time drawn anew, every second time in the save that then comes next;
+over and over, then left to end. Its weights and lines must be those of a run that nobody touched,
+bit for bit.
 """
 
 import argparse

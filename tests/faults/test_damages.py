@@ -1,4 +1,6 @@
-"""Checkpoints that are saved, killed, damaged and restored in any order, and those of each experiment."""
+"""Checkpoints that are saved, killed, damaged and restored in any order, and those of each
+experiment.
+"""
 
 import json
 import shutil
@@ -29,7 +31,9 @@ TARGET = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=
 
 
 class Machine(RuleBasedStateMachine):
-    """What is on the disk, against the list of steps that it should hold: {step: whether it is whole}."""
+    """What is on the disk, against the list of steps that it should hold: {step: whether it is
+    whole}.
+    """
 
     def __init__(self):
         super().__init__()

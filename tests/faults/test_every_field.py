@@ -1,4 +1,6 @@
-"""Each field of each experiment's config, nested ones too, refuses each value that it must not have, by its name."""
+"""Each field of each experiment's config, nested ones too, refuses each value that it must not
+have, by its name.
+"""
 
 import dataclasses
 import importlib

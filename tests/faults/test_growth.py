@@ -1,4 +1,6 @@
-"""A long run takes no more memory, files or threads than a short one; the watch itself sees what grows."""
+"""A long run takes no more memory, files or threads than a short one; the watch itself sees what
+grows.
+"""
 
 import os
 import socket

@@ -1,4 +1,6 @@
-"""No random key is used twice in any experiment, none is of the old kind, and how they are drawn is pinned."""
+"""No random key is used twice in any experiment, none is of the old kind, and how they are drawn is
+pinned.
+"""
 
 import collections
 import dataclasses
@@ -94,7 +96,8 @@ def test_no_run_uses_a_key_twice(name, changes, tmp_path):
 def test_no_evaluation_folds_a_number_into_a_key_twice(name, changes, monkeypatch):
     """Which gives the same key again, and JAX's own check cannot tell.
 
-    Of the evaluation's own key: our classifiers learn from a fixed one, and of a set always the same views are taken.
+    Of the evaluation's own key: our classifiers learn from a fixed one, and of a set always the
+    same views are taken.
     """
     module, config = configured(name, changes)
     data, one, key = (

@@ -1,4 +1,6 @@
-"""What a person does to a run directory between two starts: parts removed, replaced or of another kind."""
+"""What a person does to a run directory between two starts: parts removed, replaced or of another
+kind.
+"""
 
 import dataclasses
 import json

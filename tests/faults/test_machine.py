@@ -1,6 +1,9 @@
-"""What a machine does to a run from outside: signals, terminals, full disks, limits, devices. Each run is a process.
+"""What a machine does to a run from outside: signals, terminals, full disks, limits, devices.
 
-Each ends with its exit code and one sentence, nobody sees a traceback, and the same command then comes to the same end.
+Each run is a process.
+
+Each ends with its exit code and one sentence, nobody sees a traceback, and the same command then
+comes to the same end.
 """
 
 import contextlib
@@ -210,9 +213,8 @@ def test_each_signal_that_asks_a_run_to_end_saves_it_within_seconds(tmp_path, na
             pass
         time.sleep(1)
         process.send_signal(number)
-        said, err = process.communicate(
-            timeout=60
-        )  # a chunk of five seconds where the machine does what is assumed
+        # a chunk of five seconds where the machine does what is assumed
+        said, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number and "Traceback" not in said + err, err
     step = int(
         re.search(r"Stopped and saved at step (\d+); the same command goes on from there", err)[1]
@@ -233,7 +235,8 @@ PLACES = {
         "gone",
     ),
 }
-LESS = "setpriv --bounding-set=-dac_override,-dac_read_search,-fowner"  # root that is bound by permissions
+# root that is bound by permissions
+LESS = "setpriv --bounding-set=-dac_override,-dac_read_search,-fowner"
 
 
 @pytest.mark.long

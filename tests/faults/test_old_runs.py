@@ -1,4 +1,6 @@
-"""A run of each release is kept: later ones read its checkpoint, bit for bit, and draw what it drew."""
+"""A run of each release is kept: later ones read its checkpoint, bit for bit, and draw what it
+drew.
+"""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,6 @@
-"""SIGTERM and SIGINT while a run does something else than learn: saved, resumed, and the same in the end."""
+"""SIGTERM and SIGINT while a run does something else than learn: saved, resumed, and the same in
+the end.
+"""
 
 import signal
 import subprocess

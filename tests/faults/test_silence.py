@@ -1,4 +1,6 @@
-"""What a run must not go on with in silence: other code, data or settings, another run's state, lines that are gone."""
+"""What a run must not go on with in silence: other code, data or settings, another run's state,
+lines that are gone.
+"""
 
 import contextlib
 import dataclasses
@@ -211,7 +213,10 @@ def test_lines_that_are_gone_are_told_and_restored(tmp_path, whole, capsys, dama
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("damage", ["changed", "emptied", "not finite"])
 def test_the_last_line_is_that_of_its_checkpoint(tmp_path, whole, capsys, damage, kept):
-    """With all that was evaluated. Where its copy is gone, its means are known, and the rest is made again."""
+    """With all that was evaluated.
+
+    Where its copy is gone, its means are known, and the rest is made again.
+    """
     shutil.copytree(whole[0], tmp_path / "run")
     file = tmp_path / "run" / "metrics.jsonl"
     expected = file.read_bytes()

@@ -1,4 +1,6 @@
-"""A few kills of one experiment with one player and of one with stages; `python -m tests.faults.sweep` has no end."""
+"""A few kills of one experiment with one player and of one with stages; `python -m
+tests.faults.sweep` has no end.
+"""
 
 import re
 import subprocess

@@ -1,4 +1,6 @@
-"""Values that no experiment expects: absurd rates, images that are all alike, one class, labels that are none."""
+"""Values that no experiment expects: absurd rates, images that are all alike, one class, labels
+that are none.
+"""
 
 import dataclasses
 import hashlib

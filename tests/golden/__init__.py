@@ -1,4 +1,6 @@
-"""The golden tables of parameters: path -> shape of each weight, and their number, for each preset of each paper."""
+"""The golden tables of parameters: path -> shape of each weight, and their number, for each preset
+of each paper.
+"""
 
 import json
 from pathlib import Path

@@ -18,7 +18,9 @@ PADDINGS = ("SAME", "VALID", ((1, 2), (0, 1)))
 
 
 def matrix(size, k, stride, before, after):
-    """M [m, size, k]: the output m of a convolution sees the pixel n through the kernel's value t where M is 1."""
+    """M [m, size, k]: the output m of a convolution sees the pixel n through the kernel's value t
+    where M is 1.
+    """
     outputs = (size + before + after - k) // stride + 1
     m, n, t = np.ogrid[:outputs, :size, :k]
     return (n == m * stride + t - before).astype(np.float64)
@@ -96,7 +98,9 @@ def written_for(request, monkeypatch):
     ],
 )
 def test_layers_equal_flax_s_to_the_second_order(name, k, strides, padding, channels):
-    """Parameters, outputs, and the gradient by all of them of a penalty on the gradient by the image."""
+    """Parameters, outputs, and the gradient by all of them of a penalty on the gradient by the
+    image.
+    """
     (x,) = arrays((2, 7, 6, channels))
     options = {"features": 4, "kernel_size": k, "strides": strides, "padding": padding}
     ours, theirs = getattr(conv, name)(**options), getattr(nn, name)(**options)
@@ -150,7 +154,9 @@ def test_batches_of_kernels_and_scans_give_what_single_calls_give(op):
 def test_nothing_dilates_an_image_on_the_cpu_and_each_derivative_is_one_operation_elsewhere(
     op, monkeypatch
 ):
-    """One that XLA writes itself for a convolution's gradients: a kernel's dilates the kernel, an image's the image."""
+    """One that XLA writes itself for a convolution's gradients: a kernel's dilates the kernel, an
+    image's the image.
+    """
     x, kernel = arrays((2, 6, 6, 3), (4, 4, 3, 2))
 
     def slope(x, kernel):

@@ -11,9 +11,8 @@ from gen_jax.networks import layers
 
 
 def test_instance_norm_is_by_image_and_map():
-    x = np.array([[[1.0, 3.0], [1.0, 3.0]], [[10.0, 10.0], [30.0, 30.0]]])[
-        ..., None
-    ]  # [2, 2, 2, 1]
+    # [2, 2, 2, 1]
+    x = np.array([[[1.0, 3.0], [1.0, 3.0]], [[10.0, 10.0], [30.0, 30.0]]])[..., None]
     x = np.concatenate([x, -2 * x], -1)  # and its deviations are 1 and 10, 2 and 20
     plain = layers.InstanceNorm(affine=False, eps=3.0)
     assert not plain.init(jax.random.key(0), x)
@@ -59,9 +58,8 @@ def offered(pool, variables, values, key):
 def test_the_pool_fills_first_then_gives_back_what_it_replaces():
     pool, one = layers.ImagePool(3), jnp.ones((1, 1, 1, 1))
     variables = pool.init(jax.random.key(0), one, jax.random.key(1))
-    assert (
-        int(variables["pool"]["count"]) == 0 and not variables["pool"]["images"].any()
-    )  # its birth stores nothing
+    # its birth stores nothing
+    assert int(variables["pool"]["count"]) == 0 and not variables["pool"]["images"].any()
     given, variables = offered(pool, variables, [1, 2], jax.random.key(2))
     assert given == [1, 2] and variables["pool"]["images"].ravel().tolist() == [1, 2, 0]
     given, variables = offered(pool, variables, [3], jax.random.key(3))

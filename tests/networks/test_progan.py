@@ -1,4 +1,6 @@
-"""Networks that grow: counts of the released code, growth that changes nothing at first, and layers by hand."""
+"""Networks that grow: counts of the released code, growth that changes nothing at first, and layers
+by hand.
+"""
 
 import dataclasses
 import math

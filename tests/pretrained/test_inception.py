@@ -1,4 +1,6 @@
-"""Inception-v3 against another implementation's numbers; the resizing by hand; files that are refused."""
+"""Inception-v3 against another implementation's numbers; the resizing by hand; files that are
+refused.
+"""
 
 import numpy as np
 import pytest
@@ -42,7 +44,9 @@ def waves():
 
 
 def test_the_network_is_another_implementations(network, monkeypatch):
-    """torch-fidelity 0.4.0, PyTorch 2.13.0, with these weights: features, and logits less their bias."""
+    """torch-fidelity 0.4.0, PyTorch 2.13.0, with these weights: features, and logits less their
+    bias.
+    """
     monkeypatch.setattr(inception, "CHUNK", 2)
     found, logits = network.see(waves())
     assert found.shape == (2, 2048) and logits.shape == (2, 1008)
@@ -79,7 +83,9 @@ def test_images_are_seen_as_8_bits_and_bad_ones_refused(monkeypatch):
 
 @pytest.mark.parametrize("shape", [(299, 299), (32, 45), (640, 300)])
 def test_pixels_are_taken_between_those_at_the_same_share_of_the_side(shape):
-    """Of a ramp y + 2 x the value at (i h / 299, j w / 299), up to the last pixel, which is repeated."""
+    """Of a ramp y + 2 x the value at (i h / 299, j w / 299), up to the last pixel, which is
+    repeated.
+    """
     h, w = shape
     ramp = np.add.outer(np.arange(h), 2.0 * np.arange(w))[None, :, :, None]
     found = inception.prepared(np.repeat(ramp, 3, 3).astype(np.float32))

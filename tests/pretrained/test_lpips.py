@@ -1,4 +1,6 @@
-"""LPIPS: two pixels by hand, its layers against SciPy's correlation, equal images; the true weights by marker."""
+"""LPIPS: two pixels by hand, its layers against SciPy's correlation, equal images; the true weights
+by marker.
+"""
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,9 @@ IDENTITY = Network("it", (1,), (0,), (), 1, (0,), 1)  # one convolution, 1 x 1
 
 
 def test_two_pixels_by_hand():
-    """Identity from scaled inputs: unit vectors of colours, squares of their differences weighed, averaged."""
+    """Identity from scaled inputs: unit vectors of colours, squares of their differences weighed,
+    averaged.
+    """
     shift, scale = np.array(lpips.SHIFT), np.array(lpips.SCALE)
 
     def image(*colours):  # such that the network sees these
@@ -89,7 +93,8 @@ def test_each_layer_is_what_it_is_by_hand(net, channels, sizes):
     assert i == 4  # five layers, the last of which is still there at the least side
     found = lpips.distances(params, a[None], b[None], network)
     np.testing.assert_allclose(found, [expected], rtol=1e-4)
-    # Of an image and itself: features that are rounded in two places may differ by 1e-8, and this is their square.
+    # Of an image and itself: features that are rounded in two places may differ by 1e-8, and this
+    # is their square.
     assert expected > 1e-3 and 0 <= lpips.distances(params, a[None], a[None], network) < 1e-12
 
 

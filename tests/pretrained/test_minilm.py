@@ -115,6 +115,7 @@ def small(params, tmp_path, monkeypatch):
 
 def test_sentences_are_embedded_in_their_order_each_as_if_alone(small, params):
     sentences = ["A cat sats", "red heart", "", "a a a a a a a", "Red HEART", "a dog"]
+    # one is cut
     tokens = [
         [2, 4, 5, 6, 7, 3],
         [2, 8, 9, 3],
@@ -122,7 +123,7 @@ def test_sentences_are_embedded_in_their_order_each_as_if_alone(small, params):
         [2, 4, 4, 4, 4, 3],
         [2, 8, 9, 3],
         [2, 4, 1, 3],
-    ]  # one is cut
+    ]
     found = minilm.embed(sentences)
     assert found.shape == (6, WIDTH) and found.dtype == np.float32
     for row, numbers in zip(found, tokens, strict=True):
@@ -154,7 +155,9 @@ def test_the_package_is_read_without_the_head_for_classes(tmp_path):
 
 @pytest.mark.weights
 def test_the_true_weights_give_the_published_numbers():
-    """The first five of its model card's example; meanings that are near are nearer than those that are not."""
+    """The first five of its model card's example; meanings that are near are nearer than those that
+    are not.
+    """
     example, *others = minilm.embed(
         [
             "This is an example sentence",

@@ -1,4 +1,6 @@
-"""Progressive GAN's generator against the graph that others published, read op by op; the true weights by marker."""
+"""Progressive GAN's generator against the graph that others published, read op by op; the true
+weights by marker.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,9 @@ SHAPES = {  # of a small one: 5 latents, 8 features up to 64 x 64, then 4
 
 
 def graph(arrays, z):
-    """What the published graph does before it cuts its output to [0, 1], op by op: [n, z] -> [n, 128, 128, 3]"""
+    """What the published graph does before it cuts its output to [0, 1], op by op: [n, z]
+    -> [n, 128, 128, 3]
+    """
 
     def conv(x, name, padding):
         return jax.lax.conv_general_dilated(
@@ -82,12 +86,12 @@ def test_our_generator_is_the_graph_under_the_mapping():
 def test_our_generator_with_the_true_weights_is_the_published_one():
     z = np.random.default_rng(0).normal(size=(4, 512)).astype(np.float32)
     params = progan.params()
-    # Of Karras et al.'s code, less the toRGB that the graph lacks: of four sides with 512 features, and one with 256.
+    # Of Karras et al.'s code, less the toRGB that the graph lacks: of four sides with 512 features,
+    # and one with 256.
     assert sum(a.size for a in jax.tree.leaves(params)) == 22_933_394 - 3 * (4 * 513 + 257)
     expected, found = both(
         load(progan.WEIGHTS), params, z, base=8192, max_features=512, latents=512
     )
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert (np.abs(found) < 1.2).mean() > 0.99 and np.abs(
-        found
-    ).mean() > 0.3  # images in [-1, 1], not in +-1/2
+    # images in [-1, 1], not in +-1/2
+    assert (np.abs(found) < 1.2).mean() > 0.99 and np.abs(found).mean() > 0.3

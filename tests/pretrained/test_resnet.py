@@ -7,12 +7,13 @@ from scipy.signal import correlate
 from gen_jax.errors import DataError
 from gen_jax.pretrained import resnet
 
+# of the blocks' inner convolutions; their outputs have four times as many channels
 WIDTHS = (
     2,
     3,
     4,
     5,
-)  # of the blocks' inner convolutions; their outputs have four times as many channels
+)
 
 
 def names():
@@ -114,7 +115,9 @@ def test_images_are_resized_and_bad_ones_refused():
 
 @pytest.mark.weights
 def test_the_true_weights_see_a_palace():
-    """Of the middle of scikit-learn's photograph of one: classes 698 (palace), 442 (bell cote), 663 (monastery)."""
+    """Of the middle of scikit-learn's photograph of one: classes 698 (palace), 442 (bell cote), 663
+    (monastery).
+    """
     from sklearn.datasets import load_sample_image
 
     china = load_sample_image("china.jpg")[:, 106:533] / np.float32(127.5) - 1

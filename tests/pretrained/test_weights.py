@@ -1,4 +1,6 @@
-"""Weights of others: fetched once, known by their values, fetched again where what is kept is not what came."""
+"""Weights of others: fetched once, known by their values, fetched again where what is kept is not
+what came.
+"""
 
 import dataclasses
 import logging

@@ -17,9 +17,8 @@ def test_long_curves_keep_their_extremes():
 
 
 def test_long_curves_are_smoothed_by_the_mean_of_neighbours():
-    line = {
-        10 * i: 3.0 * i + (-1) ** i for i in range(1000)
-    }  # stretches of 7 points: the noise leaves 1/7
+    # stretches of 7 points: the noise leaves 1/7
+    line = {10 * i: 3.0 * i + (-1) ** i for i in range(1000)}
     smooth = charts.smooth(line)
     assert len(smooth) == 143
     np.testing.assert_allclose(

@@ -212,14 +212,12 @@ def test_the_table_of_three_runs(tmp_path):
 
 def test_the_axis_is_to_scale(tmp_path):
     seeds = [runs.read(make(tmp_path / f"s{seed}", seed, nll=87.0 + seed)) for seed in (0, 1, 2)]
-    plot = report.row("test/nll", seeds, Claim(88.0, 2.0, "", "read"))[
-        "plot"
-    ]  # interval 88 +- 2.484
+    # interval 88 +- 2.484
+    plot = report.row("test/nll", seeds, Claim(88.0, 2.0, "", "read"))["plot"]
     assert plot["interval"] == [6, 114] and plot["paper"][1] == 60
     np.testing.assert_allclose(np.diff(plot["runs"]) * 2 * 2.484 / 108, 1, atol=0.01)
-    wide = report.row("test/nll", seeds, Claim(88.0, None, "", "read"))[
-        "plot"
-    ]  # the shade is 88 +- 4.4
+    # the shade is 88 +- 4.4
+    wide = report.row("test/nll", seeds, Claim(88.0, None, "", "read"))["plot"]
     assert wide["paper"] == [6, 60, 114]
 
 

@@ -1,4 +1,6 @@
-"""Damage to any file of a checkpoint is found; the next older good step is used; never a fresh start in silence."""
+"""Damage to any file of a checkpoint is found; the next older good step is used; never a fresh
+start in silence.
+"""
 
 import shutil
 
@@ -196,9 +198,8 @@ def test_a_directory_that_is_moved_during_a_save_has_nothing_under_its_old_name(
 
         def late(path):
             place.rename(tmp_path / "elsewhere")
-            shutil.copytree(
-                tmp_path / "elsewhere", place
-            )  # as Orbax makes the folders that it misses
+            # as Orbax makes the folders that it misses
+            shutil.copytree(tmp_path / "elsewhere", place)
             check(path)
 
         monkeypatch.setattr(writer, "_check_place", late)

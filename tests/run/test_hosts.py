@@ -1,4 +1,6 @@
-"""Two real processes on this machine play as one with two devices: the same numbers, one run, stopped together."""
+"""Two real processes on this machine play as one with two devices: the same numbers, one run,
+stopped together.
+"""
 
 import os
 import re

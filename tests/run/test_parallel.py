@@ -1,4 +1,6 @@
-"""Devices as one, and each by itself: the same gradients, noise that differs, statistics as they should be."""
+"""Devices as one, and each by itself: the same gradients, noise that differs, statistics as they
+should be.
+"""
 
 import dataclasses
 import json
@@ -66,13 +68,11 @@ def test_gradients_are_means_over_devices(devices):
         many.params["line"],
         one.params["line"],
     )
-    assert (
-        metrics["all/square"] > metrics["all/noise"] ** 2 + 1e-4
-    ).all()  # each device draws its own
+    # each device draws its own
+    assert (metrics["all/square"] > metrics["all/noise"] ** 2 + 1e-4).all()
     spread = before.params["noise"]["kernel"] - many.params["noise"]["kernel"]
-    np.testing.assert_allclose(
-        spread[0, 0], 0.1 * metrics["all/noise"].sum(), rtol=1e-4
-    )  # and the mean of all moves
+    # and the mean of all moves
+    np.testing.assert_allclose(spread[0, 0], 0.1 * metrics["all/noise"].sum(), rtol=1e-4)
 
 
 def test_running_statistics_are_means_of_the_devices():

@@ -1,4 +1,6 @@
-"""The programs of a run: where chunks end, and that stages play on the state and the data that they should."""
+"""The programs of a run: where chunks end, and that stages play on the state and the data that they
+should.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,9 @@ DATA = pipeline.Data({"image": np.arange(1, 33, dtype=np.float32)[:, None]}, {},
 
 
 def stages():
-    """A weight that is moved by the sum of a batch, ten times as far in the second stage, from its negative on."""
+    """A weight that is moved by the sum of a batch, ten times as far in the second stage, from its
+    negative on.
+    """
 
     def step(by):
         def move(state, batch):

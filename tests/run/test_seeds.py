@@ -1,4 +1,6 @@
-"""Seeds side by side: each is the run that it would be alone, rests where it would rest, and can be resumed."""
+"""Seeds side by side: each is the run that it would be alone, rests where it would rest, and can be
+resumed.
+"""
 
 import dataclasses
 import shutil
@@ -85,9 +87,10 @@ def test_stopped_seeds_go_on_together_even_where_one_was_saved_later(tmp_path):
         assert a == b
     said = (tmp_path / "run-s4" / "log.txt").read_text()
     assert "Going on from the checkpoint of step 20" in said
+    # the finished one, by itself
     alone = train.run(
         vae, "tiny", config(tmp_path / "run-s5", steps=60, seed=5, checkpoint_every=20)
-    )  # the finished one, by itself
+    )
     assert leaves(alone.params) == leaves(seeds.unstack(straight, 2)[1].params)
 
 

@@ -85,7 +85,9 @@ def final_state(directory):
 
 @pytest.mark.long
 def test_signals_and_kills_leave_the_same_run(tmp_path):
-    """SIGTERM ends with 143, SIGINT with 130, both saved; SIGKILL loses nothing that is not made again."""
+    """SIGTERM ends with 143, SIGINT with 130, both saved; SIGKILL loses nothing that is not made
+    again.
+    """
     expected, directory = straight(tmp_path), tmp_path / "stopped"
     where = random.Random(7)
     for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -9), (signal.SIGINT, 130)):
@@ -146,7 +148,9 @@ def test_streamed_data_give_the_same_run_as_resident_data(tmp_path):
 
 
 def test_saved_on_one_device_and_resumed_on_eight_and_back(tmp_path, capsys):
-    """The restored leaves are equal; from there on, equal but for rounding, and the journal says so."""
+    """The restored leaves are equal; from there on, equal but for rounding, and the journal says
+    so.
+    """
     small = {"log_every": 2, "checkpoint_every": 2}
     whole = train.run(vae, "tiny", config(tmp_path / "whole", steps=6, run=small))
     for devices, until in ((1, 1), (8, 3)):
@@ -194,7 +198,9 @@ def test_each_thing_that_bit_identity_needs_and_that_is_another_is_told(tmp_path
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="of a CPU")
 def test_threads_are_those_of_xla_one_for_each_device_at_least(monkeypatch):
-    """A gradient of a strided kernel had other bits of 1, of 2 to 8 and of 32 threads, or of as many devices."""
+    """A gradient of a strided kernel had other bits of 1, of 2 to 8 and of 32 threads, or of as
+    many devices.
+    """
     for given in ("64", "1"):
         monkeypatch.setenv("NPROC", given)
         assert provenance.environment(1)["threads"] == max(int(given), jax.local_device_count())
@@ -229,9 +235,8 @@ def test_stopped_in_the_middle_of_a_line_it_is_written_as_if_nothing_had_happene
     tmp_path, monkeypatch
 ):
     """Where a chunk is shorter than a line, its sums are kept with the checkpoint."""
-    monkeypatch.setattr(
-        programs, "MAX_CHUNK_S", 5 * programs.STEP_OVERHEAD_S
-    )  # of four steps, with what they compute
+    # of four steps, with what they compute
+    monkeypatch.setattr(programs, "MAX_CHUNK_S", 5 * programs.STEP_OVERHEAD_S)
     asked = {"log_every": 20, "checkpoint_every": 20, "sample_every": 20}
     whole = leaves(train.run(vae, "tiny", config(tmp_path / "whole", run=asked)))
     for step in (4, 24, 32):

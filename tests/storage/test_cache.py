@@ -103,7 +103,9 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch, place, given):
 
 @pytest.fixture
 def package(tmp_path):
-    """A package whose module `first` imports the others in each way that there is, except `unrelated`."""
+    """A package whose module `first` imports the others in each way that there is, except
+    `unrelated`.
+    """
     files = {
         "__init__.py": "",
         "first.py": "from p import second\nfrom p.sub import third\nimport numpy, p.other.named as n\n",

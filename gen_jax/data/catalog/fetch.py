@@ -209,7 +209,9 @@ def _request(client: str, what: str, files: Mapping[str, str], folder: Path) -> 
 
 
 def _unbuilt(what: str, files: Mapping[str, str], folder: Path) -> tuple[list[str], dict[str, str]]:
-    """Arguments and environment for pip, so that no code of a source archive runs: hashes, our builder."""
+    """Arguments and environment for pip, so that no code of a source archive runs: hashes, our
+    builder.
+    """
     home = folder / "builder" / "setuptools"
     home.mkdir(parents=True)
     (home / "__init__.py").touch()
@@ -220,7 +222,9 @@ def _unbuilt(what: str, files: Mapping[str, str], folder: Path) -> tuple[list[st
 
 
 def _unpacked(way: Mirror, folder: Path, work: Path) -> Path:
-    """The folder that the reader reads: `folder` itself, or `work`/members with files of its archive."""
+    """The folder that the reader reads: `folder` itself, or `work`/members with files of its
+    archive.
+    """
     if not way.members:
         return folder
     unpack(folder / next(iter(way.files)), way.members, work / "members")

@@ -1,7 +1,8 @@
-"""Readers of the original files: (folder, split, sizes) -> blocks of examples, in the original order.
+"""Readers of the original files: (folder, split, sizes) -> blocks of examples, in the original
+order.
 
-Sizes are known beforehand, so no header is trusted, and no file is unpickled. DataError for any file
-that is not as expected.
+Sizes are known beforehand, so no header is trusted, and no file is unpickled. DataError for any
+file that is not as expected.
 """
 
 import contextlib
@@ -79,7 +80,9 @@ def _idx(raw: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def mnist_parquet(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
-    """All of MNIST as one table, train then test: columns 0 to 783 are pixels, the last is the label."""
+    """All of MNIST as one table, train then test: columns 0 to 783 are pixels, the last is the
+    label.
+    """
     import pyarrow.parquet
 
     path = folder / "mnist.parquet"
@@ -167,7 +170,9 @@ def dsprites(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
 
 
 def earth(folder: Path, split: str, sizes: Sizes) -> Iterator[Block]:
-    """Tiles of the same places from two pictures of the earth, in order of latitude, then longitude."""
+    """Tiles of the same places from two pictures of the earth, in order of latitude, then
+    longitude.
+    """
     from PIL import Image
 
     whole = {}

@@ -48,13 +48,18 @@ class DataSet:
 
 
 def labelled(shape: tuple[int, ...], *sha256: str) -> dict[str, Field]:
-    """The fields of images with ten classes; hashes of training images and labels, test images and labels."""
+    """The fields of images with ten classes; hashes of training images and labels, test images and
+    labels.
+    """
     image, label = (dict(zip(("train", "test"), sha256[start::2], strict=True)) for start in (0, 1))
     return {"image": Field(shape, image), "label": Field((), label, range=(0, 9))}
 
 
 def home(name: str, base: Path) -> Path:
-    """The directory of a set's arrays. Names may hold any character, so they are hashed if not ours."""
+    """The directory of a set's arrays.
+
+    Names may hold any character, so they are hashed if not ours.
+    """
     if name.startswith(("tfds:", "boxes:")):
         name = re.sub(r"[^\w.]+", "-", name) + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
     return base / "arrays" / name
@@ -170,7 +175,9 @@ def prepare_tfds(name: str, base: Path, *, again: bool = False) -> None:
 
 
 def verify(name: str, source: DataSet | None, home: Path) -> int:
-    """Compare the hash of every array with the manifest and, for a set of the catalogue, the known one."""
+    """Compare the hash of every array with the manifest and, for a set of the catalogue, the known
+    one.
+    """
     content, count = store.manifest(home, name=name, version=source.version if source else None), 0
     for split in content["splits"]:
         for field, array in store.view(home, name, split, content, whole=True).items():

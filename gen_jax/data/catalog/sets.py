@@ -393,7 +393,9 @@ def _check(source: DataSet, folder: Path, fields: Block) -> None:
 
 
 def hashes(name: str, splits: Iterable[str], directory: Path | None = None) -> dict[str, str]:
-    """ "SPLIT/FIELD" -> the SHA-256 of its file, from the manifest; for a slice, that of the whole split."""
+    """ "SPLIT/FIELD" -> the SHA-256 of its file, from the manifest; for a slice, that of the whole
+    split.
+    """
     content = store.manifest(make(name, directory), name=_resolve(name)[0])
     known = {split: content["splits"][store.parse(split)[0]] for split in splits}
     return {

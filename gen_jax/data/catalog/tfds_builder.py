@@ -1,4 +1,5 @@
-"""TensorFlow Datasets without TensorFlow: write our sets as array_record, and read any prepared set.
+"""TensorFlow Datasets without TensorFlow: write our sets as array_record, and read any prepared
+set.
 
 Imported only while a set is prepared; prepared sets open without TFDS.
 """
@@ -80,7 +81,10 @@ def build(
 
 
 def blocks(source: Any, fields: Mapping[str, tuple[tuple[int, ...], str]]) -> Iterator[Block]:
-    """All examples of a data source in order, in blocks of the given shapes and dtypes. DataError otherwise."""
+    """All examples of a data source in order, in blocks of the given shapes and dtypes.
+
+    DataError otherwise.
+    """
     for start in range(0, len(source), BLOCK):
         numbers = range(start, min(start + BLOCK, len(source)))
         examples = [dict(leaves(example)) for example in source.__getitems__(numbers)]

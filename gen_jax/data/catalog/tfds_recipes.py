@@ -1,4 +1,5 @@
-"""The data sets of the papers as TFDS prepares them: what is used of each, and how it becomes arrays.
+"""The data sets of the papers as TFDS prepares them: what is used of each, and how it becomes
+arrays.
 
 Imported only while a set is prepared. Numbers of a fixed shape are taken as they are, under joined
 names (attributes.Male, image.id). Where a side is stated, an image is its middle square, resized
@@ -189,7 +190,9 @@ Box = tuple[float, float, float, float]
 
 
 def picture(content: Any, channels: int | None, side: int | None = None) -> tuple[np.ndarray, Box]:
-    """A file or pixels -> uint8 [h, w, c], or the middle square [side, side, c]; and the box it shows."""
+    """A file or pixels -> uint8 [h, w, c], or the middle square [side, side, c]; and the box it
+    shows.
+    """
     try:
         if isinstance(content, np.ndarray):
             image = Image.fromarray(content[..., 0] if channels == 1 else content)

@@ -1,4 +1,6 @@
-"""The reader of emoji: compositing, fonts, names, tones that a package swaps, and a split without near-copies."""
+"""The reader of emoji: compositing, fonts, names, tones that a package swaps, and a split without
+near-copies.
+"""
 
 import io
 import json
@@ -16,9 +18,8 @@ from gen_jax.errors import DataError
 
 TONES = emoji.TONES
 WAVES = [f"1f44b-{tone}" for tone in TONES]  # a waving hand
-CODERS = [
-    f"1f468-{tone}-200d-1f4bb" for tone in TONES
-]  # a technologist, whose tones are not swapped
+# a technologist, whose tones are not swapped
+CODERS = [f"1f468-{tone}-200d-1f4bb" for tone in TONES]
 PLAIN = ["1f44b", "1f468-200d-1f4bb", "1f34c", "2764-fe0f"]
 TWO = "1f44b-1f3fb-200d-1f44b-1f3fc"  # two tones
 DRAWN = [*PLAIN, *WAVES, *CODERS, TWO]
@@ -68,7 +69,9 @@ def rectangle(left, bottom, right, top):
 
 
 def font(greys, right=1000):
-    """Of each symbol a grey square, darkened above on the left; its ligatures have fe0f after their first character."""
+    """Of each symbol a grey square, darkened above on the left; its ligatures have fe0f after their
+    first character.
+    """
     codes = sorted({code for name in greys for code in name.split("-")} | {"fe0f", "1f6a8"})
     parts = {name: [code for code in name.split("-") if code != "fe0f"] for name in greys}
     glyphs = {
@@ -110,7 +113,9 @@ def wheel(folder, content):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Packages whose pictures are of the grey 10 n, n the number of the symbol; Twitter's are transparent."""
+    """Packages whose pictures are of the grey 10 n, n the number of the symbol; Twitter's are
+    transparent.
+    """
     greys = {name: 10 * i for i, name in enumerate(DRAWN)}
     symbols = [
         symbol("1f44b", [*zip(TONES, WAVES, strict=True), ("1f3fb-1f3fc", TWO)]),

@@ -272,7 +272,9 @@ def test_digits():
 
 
 def world(folder, seed=0):
-    """Two pictures of the earth: the photo is noise in places, the map tells where each pixel is, by 30 pixels."""
+    """Two pictures of the earth: the photo is noise in places, the map tells where each pixel is,
+    by 30 pixels.
+    """
     draws, photo = np.random.default_rng(seed), np.zeros((2700, 5400, 3), np.uint8)
     south, east = np.mgrid[:2700, :5400] // 30
     places = np.stack([south, east, np.zeros_like(east)], -1).astype(np.uint8)
@@ -284,9 +286,8 @@ def world(folder, seed=0):
     ):  # the last lies across the edge of a band
         photo[y : y + 150, x : x + 150] = draws.integers(0, 256, (150, 150, 3))
     for name, page in (("bmng.jpg", photo), ("etopo1.jpg", places)):
-        Image.fromarray(page).save(
-            folder / name, "PNG", compress_level=1
-        )  # without loss; the content tells
+        # without loss; the content tells
+        Image.fromarray(page).save(folder / name, "PNG", compress_level=1)
     return photo
 
 
@@ -301,9 +302,8 @@ def test_earth(tmp_path):
     assert test["photo"].shape == test["map"].shape == (3, 150, 150, 3)
     np.testing.assert_array_equal(test["photo"][0], photo[150:300, 1500:1650])
     assert corners(test) == [(150, 1500), (900, 1650), (2100, 3150)]
-    train = joined(
-        formats.earth, tmp_path, "train", {"train": 7}
-    )  # by half tiles, and nothing west of 60 W
+    # by half tiles, and nothing west of 60 W
+    train = joined(formats.earth, tmp_path, "train", {"train": 7})
     west = [(150, 0), (150, 60), (210, 0), (210, 60)]  # 75 -> 60, 225 -> 210
     assert corners(train) == [*west, (810, 1800), (900, 1800), (960, 1800)]
     np.testing.assert_array_equal(train["photo"][5, :, :75], photo[900:1050, 1800:1875])

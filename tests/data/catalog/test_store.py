@@ -10,9 +10,10 @@ from gen_jax.errors import DataError
 
 rng = np.random.default_rng(0)
 FIELDS = {"image": ((3, 2, 1), "uint8"), "value": ((2,), "float32"), "label": ((), "uint8")}
+# seven examples
 VALUES = {
     name: rng.integers(0, 200, (7, *shape)).astype(dtype) for name, (shape, dtype) in FIELDS.items()
-}  # seven examples
+}
 
 
 @pytest.fixture

@@ -43,7 +43,9 @@ def test_a_large_set_is_compressed_on_its_way(tmp_path, monkeypatch, gathered, e
 
 
 def foreign(tmp_path):
-    """A set that somebody else's builder prepared: shuffled, PNG images, nested and textual features."""
+    """A set that somebody else's builder prepared: shuffled, PNG images, nested and textual
+    features.
+    """
     pictures = {
         "plain": tfds.features.Image(shape=(4, 3, 1)),
         "ragged": tfds.features.Image(shape=(None, None, 1)),
@@ -103,11 +105,12 @@ def test_sets_that_somebody_else_prepared(tmp_path, monkeypatch):
     base = tmp_path / "base"
     for name in ("tfds:theirs:plain", "tfds:theirs/plain:2.0.0", f"tfds:{theirs.data_dir}"):
         got = sets.load(name, "train", base)
+        # no text, no sequences of different lengths
         assert set(got) == {
             "image",
             "label",
             "about.value",
-        }  # no text, no sequences of different lengths
+        }
         assert [got[field].dtype.name for field in ("image", "label", "about.value")] == [
             "uint8",
             "int32",
@@ -132,9 +135,8 @@ def test_sets_that_somebody_else_prepared(tmp_path, monkeypatch):
     ):
         sets.load("tfds:theirs:floats", "train", base)
     os.rename(tmp_path / "theirs", tmp_path / "gone")
-    assert (
-        len(sets.load("tfds:theirs:plain", "train", base)["image"]) == 7
-    )  # open without the original
+    # open without the original
+    assert len(sets.load("tfds:theirs:plain", "train", base)["image"]) == 7
 
 
 @pytest.mark.parametrize(

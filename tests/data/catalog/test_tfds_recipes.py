@@ -1,4 +1,6 @@
-"""The papers' own sets: small files of the very features that TFDS declares, read as the sets themselves would be."""
+"""The papers' own sets: small files of the very features that TFDS declares, read as the sets
+themselves would be.
+"""
 
 import dataclasses
 import io
@@ -29,7 +31,9 @@ NAMES = (
 
 
 def declared(name):
-    """The builder that the installed TFDS has; COCO's names one type of TensorFlow where it declares its features."""
+    """The builder that the installed TFDS has; COCO's names one type of TensorFlow where it
+    declares its features.
+    """
     if name != "coco_captions":
         return tfds.builder(name, data_dir="/nowhere")
     from tensorflow_datasets.object_detection import coco
@@ -42,7 +46,9 @@ def declared(name):
 
 
 def write(directory, name, splits, shuffled=False):
-    """Prepare a set under the name, version and features that TFDS declares; `splits` maps to (keys and) examples."""
+    """Prepare a set under the name, version and features that TFDS declares; `splits` maps to (keys
+    and) examples.
+    """
     stock = declared(name)
 
     class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -141,9 +147,8 @@ def test_faces_with_their_attributes(place):
     error = [
         np.abs(got["image"][i].astype(int) - pixels[j]).mean() for i in range(4) for j in range(4)
     ]
-    assert (
-        np.reshape(error, (4, 4)).argmin(1) == range(4)
-    ).all()  # a JPEG of noise, but of this noise
+    # a JPEG of noise, but of this noise
+    assert (np.reshape(error, (4, 4)).argmin(1) == range(4)).all()
     found = np.stack([got[f"attributes.{name}"] for name in faces["attributes"]], 1)
     assert found.dtype == bool
     np.testing.assert_array_equal(found, attributes[:4])
@@ -160,15 +165,16 @@ def test_faces_with_their_attributes(place):
         Image.fromarray(face[20:198]).resize((32, 32), Image.Resampling.BICUBIC)
         for face in got["image"][:2]
     ]
-    alike = np.stack([np.asarray(one) for one in square])[
-        :, 2:-2, 2:-2
-    ]  # the filter reaches beyond the square
+    # the filter reaches beyond the square
+    alike = np.stack([np.asarray(one) for one in square])[:, 2:-2, 2:-2]
     np.testing.assert_allclose(small[:, 2:-2, 2:-2].astype(int), alike, atol=1)
     assert "tensorflow" not in sys.modules
 
 
 def test_faces_are_traced_to_their_files_though_tfds_shuffles(place):
-    """Files are numbered through the splits, as in CelebA; here the identity says which a face is of."""
+    """Files are numbered through the splits, as in CelebA; here the identity says which a face is
+    of.
+    """
     faces = declared("celeb_a").info.features
     named = {
         split: [
@@ -257,9 +263,8 @@ def test_birds_are_named_and_their_boxes_follow_the_square(place):
     assert set(got) == {"image", "label", "bbox", "caption"}
     assert got["image"].shape == (2, 76, 76, 3)
     assert [emoji.text(caption) for caption in got["caption"]] == ["black footed albatross"] * 2
-    np.testing.assert_allclose(
-        got["bbox"][0], [0.2, 0.2, 0.6, 0.6], atol=1e-6
-    )  # 25 pixels are cut off on either side
+    # 25 pixels are cut off on either side
+    np.testing.assert_allclose(got["bbox"][0], [0.2, 0.2, 0.6, 0.6], atol=1e-6)
     top, left, bottom, right = (76 * got["bbox"][0]).round().astype(int)
     assert got["image"][0, top + 2 : bottom - 2, left + 2 : right - 2].min() > 240
     assert got["image"][0].astype(float).sum() / 255 == pytest.approx(
@@ -330,9 +335,8 @@ def test_photographs_have_several_captions(place, caplog):
         500_001,
         500_002,
     ]
-    assert (
-        got["image"][1] == got["image"][1][..., :1]
-    ).all()  # a grey photograph, in three channels
+    # a grey photograph, in three channels
+    assert (got["image"][1] == got["image"][1][..., :1]).all()
     assert got["caption"].shape == (3, 5, 256)
     texts = [[emoji.text(caption) for caption in captions] for captions in got["caption"]]
     assert texts[:2] == [["one", "two", "three", "four", "five"], ["a", "b", "a", "b", "a"]]

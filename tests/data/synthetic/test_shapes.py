@@ -1,4 +1,6 @@
-"""The drawn world: exact places and areas, captions that are read back, and the way back from images."""
+"""The drawn world: exact places and areas, captions that are read back, and the way back from
+images.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -100,6 +102,5 @@ def test_factors_are_read_back_from_images(side):
         assert right.mean() > (0.97 if name == "shape" else 0.995), name
     np.testing.assert_allclose(found.centre, drawn.centre, atol=0.02)
     np.testing.assert_allclose(found.radius, drawn.radius, rtol=0.12)
-    assert (shapes.words(found) == shapes.words(drawn)).all(
-        1
-    ).mean() > 0.85  # the rest are near a border of words
+    # the rest are near a border of words
+    assert (shapes.words(found) == shapes.words(drawn)).all(1).mean() > 0.85

@@ -1,4 +1,6 @@
-"""Pickles are read, never run: what NumPy writes comes back, and every other program is refused before it acts."""
+"""Pickles are read, never run: what NumPy writes comes back, and every other program is refused
+before it acts.
+"""
 
 import builtins
 import os

@@ -1,4 +1,6 @@
-"""TensorFlow.js's format: what is written by hand is read, in the manifest's order, and anything else is refused."""
+"""TensorFlow.js's format: what is written by hand is read, in the manifest's order, and anything
+else is refused.
+"""
 
 import json
 
