@@ -9,13 +9,12 @@ other the paper; the paper's decay, and the code's, which hardly decays; the err
 on translated test images. The domains are four vendors of emoji, so that the true translation is
 known: that of a symbol unseen in any domain is its picture by another vendor.
 
-Not replicated: RaFD, which no package carries, and so training on it and CelebA; the user study.
+Not replicated: RaFD, which no package distributes, nor training on it and CelebA; the user study.
 CelebA is split as in TFDS, and 2000 images of its test set are evaluated, where the paper takes
 2000 of all at random. `quick` departs from the paper: it adds an identity loss, and a running
 average of the generator's weights; it has n_critic = 2, and batches of 8.
 
-Cost: `quick` takes 8 minutes of a CPU core, `joint` took 2. The 128x128 presets are for a GPU and
-have not been timed.
+Cost: `quick` takes 8 minutes of a CPU core, `joint` 2. The presets at 128x128 were not timed.
 
 Run: python -m experiments.stargan quick
 """

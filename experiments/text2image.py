@@ -8,14 +8,13 @@ by a frozen MiniLM; the style encoder of section 4.4, its verification and trans
 shapes show is read back by a rule, for pairs of shape and colour never seen together; for emoji,
 whose names are the captions, it is told by retrieval among a hundred names.
 
-Not replicated: captions and class splits of birds and flowers, which no package carries: TFDS has
-class names, and for `--data coco` COCO's captions. The paper has no table; StackGAN's Inception
-scores of it, 2.88 (birds) and 2.66 (flowers, unverified), are by networks that cannot be had: no
-claim. Wrong images are others of the batch; text has the variance of z; Torch's running variance is
-n / (n - 1) of ours. `quick` has three changes, without which it shows no shapes: see its preset.
+Not replicated: captions and class splits of birds and flowers, which no package distributes (TFDS
+has class names; `--data coco` has captions). There is no claim: the paper has no table; StackGAN's
+Inception scores, 2.88 (birds) and 2.66 (flowers, unverified), need networks that are not available.
+Wrong images are others of the batch; text has z's variance; Torch's variance is n / (n - 1) of ours.
 
-Cost: `quick` and `gan_cls` took 17 to 24 minutes of a shared CPU core each, `noisy` 9. No other
-preset but `tiny` has been played. Run: python -m experiments.text2image quick
+Cost: `quick` (with three changes: see its preset) and `gan_cls` took 17 to 24 minutes of a CPU core
+each, `noisy` 9; others, but `tiny`, were not run. Run: python -m experiments.text2image quick
 """
 
 from __future__ import annotations

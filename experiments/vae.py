@@ -20,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ from gen_jax.errors import UserError
 from gen_jax.evaluation import variational
 from gen_jax.networks import mlp
 from gen_jax.objectives import evidence_lower_bound, log_weights
-from gen_jax.optimizers import moments
+from gen_jax.optimizers import iwae_adam
 
 # Objectives ---------------------------------------------------------------------------------------
 
@@ -86,27 +86,6 @@ def learning_rate(config: Config) -> optax.ScalarOrSchedule:
     rates = [rate / 10 * round(10 ** (1 - i / 7), 1) for i in range(8)]
     ends = [(3**i - 1) // 2 * epoch for i in range(1, 8)]  # 1 + 3 + 9 + ... epochs
     return optax.join_schedules([optax.constant_schedule(rate) for rate in rates], ends)
-
-
-def iwae_adam(rate: optax.ScalarOrSchedule, b1: float, eps: float) -> optax.GradientTransformation:
-    """The Adam of IWAE's optimizers.py, where all of Theano's updates see the old values.
-
-    w_t = w_t-1 - rate sqrt(1 - b2^t) / (1 - b1^t) m_t-1 / (sqrt(v_t-1) + eps), m_0 = 0, v_0 = 1.
-    """
-    b2 = 0.999
-
-    def init(params: optax.Params) -> optax.ScaleByAdamState:
-        zeros, ones = (optax.tree.full_like(params, value) for value in (0.0, 1.0))
-        return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), zeros, ones)
-
-    def update(gradients: optax.Updates, state: optax.OptState, params: optax.Params = None) -> Any:
-        count = optax.safe_increment(state.count)
-        correction = jnp.sqrt(1 - b2**count) / (1 - b1**count)
-        moves = jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + eps), state.mu, state.nu)
-        return moves, optax.ScaleByAdamState(count, *moments(gradients, state, b1, b2))
-
-    rule = optax.GradientTransformation(init, update)
-    return optax.chain(rule, optax.scale_by_learning_rate(rate))
 
 
 # Networks and data --------------------------------------------------------------------------------

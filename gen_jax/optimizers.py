@@ -96,6 +96,27 @@ def _scale_by_epsilon_hat(b1: float, b2: float, eps: float) -> optax.GradientTra
     return optax.GradientTransformation(optax.scale_by_adam().init, update)
 
 
+def iwae_adam(rate: optax.ScalarOrSchedule, b1: float, eps: float) -> optax.GradientTransformation:
+    """Adam as in the code of IWAE (Burda et al. 2016): it moves by the moments of the step before.
+
+    w_t = w_t-1 - rate sqrt(1 - b2^t) / (1 - b1^t) m_t-1 / (sqrt(v_t-1) + eps), m_0 = 0, v_0 = 1.
+    """
+    b2 = 0.999
+
+    def init(params: optax.Params) -> optax.ScaleByAdamState:
+        zeros, ones = (optax.tree.full_like(params, value) for value in (0.0, 1.0))
+        return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), zeros, ones)
+
+    def update(gradients: optax.Updates, state: optax.OptState, params: optax.Params = None) -> Any:
+        count = optax.safe_increment(state.count)
+        correction = jnp.sqrt(1 - b2**count) / (1 - b1**count)
+        moves = jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + eps), state.mu, state.nu)
+        return moves, optax.ScaleByAdamState(count, *moments(gradients, state, b1, b2))
+
+    rule = optax.GradientTransformation(init, update)
+    return optax.chain(rule, optax.scale_by_learning_rate(rate))
+
+
 def moments(gradients: Any, state: optax.ScaleByAdamState, b1: float, b2: float) -> tuple[Any, Any]:
     """Adam's running means of the gradients and of their squares, with these gradients."""
     mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, gradients)
