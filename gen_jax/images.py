@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
 from gen_jax.errors import DataError, UserError
@@ -25,7 +26,7 @@ class PictureError(UserError, ValueError):
     """An array cannot be drawn: its shape, type or values are wrong."""
 
 
-def to_uint8(images: Any, *, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+def to_uint8(images: ArrayLike, *, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     """Real values in [low, high] to 0..255, rounded and clipped; uint8 is returned as it is."""
     pixels = np.asarray(images)
     if pixels.dtype == np.uint8:
@@ -44,7 +45,7 @@ def to_uint8(images: Any, *, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     return np.rint((np.clip(pixels, low, high) - low) * (255 / (high - low))).astype(np.uint8)
 
 
-def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.ndarray:
+def grid(images: ArrayLike, *, columns: int | None = None, padding: int = 2) -> np.ndarray:
     """One picture of many images, row by row, with black lines between them; by default nearly
     square.
 
@@ -71,7 +72,7 @@ def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.nda
     return np.pad(page, ((0, padding), (0, padding), (0, 0)))
 
 
-def captioned(rows: Any, captions: Sequence[str], *, least: int = 32) -> np.ndarray:
+def captioned(rows: ArrayLike, captions: Sequence[str], *, least: int = 32) -> np.ndarray:
     """Rows of images, each with its caption to the left: [n, k, h, w, 3], n texts -> uint8
     [h, w, 3].
 
@@ -97,7 +98,7 @@ def captioned(rows: Any, captions: Sequence[str], *, least: int = 32) -> np.ndar
     return np.concatenate([np.asarray(page), cells], 1)
 
 
-def scatter(points: Any, labels: Any, *, reach: float, side: int = 400) -> np.ndarray:
+def scatter(points: ArrayLike, labels: ArrayLike, *, reach: float, side: int = 400) -> np.ndarray:
     """The plane from -reach to reach, with a dot for each point in the colour of its label.
 
     [n, 2], labels 0..9 [n] -> uint8 [side, side, 3]. Later points cover earlier ones; points beyond
@@ -122,7 +123,7 @@ def scatter(points: Any, labels: Any, *, reach: float, side: int = 400) -> np.nd
     return page
 
 
-def save(path: Path, image: Any) -> None:
+def save(path: Path, image: ArrayLike) -> None:
     """A PNG of [h, w], [h, w, 1] or [h, w, 3]; real values as in `to_uint8`."""
     files.replace(Path(path), _encode([_picture(image)], "PNG"))
 
@@ -138,7 +139,9 @@ def load(path: Path) -> np.ndarray:
         ) from error
 
 
-def animation(path: Path, frames: Sequence[Any] | np.ndarray, *, milliseconds: int = 200) -> None:
+def animation(
+    path: Path, frames: Sequence[ArrayLike] | np.ndarray, *, milliseconds: int = 200
+) -> None:
     """An endless animation: `.webp`, or `.gif` (larger, 256 colours).
 
     Equal neighbours may become one longer frame.
@@ -161,7 +164,7 @@ def animation(path: Path, frames: Sequence[Any] | np.ndarray, *, milliseconds: i
             )
 
 
-def _picture(image: Any) -> Image.Image:
+def _picture(image: ArrayLike) -> Image.Image:
     pixels = to_uint8(image)
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]

@@ -86,7 +86,9 @@ def adam(
 
 
 def _scale_by_epsilon_hat(b1: float, b2: float, eps: float) -> optax.GradientTransformation:
-    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+    def update(
+        gradients: optax.Updates, state: optax.OptState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.OptState]:
         count = optax.safe_increment(state.count)
         mu, nu = moments(gradients, state, b1, b2)
         correction = jnp.sqrt(1 - b2**count) / (1 - b1**count)
@@ -107,7 +109,9 @@ def iwae_adam(rate: optax.ScalarOrSchedule, b1: float, eps: float) -> optax.Grad
         zeros, ones = (optax.tree.full_like(params, value) for value in (0.0, 1.0))
         return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), zeros, ones)
 
-    def update(gradients: optax.Updates, state: optax.OptState, params: optax.Params = None) -> Any:
+    def update(
+        gradients: optax.Updates, state: optax.OptState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.OptState]:
         count = optax.safe_increment(state.count)
         correction = jnp.sqrt(1 - b2**count) / (1 - b1**count)
         moves = jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + eps), state.mu, state.nu)
@@ -117,7 +121,9 @@ def iwae_adam(rate: optax.ScalarOrSchedule, b1: float, eps: float) -> optax.Grad
     return optax.chain(rule, optax.scale_by_learning_rate(rate))
 
 
-def moments(gradients: Any, state: optax.ScaleByAdamState, b1: float, b2: float) -> tuple[Any, Any]:
+def moments(
+    gradients: optax.Updates, state: optax.ScaleByAdamState, b1: float, b2: float
+) -> tuple[optax.Updates, optax.Updates]:
     """Adam's running means of the gradients and of their squares, with these gradients."""
     mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, gradients)
     return mu, jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g**2, state.nu, gradients)
@@ -128,7 +134,7 @@ def freeze_conv_biases(descent: optax.GradientTransformation) -> optax.GradientT
     each evaluation.
     """
 
-    def held(params: Any) -> Any:
+    def held(params: optax.Params) -> optax.Params:
         def of_convolution(path: Any, _: Array) -> bool:
             return path[-1].key == "bias" and path[-2].key.startswith("Conv")
 

@@ -7,7 +7,6 @@ Inception score.
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -17,13 +16,15 @@ import numpy as np
 import optax
 from flax import linen as nn
 from flax import traverse_util
+from numpy.typing import ArrayLike
 from safetensors import numpy as safetensors
 
 from gen_jax.batching import by_chunks
 from gen_jax.errors import DataError
 from gen_jax.storage import cache
-from gen_jax.types import Array, Key
+from gen_jax.types import Array, Key, Params
 
+Trainable = tuple[Params, optax.OptState]
 CHUNK = 500  # images seen at once
 
 
@@ -57,17 +58,17 @@ class Classifier:
     network: Network
     shape: tuple[int, ...]
     """Of an image, [h, w, c]."""
-    params: Mapping[str, Any]
+    params: Params
 
-    def logits(self, images: Any) -> np.ndarray:
+    def logits(self, images: ArrayLike) -> np.ndarray:
         """[n, h, w, c] -> [n, classes]"""
         return self._see(images)[0]
 
-    def features(self, images: Any) -> np.ndarray:
+    def features(self, images: ArrayLike) -> np.ndarray:
         """[n, h, w, c] -> [n, 128]"""
         return self._see(images)[1]
 
-    def _see(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _see(self, images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         images = _images(images)
         if images.shape[1:] != self.shape:
             raise DataError(
@@ -78,10 +79,10 @@ class Classifier:
 
 
 def classifier(
-    images: Any,
-    labels: Any,
+    images: ArrayLike,
+    labels: ArrayLike,
     *,
-    test: tuple[Any, Any],
+    test: tuple[ArrayLike, ArrayLike],
     name: str = "mnist",
     seed: int = 0,
     epochs: int = 6,
@@ -152,7 +153,7 @@ def _train(
     batch: int,
     rate: float,
     shift: int,
-) -> Any:
+) -> Params:
     """AdamW with one cycle of the learning rate (Smith & Topin 2017): -> params, as NumPy arrays."""
     key_init, key_order, key_shift = jax.random.split(jax.random.key(seed), 3)
     batch = min(batch, len(images))
@@ -160,14 +161,16 @@ def _train(
     cycle = optax.cosine_onecycle_schedule(epochs * steps, rate, pct_start=0.2)
     optimizer = optax.adamw(cycle, b2=0.99, weight_decay=1e-4)
 
-    def objective(params: Any, images: Array, labels: Array) -> Array:
+    def objective(params: Params, images: Array, labels: Array) -> Array:
         logits, _ = network.apply({"params": params}, images)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     # Not a scan: inside one, XLA's CPU computes a convolution's kernel gradient over ten times more
     # slowly.
     @partial(jax.jit, donate_argnums=0)
-    def update(state: tuple[Any, Any], images: Array, labels: Array, key: Key) -> tuple[Any, Any]:
+    def update(
+        state: tuple[Params, optax.OptState], images: Array, labels: Array, key: Key
+    ) -> tuple[Params, optax.OptState]:
         params, moments = state
         gradients = jax.grad(objective)(params, _moved(images, key, shift), labels)
         updates, moments = optimizer.update(gradients, moments, params)
@@ -198,16 +201,16 @@ def _moved(images: Array, key: Key, most: int) -> Array:
 
 
 @partial(jax.jit, static_argnums=0)
-def _forward(network: Network, params: Any, images: Array) -> Any:
+def _forward(network: Network, params: Params, images: Array) -> Any:
     return network.apply({"params": params}, images)
 
 
-def _see(network: Network, params: Any, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _see(network: Network, params: Params, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Logits and features."""
     return by_chunks(partial(_forward, network, params), images, size=CHUNK)
 
 
-def _images(images: Any) -> np.ndarray:
+def _images(images: ArrayLike) -> np.ndarray:
     images = np.asarray(images)
     if images.ndim != 4 or 0 in images.shape:
         raise DataError(
@@ -224,7 +227,7 @@ def _images(images: Any) -> np.ndarray:
     return images
 
 
-def _labels(labels: Any, images: np.ndarray) -> np.ndarray:
+def _labels(labels: ArrayLike, images: np.ndarray) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1] or labels.min() < 0:
         raise DataError(

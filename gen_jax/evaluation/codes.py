@@ -1,11 +1,11 @@
 """Codes of an autoencoder beside their prior: numbers and pictures."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import entr
 
 from gen_jax import images
@@ -28,9 +28,9 @@ def vectors(arrays: Arrays) -> Array:
 
 
 def compare(
-    codes: Any,
-    prior: Any,
-    labels: Any | None = None,
+    codes: ArrayLike,
+    prior: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
     seed: int,
     names: tuple[str, str] = ("codes", "the prior"),
@@ -56,13 +56,13 @@ def compare(
     }
 
 
-def reconstruction_error(reconstruction: Any, x: Array) -> dict[str, Measure]:
+def reconstruction_error(reconstruction: Array | np.ndarray, x: Array) -> dict[str, Measure]:
     """The squared error of images, summed over pixels: [n, d] each."""
     error = ((reconstruction - x) ** 2).sum(1).mean()
     return {"test/reconstruction": Measure(error, "squared error per image")}
 
 
-def nearest_neighbours(model: Trained, data: Data, codes: Any) -> dict[str, Measure]:
+def nearest_neighbours(model: Trained, data: Data, codes: np.ndarray) -> dict[str, Measure]:
     """The error of 1-NN on the codes of the test images, [m, d], among those of training images.
 
     The model has autoencode(x) -> y, z, code, reconstruction.

@@ -7,9 +7,10 @@ Inception's may be called FID. In float64.
 
 import functools
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gen_jax.errors import DataError, NonFiniteError
 from gen_jax.types import Measure
@@ -23,7 +24,7 @@ class Moments(NamedTuple):
     n: int
 
 
-def moments(features: Any) -> Moments:
+def moments(features: ArrayLike) -> Moments:
     """Mean and unbiased covariance of features [n, d]; those of a single point are zero."""
     features = _checked(features)
     mean = features.mean(axis=0)
@@ -42,7 +43,7 @@ def merge(a: Moments, b: Moments) -> Moments:
     return Moments(a.mean + off * (b.n / n), scatter / (n - 1), n)
 
 
-def streamed(batches: Iterable[Any]) -> Moments:
+def streamed(batches: Iterable[ArrayLike]) -> Moments:
     """The moments of batches of features [b, d], one at a time, as if they were one array."""
     return functools.reduce(merge, map(moments, batches))
 
@@ -67,7 +68,7 @@ def distance(a: Moments, b: Moments) -> float:
     return max(float(squared), 0.0)  # below zero by rounding only: it is a squared distance
 
 
-def distances(a: Any, b: Any, seen_by: str, title: str = "") -> dict[str, Measure]:
+def distances(a: ArrayLike, b: ArrayLike, seen_by: str, title: str = "") -> dict[str, Measure]:
     """The squared Frechet distance and 1000 times the kernel distance, under names with that of the
     feature map.
     """
@@ -93,7 +94,7 @@ class KernelDistance(NamedTuple):
 
 
 def kernel_distance(
-    a: Any, b: Any, *, subsets: int = 100, size: int = 1000, seed: int = 0
+    a: ArrayLike, b: ArrayLike, *, subsets: int = 100, size: int = 1000, seed: int = 0
 ) -> KernelDistance:
     """The kernel distance (KID; Binkowski et al. 2018, section 4): `squared_discrepancy` of random
     subsets.
@@ -114,7 +115,7 @@ def kernel_distance(
     return KernelDistance(float(np.mean(values)), float(np.std(values)))
 
 
-def squared_discrepancy(a: Any, b: Any) -> float:
+def squared_discrepancy(a: ArrayLike, b: ArrayLike) -> float:
     """E k(a, a') + E k(b, b') - 2 E k(a, b) with k(x, y) = (x.y / d + 1)^3 (Gretton et al. 2012,
     eq. 3).
 
@@ -135,7 +136,9 @@ def squared_discrepancy(a: Any, b: Any) -> float:
     return float(mean_a + mean_b - 2 * between.mean())
 
 
-def precision_recall(real: Any, fake: Any, *, neighbours: int = 3) -> tuple[float, float]:
+def precision_recall(
+    real: ArrayLike, fake: ArrayLike, *, neighbours: int = 3
+) -> tuple[float, float]:
     """Share of fakes inside the real images' balls, and the reverse (Kynkaanniemi et al. 2019,
     eq. 1-2).
 
@@ -147,7 +150,9 @@ def precision_recall(real: Any, fake: Any, *, neighbours: int = 3) -> tuple[floa
     return float(np.mean(around_fake > 0)), float(np.mean(around_real > 0))
 
 
-def density_coverage(real: Any, fake: Any, *, neighbours: int = 5) -> tuple[float, float]:
+def density_coverage(
+    real: ArrayLike, fake: ArrayLike, *, neighbours: int = 5
+) -> tuple[float, float]:
     """Real balls around a fake, over k; share of real balls with a fake inside (Naeem et al. 2020,
     section 3).
 
@@ -197,7 +202,7 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(values)) @ vectors.T
 
 
-def _checked(features: Any) -> np.ndarray:
+def _checked(features: ArrayLike) -> np.ndarray:
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or 0 in features.shape:
         raise DataError(

@@ -4,7 +4,6 @@ beside them.
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +26,9 @@ def generator(side: int, fading: bool) -> Callable[..., Array]:
     return lambda model, z, fade: model.generate(z, side, fade[0] if fading else None)
 
 
-def generate(model: Trained, levels: tuple[Level, ...], z: Any, side: int) -> np.ndarray:
+def generate(
+    model: Trained, levels: tuple[Level, ...], z: Array | np.ndarray, side: int
+) -> np.ndarray:
     """Images of the level that was played last, enlarged to `side`: z [n, d] -> uint8
     [n, side, side, c].
     """
@@ -43,7 +44,9 @@ def generate(model: Trained, levels: tuple[Level, ...], z: Any, side: int) -> np
     return fakes.repeat(times, 1).repeat(times, 2)
 
 
-def picture(model: Trained, levels: tuple[Level, ...], z: Any, side: int) -> np.ndarray:
+def picture(
+    model: Trained, levels: tuple[Level, ...], z: Array | np.ndarray, side: int
+) -> np.ndarray:
     """`generate`'s images as one picture: uint8 [h, w, 3]."""
     return images.grid(generate(model, levels, z, side))
 

@@ -34,7 +34,7 @@ def evaluate(
         train.x, train.domain, test=(test.x, test.domain), name=f"{name}-domains", shift=0
     )
     classes = None
-    if train.label is not None:
+    if train.label is not None and test.label is not None:
         classes = classifier(
             train.x, train.label, test=(test.x, test.label), name=f"{name}-classes", shift=0
         )

@@ -130,7 +130,7 @@ def compare(
         if paired and feature_images:
             distance = lpips(image[some], true[name][some]).mean()
             found["lpips_alex"] = Measure(distance, f"{LPIPS}, {SOME}")
-        if feature_images:
+        if seen is not None:
             sets = feature_distances.distances(seen, features[name], resnet.NAME, resnet.TITLE)
             found |= {kind: Measure(value, f"{value.unit}; {SOME}") for kind, value in sets.items()}
         return found

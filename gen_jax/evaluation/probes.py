@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gen_jax.data.catalog import sets
 from gen_jax.evaluation import classifier
@@ -13,7 +14,9 @@ from gen_jax.types import Measure
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # the values of C that are tried
 
 
-def nearest_neighbour_error(images: Any, labels: Any, test_images: Any, test_labels: Any) -> float:
+def nearest_neighbour_error(
+    images: np.ndarray, labels: np.ndarray, test_images: np.ndarray, test_labels: np.ndarray
+) -> float:
     """The error of 1-NN by Euclidean distance, in %: [n, ...], [n], test [m, ...], [m]."""
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -23,7 +26,7 @@ def nearest_neighbour_error(images: Any, labels: Any, test_images: Any, test_lab
 
 
 def linear_svm(
-    features: Any, labels: Any, *, held_out: int, penalties: Sequence[float] = PENALTIES
+    features: ArrayLike, labels: ArrayLike, *, held_out: int, penalties: Sequence[float] = PENALTIES
 ) -> Any:
     """The linear L2-SVM (squared hinge, one against the rest) of features [n, d] scaled to [-1, 1].
 
@@ -47,7 +50,9 @@ def linear_svm(
     return machines[int(np.argmax(scores))].fit(features, labels)
 
 
-def label_accuracy(drawn: Any, labels: Any, name: str, directory: Path | None) -> Measure:
+def label_accuracy(
+    drawn: ArrayLike, labels: ArrayLike, name: str, directory: Path | None
+) -> Measure:
     """How often images drawn with a label are classified as it: [n, d] in [0, 1], [n].
 
     The classifier is trained on the data set `name`, in `directory` (None: the default one).
@@ -61,7 +66,7 @@ def label_accuracy(drawn: Any, labels: Any, name: str, directory: Path | None) -
     return Measure(right, "of our classifier of this set, on images drawn with a label")
 
 
-def cluster_labels(probabilities: Any, labels: Any) -> np.ndarray:
+def cluster_labels(probabilities: ArrayLike, labels: ArrayLike) -> np.ndarray:
     """The label of each cluster by q(y|x) and labels: [n, clusters], [n] -> [clusters].
 
     Cluster i takes that of the image x with the largest q(y = i|x).
@@ -70,7 +75,7 @@ def cluster_labels(probabilities: Any, labels: Any) -> np.ndarray:
     return np.asarray(labels)[np.asarray(probabilities).argmax(0)]
 
 
-def category_error(probabilities: Any, labels: Any, of_category: Any) -> Measure:
+def category_error(probabilities: ArrayLike, labels: ArrayLike, of_category: ArrayLike) -> Measure:
     """How often the likeliest category is not of the image's label: [n, k], [n], [k] -> in %.
 
     `of_category` holds the label of each category.

@@ -3,7 +3,6 @@
 """
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +20,8 @@ AT_ONCE = 32  # directions
 
 
 def distances(
-    real: Any,
-    fake: Any,
+    real: Array | np.ndarray,
+    fake: Array | np.ndarray,
     key: Key,
     *,
     images: int = 16384,
@@ -102,7 +101,7 @@ def _smoothed(x: Array) -> Array:
     return x
 
 
-def descriptors(images: Any, key: Key, *, level: int, patches: int) -> np.ndarray:
+def descriptors(images: Array | np.ndarray, key: Key, *, level: int, patches: int) -> np.ndarray:
     """Random patches of a level of each image's pyramid, drawn by the image's number:
     -> [n, patches, 49, c]
     """
@@ -146,7 +145,9 @@ def normalised(found: np.ndarray) -> np.ndarray:
     return found.reshape(found.shape[0] * found.shape[1], -1)
 
 
-def wasserstein(a: Any, b: Any, directions: Any) -> float:
+def wasserstein(
+    a: Array | np.ndarray, b: Array | np.ndarray, directions: Array | np.ndarray
+) -> float:
     """E |F^-1(t) - G^-1(t)| of both sets' projections, the mean over directions: [n, d] x 2, [k, d]
     -> [].
 
@@ -176,7 +177,7 @@ def _distance(a: Array, b: Array) -> Array:
     return jnp.abs(a - b).mean(1)
 
 
-def _check(real: Any, fake: Any, **numbers: int) -> None:
+def _check(real: Array | np.ndarray, fake: Array | np.ndarray, **numbers: int) -> None:
     shapes = real.shape, fake.shape
     if (
         any(len(shape) != 4 or shape[1] != shape[2] for shape in shapes)

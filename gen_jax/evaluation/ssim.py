@@ -3,9 +3,8 @@
 In float64.
 """
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from gen_jax.errors import DataError, NonFiniteError
@@ -17,7 +16,7 @@ LEAST = 2 ** (len(SCALES) - 1)  # pixels a side, of which one is left at the coa
 CHUNK = 64  # pairs compared at once
 
 
-def structural(a: Any, b: Any, *, span: float) -> np.ndarray:
+def structural(a: ArrayLike, b: ArrayLike, *, span: float) -> np.ndarray:
     """SSIM of each pair of images whose values have this span (Wang et al. 2004, equation 13):
     [n, h, w, c] x 2 -> [n].
 
@@ -34,7 +33,7 @@ def structural(a: Any, b: Any, *, span: float) -> np.ndarray:
     return (luminance * contrast).mean((1, 2, 3))
 
 
-def multiscale(a: Any, b: Any, *, span: float) -> np.ndarray:
+def multiscale(a: ArrayLike, b: ArrayLike, *, span: float) -> np.ndarray:
     """MS-SSIM of each pair of images of this span (Wang et al. 2003, equation 7): [n, h, w, c] x 2
     -> [n].
 
@@ -59,7 +58,7 @@ def multiscale(a: Any, b: Any, *, span: float) -> np.ndarray:
     return total
 
 
-def diversity(images: Any, *, span: float, pairs: int = 10_000, seed: int = 0) -> float:
+def diversity(images: np.ndarray, *, span: float, pairs: int = 10_000, seed: int = 0) -> float:
     """The mean MS-SSIM of random pairs of different images of a set (Odena et al. 2017):
     [n, h, w, c] -> [].
 
@@ -112,7 +111,7 @@ def _halved(x: np.ndarray) -> np.ndarray:
     return x.reshape(n, (h + 1) // 2, 2, (w + 1) // 2, 2, c).mean((2, 4))
 
 
-def partner_ranks(a: Any, b: Any) -> np.ndarray:
+def partner_ranks(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """How many of b are nearer to each of a, by the mean absolute difference, than its partner:
     [n, ...] x 2 -> [n].
 
@@ -126,7 +125,7 @@ def partner_ranks(a: Any, b: Any) -> np.ndarray:
     return (distances < own).sum(1) + 0.5 * ((distances == own).sum(1) - 1)
 
 
-def to_partners(a: Any, b: Any, *, span: float) -> dict[str, float]:
+def to_partners(a: ArrayLike, b: ArrayLike, *, span: float) -> dict[str, float]:
     """Of a to its partner in b the mean "l1" and "ssim"; "top_1", "top_5": the % whose partner is
     among the nearest.
 
@@ -142,7 +141,7 @@ def to_partners(a: Any, b: Any, *, span: float) -> dict[str, float]:
     }
 
 
-def _checked(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
+def _checked(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape or a.ndim != 4 or 0 in a.shape:
         raise DataError(

@@ -1,14 +1,13 @@
 """Whether two sets of points have one distribution: a kernel's and a classifier's statistic."""
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
 from gen_jax.errors import DataError
 
 
-def squared_mmd(a: Any, b: Any, *, bandwidth: float | None = None) -> float:
+def squared_mmd(a: ArrayLike, b: ArrayLike, *, bandwidth: float | None = None) -> float:
     """E k(a, a') + E k(b, b') - 2 E k(a, b), k(x, y) = exp(-|x - y|^2 / 2 h^2): [n, d], [m, d].
 
     Gretton et al. 2012, equation 3. Pairs of a point with itself are left out: the estimate has no
@@ -34,7 +33,7 @@ def squared_mmd(a: Any, b: Any, *, bandwidth: float | None = None) -> float:
     return float(mean_a + mean_b - 2 * between.mean())
 
 
-def two_sample_accuracy(a: Any, b: Any, *, seed: int) -> float:
+def two_sample_accuracy(a: ArrayLike, b: ArrayLike, *, seed: int) -> float:
     """Accuracy of a classifier that tells the sets apart: [n, d], [m, d]; 0.5 when they are equal.
 
     Lopez-Paz & Oquab 2017: k nearest neighbours, k about the root of the number of training points.
@@ -60,7 +59,7 @@ def two_sample_accuracy(a: Any, b: Any, *, seed: int) -> float:
     return float(classifier.score(test / scale, origin))
 
 
-def _checked(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
+def _checked(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise DataError(

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 from flax import linen as nn
+from numpy.typing import ArrayLike
 from safetensors import numpy as stored
 
 from gen_jax.batching import by_chunks
@@ -73,19 +74,19 @@ class Inception(NamedTuple):
     name: str  # tells their hash; it goes into the names of numbers
     params: Params
 
-    def features(self, images: Any) -> np.ndarray:
+    def features(self, images: ArrayLike) -> np.ndarray:
         """Images of any size, uint8 or with values in [-1, 1], rounded to 8 bits: [n, h, w, 3] ->
         float32 [n, 2048]
         """
         return self.see(images)[0]
 
-    def classes(self, images: Any) -> np.ndarray:
+    def classes(self, images: ArrayLike) -> np.ndarray:
         """The logits less their bias, of which the Inception score is made: [n, h, w, 3] -> float32
         [n, 1008]
         """
         return self.see(images)[1]
 
-    def see(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
+    def see(self, images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Both of these."""
         images = np.asarray(images)
         if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:

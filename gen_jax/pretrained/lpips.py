@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from numpy.typing import ArrayLike
 
 from gen_jax.batching import by_chunks
 from gen_jax.data.catalog.fetch import Mirror
@@ -128,7 +129,7 @@ def distances(params: Params, a: Array, b: Array, network: Network) -> Array:
     return found
 
 
-def lpips(a: Any, b: Any, net: Name = "alex") -> np.ndarray:
+def lpips(a: ArrayLike, b: ArrayLike, net: Name = "alex") -> np.ndarray:
     """The distance of each pair of images with values in [-1, 1]: [n, h, w, 3] x 2 -> float32 [n]"""
     network = NETWORKS[net]
     a, b = (np.asarray(images, np.float32) for images in (a, b))

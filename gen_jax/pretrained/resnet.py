@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from numpy.typing import ArrayLike
 
 from gen_jax.batching import by_chunks
 from gen_jax.data.catalog.fetch import Mirror
@@ -101,17 +102,17 @@ def seen(params: Params, images: Array, side: int) -> tuple[Array, Array]:
     return x, x @ params["fc1000/kernel"] + params["fc1000/bias"][None]
 
 
-def features(images: Any) -> np.ndarray:
+def features(images: ArrayLike) -> np.ndarray:
     """Images with values in [-1, 1], resized to 224 x 224: [n, h, w, 3] -> float32 [n, 2048]"""
     return see(images)[0]
 
 
-def classes(images: Any) -> np.ndarray:
+def classes(images: ArrayLike) -> np.ndarray:
     """The logits of ImageNet's classes: [n, h, w, 3] -> float32 [n, 1000]"""
     return see(images)[1]
 
 
-def see(images: Any) -> tuple[np.ndarray, np.ndarray]:
+def see(images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Features and logits: [n, h, w, 3], in [-1, 1] -> float32 [n, 2048], [n, 1000].
 
     DataError otherwise.
