@@ -72,17 +72,12 @@ def distances(a: ArrayLike, b: ArrayLike, seen_by: str, title: str = "") -> dict
     """The squared Frechet distance and 1000 times the kernel distance, under names with that of the
     feature map.
     """
-    found = distance(moments(a), moments(b)), 1000 * squared_discrepancy(a, b)
-    named = zip(units(seen_by, title).items(), found, strict=True)
-    return {name: Measure(value, unit) for (name, unit), value in named}
-
-
-def units(seen_by: str, title: str = "") -> dict[str, str]:
-    """What `distances` gives; the title is that of the feature map for people."""
     title = title or seen_by
+    frechet = f"squared Frechet distance of {title}'s features, which few images make larger"
+    kid = f"1000 times the kernel distance of {title}'s features"
     return {
-        f"frechet_{seen_by}": f"squared Frechet distance of {title}'s features, which few images make larger",
-        f"kid_{seen_by}": f"1000 times the kernel distance of {title}'s features",
+        f"frechet_{seen_by}": Measure(distance(moments(a), moments(b)), frechet),
+        f"kid_{seen_by}": Measure(1000 * squared_discrepancy(a, b), kid),
     }
 
 

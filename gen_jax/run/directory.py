@@ -155,7 +155,7 @@ def _units(path: Path) -> dict[str, str]:
 def add_units(path: Path, measured: Mapping[str, Measure]) -> None:
     """Add the units of what was measured to paper.json, for the page."""
     known = _units(path)
-    units = {**known, **{name: getattr(value, "unit", "") for name, value in measured.items()}}
+    units = {**known, **{name: value.unit for name, value in measured.items()}}
     if units != known:
         paper = {**read_json(path / "paper.json"), "units": units}
         files.replace(path / "paper.json", json.dumps(paper, indent=1))
