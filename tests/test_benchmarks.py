@@ -50,6 +50,13 @@ def test_a_gradient_costs_twice_what_the_value_does():
     assert flops.count(jax.grad(lambda a, b: ((a @ b) ** 2).sum(), (0, 1)), a, b) == 3 * forward
 
 
+def test_what_no_result_needs_is_not_counted():
+    """As an identity term of weight 0, which XLA removes, inside a jitted function too."""
+    a, b = jnp.ones((7, 11)), jnp.ones((11, 13))
+    one = flops.count(lambda a, b: a @ b, a, b)
+    assert flops.count(jax.jit(lambda a, b: [a @ b, b.T @ a.T][:1]), a, b) == one
+
+
 def test_the_page_of_speeds_is_that_of_the_results():
     """Which are of cases that there are."""
     assert speed.PAGE.read_text(encoding="utf-8") == speed.page()

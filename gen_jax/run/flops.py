@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import jax
 from jax.extend import core
+from jax.interpreters import partial_eval
 
 KINDS = (core.Jaxpr, core.ClosedJaxpr)
 
@@ -33,9 +34,11 @@ def count(function: Callable[..., object], *arguments: object) -> int:
 def of_jaxpr(jaxpr: core.Jaxpr) -> int:
     """Two operations for each multiplication with its addition.
 
+    What no result depends on is not counted, as XLA removes it.
     Products with the zeros of padding around an image count. Those with the zeros that a transposed
     convolution puts between the pixels do not.
     """
+    jaxpr, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
     total: float = 0
     for equation, times in products(jaxpr):
         first, second, out = (_shape(v) for v in (*equation.invars, equation.outvars[0]))
