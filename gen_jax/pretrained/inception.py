@@ -80,12 +80,6 @@ class Inception(NamedTuple):
         """
         return self.see(images)[0]
 
-    def classes(self, images: ArrayLike) -> np.ndarray:
-        """The logits less their bias, of which the Inception score is made: [n, h, w, 3] -> float32
-        [n, 1008]
-        """
-        return self.see(images)[1]
-
     def see(self, images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Both of these."""
         images = np.asarray(images)

@@ -107,11 +107,6 @@ def features(images: ArrayLike) -> np.ndarray:
     return see(images)[0]
 
 
-def classes(images: ArrayLike) -> np.ndarray:
-    """The logits of ImageNet's classes: [n, h, w, 3] -> float32 [n, 1000]"""
-    return see(images)[1]
-
-
 def see(images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Features and logits: [n, h, w, 3], in [-1, 1] -> float32 [n, 2048], [n, 1000].
 
