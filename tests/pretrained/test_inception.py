@@ -72,7 +72,7 @@ def test_images_are_seen_as_8_bits_and_bad_ones_refused(monkeypatch):
     network, images = inception.Inception("it", {}), np.concatenate([waves()] * 2)
     for same in (images, images / 127.5 - 1, (images + 0.4) / 127.5 - 1 - 0.4 / 127.5):
         np.testing.assert_array_equal(network.features(same), images.sum((1, 2), dtype=np.float32))
-        np.testing.assert_array_equal(network.classes(same), images.max((1, 2)))
+        np.testing.assert_array_equal(network.see(same)[1], images.max((1, 2)))
     for bad in (images[0], images[..., :1], images[:0]):
         with pytest.raises(DataError, match=r"must be \[n, h, w, 3\]"):
             network.features(bad)

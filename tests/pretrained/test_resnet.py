@@ -91,7 +91,7 @@ def test_the_network_is_its_definition(params, monkeypatch):
     monkeypatch.setattr(resnet, "SIDE", 38)
     monkeypatch.setattr(resnet, "CHUNK", 2)
     images = np.random.default_rng(1).uniform(-1, 1, (3, 38, 38, 3)).astype(np.float32)
-    found, logits = resnet.features(images), resnet.classes(images)
+    found, logits = resnet.see(images)
     assert found.shape == (3, 20) and logits.shape == (3, 7)
     for image, row, scores in zip(images, found, logits, strict=True):
         caffe = 127.5 * (image[..., ::-1].astype(np.float64) + 1) - [103.939, 116.779, 123.68]
@@ -121,5 +121,5 @@ def test_the_true_weights_see_a_palace():
     from sklearn.datasets import load_sample_image
 
     china = load_sample_image("china.jpg")[:, 106:533] / np.float32(127.5) - 1
-    assert {*np.argsort(resnet.classes(china[None])[0])[-3:]} <= {442, 483, 497, 663, 698}
+    assert {*np.argsort(resnet.see(china[None])[1][0])[-3:]} <= {442, 483, 497, 663, 698}
     assert resnet.features(china[None]).shape == (1, 2048)
