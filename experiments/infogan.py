@@ -11,8 +11,8 @@ Not replicated: SVHN, CelebA, Faces and Chairs. The paper gives neither the weig
 codes on MNIST nor the number of updates: ours are 0.1, and 5000 as in the official code, whose 1e-8
 inside the logarithms is left out here.
 
-Cost: on one CPU core `quick` plays 12 steps a second, and takes 7 minutes; with the paper's widths
-1 to 2, so that 5000 take about an hour.
+Cost: `quick` takes 7 minutes of a CPU core (12 steps/s); the paper's widths about an hour (1 to 2
+steps/s). Run: python -m experiments.infogan quick
 """
 
 from __future__ import annotations

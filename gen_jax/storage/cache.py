@@ -3,6 +3,8 @@
 Deleting either loses time, nothing else.
 """
 
+from __future__ import annotations
+
 import ast
 import hashlib
 import json
@@ -10,12 +12,15 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gen_jax.errors import DirectoryError, UserError
 from gen_jax.storage import files
-from gen_jax.types import Json
+
+if TYPE_CHECKING:  # prepared data open without JAX, which gen_jax.types imports
+    from gen_jax.types import Json
 
 log = logging.getLogger("gen_jax")
 
