@@ -317,7 +317,8 @@ def table(result: dict[str, Any]) -> str:
 INTRODUCTION = """
 `python -m benchmarks.speed --save NAME` writes a file of results, and this page from all of them. A step is one step of
 the paper's training, on batches that are on the device already; times are medians of interleaved rounds. `x eager` and
-`x compile` say how many times as fast ours is as the same model in PyTorch, eager and with `torch.compile`. The ceiling
+`x compile` say how many times as fast ours is as the same model in PyTorch, eager and with `torch.compile` (above 1,
+ours is faster). The ceiling
 is the speed of a large matrix product of the same type. Operations are those of products and convolutions. `first
 steps` are the seconds from the start of a process to the end of its first chunk, `again` the same with its programs in
 the cache. Memory is that of the compiled step. `python -m benchmarks.profile CASE` shows where the time of a step goes.
@@ -326,7 +327,7 @@ the cache. Memory is that of the compiled step. `python -m benchmarks.profile CA
 
 def page() -> str:
     """docs/speed.md: the table of each file of results."""
-    lines = ["# Speed", "", textwrap.fill(INTRODUCTION, 116)]
+    lines = ["# Speed", "", textwrap.fill(INTRODUCTION.strip(), 116)]
     for file in sorted(RESULTS.glob("*.json")):
         result = json.loads(file.read_text(encoding="utf-8"))
         lines += ["", f"## {file.stem}", "", table(result)]
