@@ -27,6 +27,10 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
+
+
 def cli(spec: Any) -> None:
     """Run the command line of the experiment file whose `__spec__` this is, and exit with its code."""
     raise SystemExit(importlib.import_module("gen_jax.run.train").main(spec.name))

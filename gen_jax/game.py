@@ -136,15 +136,17 @@ def make(
     `step` may be given the name of an axis of devices, each of which has a part of the batch:
     gradients, metrics and batch statistics are then means over the devices, and each device draws
     its own noise. It raises UserError if the networks have other variables, which cannot be
-    averaged. `init` raises ValueError for an unknown network.
+    averaged. `init` raises ValueError for an unknown network, and UserError for an objective that
+    does not return a scalar loss and scalar metrics.
     """
+    _check_players(players)
     decays = {n: p.average for p in players.values() for n in p.moves if p.average is not None}
 
     def init(key: Key, batch: Batch) -> State:
         def trace_objectives(model: nn.Module, batch: Batch, key: Key) -> None:
             """Networks take their shapes from what the objectives show them."""
-            for i, player in enumerate(players.values()):
-                player.objective(model, batch, jax.random.fold_in(key, i))
+            for i, (name, player) in enumerate(players.items()):
+                _check_returned(name, player.objective(model, batch, jax.random.fold_in(key, i)))
 
         init_key, state_key = jax.random.split(key)
         zero = jnp.zeros((), jnp.int32)
@@ -225,6 +227,40 @@ def make(
 def _rest(metrics: Metrics, state: State) -> tuple[State, Metrics]:
     """The turn of a player that rests."""
     return state, metrics
+
+
+def _check_players(players: Mapping[str, Player]) -> None:
+    """Raise UserError if these are no players by name."""
+    if not isinstance(players, Mapping):
+        kind = type(players).__name__
+        raise UserError(f"the players are a {kind}; they must be a dictionary, name -> Player.")
+    for name, player in players.items():
+        if isinstance(player.moves, str):
+            one = player.moves
+            raise UserError(f"player '{name}' moves the string '{one}'; give a tuple, ('{one}',).")
+        if not isinstance(player.optimizer, optax.GradientTransformation):
+            kind = type(player.optimizer).__name__
+            raise UserError(
+                f"the optimizer of player '{name}' is of type {kind}; give one of Optax, "
+                "such as Adam(1e-3).over(steps)."
+            )
+
+
+def _check_returned(name: str, returned: object) -> None:
+    """Raise UserError if this is not what an objective returns."""
+    match returned:
+        case (loss, Mapping() as metrics):
+            for metric, value in {"loss": loss, **metrics}.items():
+                if shape := jnp.shape(value):
+                    raise UserError(
+                        f"{name}/{metric} has shape {list(shape)}; it must be a scalar, "
+                        "such as the mean."
+                    )
+        case _:
+            raise UserError(
+                f"the objective of player '{name}' returned a {type(returned).__name__}; it must "
+                "return (loss, metrics), where metrics is a dictionary."
+            )
 
 
 class HasPrecision(Protocol):

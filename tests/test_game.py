@@ -8,7 +8,9 @@ import pytest
 from flax import linen as nn
 
 from gen_jax import game
+from gen_jax.errors import UserError
 from gen_jax.game import Player
+from gen_jax.optimizers import Adam
 
 
 class Scalar(nn.Module):
@@ -146,6 +148,34 @@ def test_an_unknown_network_is_named():
         match=r"'c' is moved but is no network of Pair, which has \['a', 'b'\]",
     ):
         wrong.init(jax.random.key(0), {})
+
+
+@pytest.mark.parametrize(
+    ("players", "sentence"),
+    [
+        ([Player(("a",), product, SGD)], "are a list; they must be a dictionary"),
+        ({"one": Player("a", product, SGD)}, r"moves the string 'a'; give a tuple, \('a',\)"),
+        ({"one": Player(("a",), product, Adam(1e-3))}, "of type Adam; give one of Optax"),
+    ],
+)
+def test_players_that_are_none_are_refused(players, sentence):
+    with pytest.raises(UserError, match=sentence):
+        game.make(MODEL, players)
+
+
+@pytest.mark.parametrize(
+    ("returned", "sentence"),
+    [
+        (lambda x: x, "objective of player 'one' returned a .*; it must return"),
+        (lambda x: (x, x), "objective of player 'one' returned a tuple"),
+        (lambda x: (x[None], {}), r"one/loss has shape \[1\]; it must be a scalar"),
+        (lambda x: (x, {"score": x[None]}), r"one/score has shape \[1\]"),
+    ],
+)
+def test_objectives_that_return_something_else_are_refused(returned, sentence):
+    one = game.make(MODEL, {"one": Player(("a",), lambda m, batch, key: returned(m.a()), SGD)})
+    with pytest.raises(UserError, match=sentence):
+        one.init(jax.random.key(0), {})
 
 
 def test_seeds_as_a_batch_axis_equal_solo_runs():

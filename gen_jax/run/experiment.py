@@ -57,6 +57,36 @@ class Experiment(Protocol[C]):
     def evaluate(self, config: C, model: Trained, data: Data, key: Key) -> dict[str, Measure]: ...
 
 
+PROVIDED = ("Config", "PRESETS", "CLAIMS", "model", "players", "source", "sample", "evaluate")
+
+
+def check(experiment: Experiment[C]) -> None:
+    """Raise UserError if the module of an experiment lacks a name."""
+    if missing := [name for name in PROVIDED if not hasattr(experiment, name)]:
+        raise UserError(
+            f"{experiment.__name__} has no {', '.join(missing)}: docs/extend.md says what each is."
+        )
+
+
+def check_model(module: nn.Module) -> None:
+    """Raise UserError if a module cannot be hashed, as compiled functions of it need."""
+    try:
+        hash(module)
+    except TypeError as error:
+        raise UserError(
+            f"the fields of {type(module).__name__} cannot be hashed: give tuples and not lists or "
+            f"dictionaries, also to nn.Sequential ({error})."
+        ) from error
+
+
+def check_measures(measured: Mapping[str, object]) -> None:
+    """Raise UserError if a number that `evaluate` returned has no unit."""
+    for name, value in measured.items():
+        if not isinstance(value, Measure):
+            kind = type(value).__name__
+            raise UserError(f"evaluate returned {name} as a {kind}; give Measure(value, unit).")
+
+
 def presets(experiment: Experiment[C]) -> Presets[C]:
     """The protocols of the paper, then the budgets and ablations of `presets/` beside its file."""
     file = Path(str(experiment.__file__))

@@ -21,7 +21,7 @@ from gen_jax.errors import DataError, NonFiniteError, UserError
 from gen_jax.game import FINITE, Game, Stage, State
 from gen_jax.run import directory, programs, provenance, sharding
 from gen_jax.run.checkpoint import Checkpoints, Seal
-from gen_jax.run.experiment import C, Experiment
+from gen_jax.run.experiment import C, Experiment, check_measures, check_model
 from gen_jax.run.log import Journal, read_lines
 from gen_jax.run.signals import Interrupts
 from gen_jax.types import Array, Batch, Key
@@ -58,6 +58,7 @@ class Session(Generic[C]):
         self.path = whole / "hosts" / str(process) if process else whole
         self.mesh = sharding.mesh(self.run.devices)
         self.module = experiment.model(config)
+        check_model(self.module)
         self.game: Game = game.of(experiment, config)
         self.stages = _stages_of(experiment, config, self.game)
         for stage in self.stages:
@@ -303,6 +304,7 @@ class Session(Generic[C]):
                 self.journal.info(f"Evaluating at step {step}.")
                 key = jax.random.fold_in(self.eval_key, step)
                 measured = self.experiment.evaluate(self.config, model, self.data, key)
+                check_measures(measured)
                 directory.add_units(self.path, measured)
                 means = {**means, **measured}
         self.write_line(step, means)
@@ -311,7 +313,7 @@ class Session(Generic[C]):
         """Write each picture to a file and for TensorBoard."""
         for name, picture in pictures.items():
             images.save(self.path / "samples" / f"{name}-step-{step:08d}.png", picture)
-            self.journal.image(name, picture, step)
+            self.journal.image(name, picture.reshape(*picture.shape[:2], -1), step)
 
     def finish(self) -> None:
         """Write the page, and say where everything is."""

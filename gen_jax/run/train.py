@@ -26,7 +26,7 @@ from gen_jax.data import pipeline
 from gen_jax.errors import CheckpointError, ResourceError, UserError
 from gen_jax.game import State
 from gen_jax.run import directory, programs, seeds, sharding, xla
-from gen_jax.run.experiment import C, Config, Experiment, command_line
+from gen_jax.run.experiment import C, Config, Experiment, check, command_line
 from gen_jax.run.session import Means, Session, load_data
 from gen_jax.run.signals import Interrupts, end_at_once
 from gen_jax.types import Metrics
@@ -42,6 +42,7 @@ def run(experiment: Experiment[C], preset: str, config: C, *, until: int | None 
     `until` stops, saved, at the end of the chunk that holds that step, as a signal would: raises
     Interrupted. Whatever a user can mend raises a UserError.
     """
+    check(experiment)
     xla.check()
     sharding.check_devices()
     configs = seeds.configs(config)
