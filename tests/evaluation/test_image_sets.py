@@ -46,7 +46,7 @@ def test_each_number_is_that_of_its_measure(network):
         "1000 times the sliced Wasserstein distance to training images, mean over levels; fakes"
     )
     assert got["test/class_score_means"].unit == (
-        f"as the Inception score is made, of means's classes; {inception.CONVENTION}; fakes"
+        f"computed like the Inception score, with the classes of means; {inception.CONVENTION}; fakes"
     )
     assert got["test/judged"] == 24 and got["test/perceived"] == 20
     keys = jax.random.split(jax.random.key(0))
@@ -90,7 +90,7 @@ def test_units_say_how_inception_is_asked_but_not_how_resnet_is(monkeypatch):
     got = sets.judged(images(), {"": (images(seed=1), "fakes")}, perceived=20)
     for name, title in ((sets.resnet.NAME, sets.resnet.TITLE), ("inception", "inception")):
         unit = got[f"test/frechet_{name}"].unit
-        assert unit.startswith(f"squared Frechet distance of {title}'s features")
+        assert unit.startswith(f"squared Frechet distance of {title} features")
         assert (inception.CONVENTION in unit) == (name == "inception")
         assert (inception.CONVENTION in got[f"test/class_score_{name}"].unit) == (
             name == "inception"
