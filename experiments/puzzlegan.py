@@ -148,20 +148,20 @@ def source(config: Config) -> Source:
 class Config(Checked):
     data: str = "shapes"  # drawn shapes, or a set of colour images: emoji, cifar10, tfds:celeb_a
     crop: Natural = 0  # side in pixels of the central square; 0 for the largest
-    boxes: Path | None = None  # a file of key patches, in the authors' format; none: from edges
-    boxes_side: Positive = 128  # pixels of a side of the images of --boxes; 1 for shares of it
-    side: Literal[16, 32, 64, 128] = 64  # pixels of a side of an image, and of an enlarged patch
-    width: Count = 64  # channels of the largest maps; twice as many at half the side, up to 8 times
-    latents: Count = 128  # size of z, from U(-1, 1), and of the features of the patches
-    # mixes of two real images, as in the released code; or all, of real and generated images too
+    boxes: Path | None = None  # a file of key patches in the authors' format; none: from edges
+    boxes_side: Positive = 128  # side in pixels of the images of --boxes; 1 if boxes are fractions
+    side: Literal[16, 32, 64, 128] = 64  # side in pixels of images and of enlarged patches
+    width: Count = 64  # channels of the largest maps, doubled at half the side, up to 8 times
+    latents: Count = 128  # dimensions of z, from U(-1, 1), and of the patch features
+    # mixes of two real images, as in the released code; or all, also of real and generated images
     negatives: Literal["released", "all"] = "released"
     first_weight: Positive = 1e-2  # lambda in the first epoch; errors are summed over the batch
     last_weight: Positive = 1e-4  # lambda in the last epoch; log-linear in between
     n_critic: Count = 2  # discriminator updates per generator update
     adam: Adam = Adam(2e-4, b1=0.5)
     batch_size: Count = 64  # images in a batch
-    count: Count = 50_000  # training images, at most
-    epochs: Count = 25  # in so many steps lambda falls
+    count: Count = 50_000  # maximum number of training images
+    epochs: Count = 25  # number of decreases of lambda
     steps: Count = 19_525  # batches: 25 epochs
     run: Run = Run()
 
@@ -175,15 +175,15 @@ class Config(Checked):
         super().__post_init__()
         if self.steps < self.epochs:
             raise UserError(
-                f"steps is {self.steps}, epochs {self.epochs}; give at least a step to each epoch."
+                f"steps is {self.steps}, epochs {self.epochs}; give at least one step per epoch."
             )
 
 
 FACES = Config(data="tfds:celeb_a", crop=108, count=162_770, steps=63_575, negatives="all")
 PRESETS = {
     "paper": ("64x64, all mixes are negatives; 25 epochs; for a GPU", Config(negatives="all")),
-    "official": ("64x64, the released code's negatives; 25 epochs; for a GPU", Config()),
-    "faces": ("CelebA, which TFDS must have prepared, 64x64; 25 epochs; for a GPU", FACES),
+    "official": ("64x64, the negatives of the released code; 25 epochs; for a GPU", Config()),
+    "faces": ("CelebA, prepared by TFDS, 64x64; 25 epochs; for a GPU", FACES),
 }
 
 # Evaluation ---------------------------------------------------------------------------------------
@@ -192,12 +192,12 @@ CLAIMS: dict[str, Claim] = {}  # no table could be read
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """Whether the patches are put where they were, and how the images differ from the true ones."""
+    """Accuracy of the positions of patches, and differences from the true images."""
     return measures.evaluate(model.draw, data, key)
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """Rows of a test image's patches, the mask and the image drawn from them, and itself."""
+    """Rows of patches of a test image, the generated mask and image, and the true image."""
     return {"samples": measures.grid(model.draw, data, key)}
 
 

@@ -21,12 +21,12 @@ def errors(counts: np.ndarray) -> dict[str, Measure]:
     """
     best = counts.max(axis=1).sum()
     matched = counts[linear_sum_assignment(counts, maximize=True)].sum()
-    unit = "% of test images; each category stands for {}, by the test labels"
+    unit = "% of test images; each category represents {}, by the test labels"
     return {
         "test/error_best_map": Measure(
             100 * float(1 - best / counts.sum()), unit.format("its most frequent digit")
         ),
         "test/error_hungarian": Measure(
-            100 * float(1 - matched / counts.sum()), unit.format("a digit of its own")
+            100 * float(1 - matched / counts.sum()), unit.format("a different digit")
         ),
     }
