@@ -235,7 +235,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     fakes = growing_images.generate(model, levels(config), z, config.side)
     real = true[n : 2 * n]
     others = {"": (fakes, "generated images"), "_of_real": (real, "other training images")}
-    return image_sets.judged(true[:n], others, perceived=config.n_feature_images)
+    return image_sets.compare(true[:n], others, perceived=config.n_feature_images)
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:

@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not given.words:
             _list(base)
         elif given.words[0] == "verify":
-            for name in given.words[1:] or [name for name in sets.SOURCES if _way(name, base)]:
+            for name in given.words[1:] or [
+                name for name in sets.SOURCES if _how_prepared(name, base)
+            ]:
                 print(f"{name}: {sets.verify(name, base)} arrays are intact")
         else:
             for name in given.words:
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _way(name: str, base: Path) -> str:
+def _how_prepared(name: str, base: Path) -> str:
     """Return how a set was prepared; empty if it is not prepared."""
     home = prepare.home(name, base)
     return store.manifest(home, name=name)["way"] if (home / store.MANIFEST).exists() else ""
@@ -60,7 +62,7 @@ def _way(name: str, base: Path) -> str:
 
 def _list(base: Path) -> None:
     for name, source in sets.SOURCES.items():
-        way = _way(name, base)
+        way = _how_prepared(name, base)
         print(f"{name}: {source.description}")
         print(f"  size     {', '.join(f'{split} {size}' for split, size in source.sizes.items())}")
         print(f"  licence  {source.licence}")

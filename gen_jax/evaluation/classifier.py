@@ -62,20 +62,20 @@ class Classifier:
 
     def logits(self, images: ArrayLike) -> np.ndarray:
         """[n, h, w, c] -> [n, classes]"""
-        return self._see(images)[0]
+        return self._outputs(images)[0]
 
     def features(self, images: ArrayLike) -> np.ndarray:
         """[n, h, w, c] -> [n, 128]"""
-        return self._see(images)[1]
+        return self._outputs(images)[1]
 
-    def _see(self, images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def _outputs(self, images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         images = _images(images)
         if images.shape[1:] != self.shape:
             raise DataError(
                 f"{self.name} received images of shape {list(images.shape[1:])}, "
                 f"but expects {list(self.shape)}: resize them."
             )
-        return _see(self.network, self.params, images)
+        return _outputs(self.network, self.params, images)
 
 
 def classifier(
@@ -128,7 +128,7 @@ def classifier(
         content, accuracy = kept[0], float(kept[1]["accuracy"])
     else:
         params = _train(network, images, labels, **settings)
-        correct = _see(network, params, test_images)[0].argmax(axis=1) == test_labels
+        correct = _outputs(network, params, test_images)[0].argmax(axis=1) == test_labels
         content, accuracy = (
             safetensors.save(traverse_util.flatten_dict(params, sep="/")),
             float(correct.mean()),
@@ -208,7 +208,7 @@ def _forward(network: Network, params: Params, images: Array) -> Any:
     return network.apply({"params": params}, images)
 
 
-def _see(network: Network, params: Params, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _outputs(network: Network, params: Params, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return logits and features."""
     return by_chunks(partial(_forward, network, params), images, size=CHUNK)
 

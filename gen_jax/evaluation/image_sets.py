@@ -18,10 +18,10 @@ from gen_jax.types import Measure
 
 PAIRS = 10_000  # pairs of images for MS-SSIM (section 6.1)
 TITLES = {resnet.NAME: resnet.TITLE}
-See = Callable[[Any], tuple[np.ndarray, np.ndarray]]  # images -> features, logits
+FeatureNetwork = Callable[[Any], tuple[np.ndarray, np.ndarray]]  # images -> features, logits
 
 
-def feature_networks() -> dict[str, See]:
+def feature_networks() -> dict[str, FeatureNetwork]:
     """Return the networks by name. The user's weights are read at the first call."""
     given = inception.load_if_configured()
     return {resnet.NAME: resnet.see, **({given.name: given.see} if given else {})}
@@ -35,7 +35,7 @@ def inception_scores() -> list[str]:
     return [f"test/class_score_{given.name}"] if given else []
 
 
-def judged(
+def compare(
     true: np.ndarray, others: Mapping[str, tuple[np.ndarray, str]], *, perceived: int
 ) -> dict[str, Measure]:
     """Compare each of the other sets with the training images `true`: uint8 [n, s, s, c], the same
@@ -61,7 +61,7 @@ def judged(
             found["ms_ssim"] = Measure(value, unit)
         for name, features in true_features.items():
             seen, logits = networks[name](_scaled(some[:few]))
-            found |= _through(name, seen, features, logits)
+            found |= _feature_measures(name, seen, features, logits)
         metrics |= {
             f"test/{name}{end}": Measure(value, f"{value.unit}; {what}")
             for name, value in found.items()
@@ -69,7 +69,7 @@ def judged(
     return metrics
 
 
-def _through(
+def _feature_measures(
     name: str, seen: np.ndarray, true: np.ndarray, logits: np.ndarray
 ) -> dict[str, Measure]:
     """Return distances between features [n, d], and the score of logits [n, classes], of the named

@@ -161,7 +161,7 @@ def _directions(true: Images) -> tuple[tuple[str, str], tuple[str, str]]:
 
 def pairing(atoms: Atoms, moved: Array) -> dict[str, Measure]:
     """Identify the pairing of atoms of a map that moves those of x to these positions: [k, 2]."""
-    found = atoms.judged(moved)
+    found = atoms.scores(moved)
     return {f"test/{name}": Measure(value, PAIRING[name]) for name, value in found.items()}
 
 

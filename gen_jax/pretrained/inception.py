@@ -238,7 +238,7 @@ def _read(path: Path) -> Inception:
             )
         arrays[name] = array
     params = {
-        name.removesuffix(".conv.weight"): _rested(arrays, name)
+        name.removesuffix(".conv.weight"): _folded(arrays, name)
         for name in arrays
         if ".conv." in name
     }
@@ -246,7 +246,7 @@ def _read(path: Path) -> Inception:
     return Inception(f"inception-{digest(arrays)[:8]}", jax.device_put(params))
 
 
-def _rested(arrays: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
+def _folded(arrays: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the kernel [h, w, in, out] and bias of a layer, with batch norm folded in."""
     weight, bias, mean, variance = (
         arrays[f"{name.removesuffix('.conv.weight')}.bn.{part}"].astype(np.float64) for part in NORM

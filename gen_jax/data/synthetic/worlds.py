@@ -212,7 +212,7 @@ class Atoms(NamedTuple):
         }
         return train, {"x": self.x, "y": self.y}
 
-    def judged(self, moved: Array) -> dict[str, float]:
+    def scores(self, moved: Array) -> dict[str, float]:
         """Return the scores of a map from the atoms of the first domain to points [k, 2] of the
         second.
 
