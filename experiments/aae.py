@@ -7,8 +7,8 @@ encoder as generator) with deterministic, Gaussian and universal-approximator en
 that can be sampled; labels that shape the prior (section 2.3); the likelihood on MNIST (section 3);
 style separated from the label (section 4). Sections 5 to 7 are in aae_labels.py.
 
-Not replicated: TFD, and the estimate from 10 million samples. There is no official code, and we
-could not read the paper: the learning rates are those of an independent replication; the sizes of
+Not replicated: TFD, and the estimate from 10 million samples. There is no official code, and the
+paper was not available: the learning rates are those of an independent replication; the sizes of
 the mixture and the roll and the settings of `conditioned` and `supervised` are ours.
 
 Cost: `paper` runs at 13 steps per second on one CPU core; `quick` took 10 to 14 minutes on one.

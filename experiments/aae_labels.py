@@ -7,7 +7,7 @@ y and a style z, a discriminator of each, and a fourth player that classifies th
 clustering (section 6), the same without labels; dimensionality reduction (section 7), whose code is
 the sum of a cluster head and the style. Likelihood, priors and style are in aae.py.
 
-Not replicated: SVHN. There is no official code, and we could not read the paper: everything follows
+Not replicated: SVHN. There is no official code, and the paper was not available: everything follows
 secondary sources; the distance between heads and their initialisation (section 7) are ours.
 
 Cost: `paper` runs at 8 to 10 steps per second on one CPU core; `quick` took 19 minutes on one.

@@ -10,7 +10,7 @@ weights that decrease during training. Patches of real images are the best three
 size and shape (pip install 'gen_jax[proposals]'), or read from a file.
 
 Not replicated: cars and other photographs, which no package distributes; the authors' limits on
-sizes and shapes. We could not read a table; drawn shapes have known ground truth. All patches share
+sizes and shapes. No table was available; drawn shapes have known ground truth. All patches share
 one batch norm, not one each; PyTorch's running variance is n / (n - 1) of ours.
 
 Cost: `quick` takes 5 to 6 minutes of a CPU core. `emoji_quick` takes 18 on a shared core and is too
@@ -188,7 +188,7 @@ PRESETS = {
 
 # Evaluation ---------------------------------------------------------------------------------------
 
-CLAIMS: dict[str, Claim] = {}  # no table could be read
+CLAIMS: dict[str, Claim] = {}  # no table was available
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:

@@ -10,8 +10,8 @@ the captions, are evaluated by retrieval among a hundred names.
 
 Not replicated: captions and class splits of birds and flowers, which no package distributes (TFDS
 has class names; `--data coco` has captions). No claims: the paper has no table; StackGAN's
-Inception scores, 2.88 (birds) and 2.66 (flowers, unverified), need networks that are not available.
-Wrong images are from the batch; text has z's variance; Torch's is n / (n - 1) of ours.
+Inception scores, 2.88 (birds) and 2.66 (flowers, unverified), need unavailable networks. Wrong
+images are from the batch; text has z's variance; Torch's running variance is n / (n - 1) of ours.
 
 Cost: `quick` (with three changes: see its preset) and `gan_cls` took 17 to 24 minutes of a CPU core
 each, `noisy` 9; others, but `tiny`, were not run. Run: python -m experiments.text2image quick
