@@ -11,7 +11,7 @@ Not replicated: TFD, and the estimate from 10 million samples. There is no offic
 paper was not available: the learning rates are those of an independent replication; the sizes of
 the mixture and the roll and the settings of `conditioned` and `supervised` are ours.
 
-Cost: `paper` runs at 13 steps per second on one CPU core; `quick` took 10 to 14 minutes on one.
+Cost: `paper` runs at 13 steps/s on a CPU core; `quick` took 10 to 14 minutes on a busy core.
 
 Run: python -m experiments.aae quick
 """

@@ -10,7 +10,7 @@ the sum of a cluster head and the style. Likelihood, priors and style are in aae
 Not replicated: SVHN. There is no official code, and the paper was not available: everything follows
 secondary sources; the distance between heads and their initialisation (section 7) are ours.
 
-Cost: `paper` runs at 8 to 10 steps per second on one CPU core; `quick` took 19 minutes on one.
+Cost: `paper` runs at 8 to 10 steps/s on a CPU core; `quick` took 19 minutes on a busy core.
 
 Run: python -m experiments.aae_labels quick
 """

@@ -9,7 +9,7 @@ modes found, samples on a mode, both KL divergences. On images: Frechet distance
 the likelihood of both under one observation model, N(G(z), sigma^2 I), by annealed importance
 sampling, with its bidirectional check on simulated images.
 
-Not replicated: the paper's networks, GMMN and decoders of 10 latents; sigma has few values.
+Not replicated: the paper's networks, GMMN and decoders of 10 latents; sigma has a few values.
 
 Cost: `quick` takes 90 seconds on one CPU core, at 120 to 150 steps per second; `mnist_quick` runs
 at 10 to 25, and its likelihoods take the same time again.

@@ -8,10 +8,10 @@ learning rate, pixel norm, minibatch deviation; gradient penalty and drift, or l
 average of the generator; the protocols of the code; Table 1, a to h; SWD and MS-SSIM.
 
 Not replicated: CelebA-HQ and LSUN, which need data prepared by TFDS. The network of CIFAR-10's
-Inception score, 8.80, is not available: the score here uses ResNet-50. Labels, which no preset of
-the code uses; the noise of appendix B. From the Theano code, for CIFAR-10 and Table 1 (at 128x128):
-the average before the generator's step, equalized weights scaled by the root mean square of the
-draws, real images rounded at each side and when fading.
+Inception score, 8.80, is not available: the score here uses ResNet-50. Labels, unused by the
+presets of the code; the adaptive noise of appendix B. From the Theano code, for CIFAR-10 and Table
+1 at 128x128: the average before the generator's step, equalized weights scaled by the root mean
+square of the draws, real images rounded at each side, and down when fading.
 
 Cost: `quick` took 24 minutes of CPU time, 78 on a busy core: 0.03 seconds per step of 32 images at
 4x4, 0.1 at 16x16, 15 to compile each of five programs. Other presets were not timed.
