@@ -294,7 +294,7 @@ def test_a_game_without_aims_is_refused():
 
 
 def test_another_decay_of_the_rate_is_refused():
-    with pytest.raises(UserError, match="the rate falls over the second half in any case"):
+    with pytest.raises(UserError, match="the rate always decays over the second half"):
         DISCS.but(adam=Adam(2e-4, b1=0.5, decay=0.1))
 
 
