@@ -24,7 +24,7 @@ MASSES = ((1, 1, 1, 1), (1, 1, 2, 2), (1, 2, 3, 4))  # kept by 24, 4 and 1 permu
 
 
 def play(config: cyclegan.Config, seeds: Sequence[int]) -> list[dict[str, float]]:
-    """What `Atoms.judged` gives for each seed's G after training, all in one program.
+    """`Atoms.scores` of each seed's G after training, all in one program.
 
     A seed gives the places of the atoms, the weights and the noise.
     """
@@ -51,7 +51,7 @@ def play(config: cyclegan.Config, seeds: Sequence[int]) -> list[dict[str, float]
 
     points = jnp.stack([test["x"] for test in tests])
     moved = jax.jit(jax.vmap(train))(raw, points, jnp.asarray(seeds))
-    return [world.judged(y) for world, y in zip(worlds_of_seeds, np.asarray(moved), strict=True)]
+    return [world.scores(y) for world, y in zip(worlds_of_seeds, np.asarray(moved), strict=True)]
 
 
 def line(masses: Sequence[int], found: Sequence[dict[str, float]]) -> str:

@@ -1,4 +1,4 @@
-"""python -m experiments: the papers, their presets and what each costs."""
+"""python -m experiments: the papers, their presets and the cost of each."""
 
 import argparse
 import importlib
@@ -8,7 +8,7 @@ from gen_jax.run.experiment import paper_of, presets
 
 
 def main() -> None:
-    """One paragraph for each experiment file."""
+    """Print one paragraph for each experiment file."""
     argparse.ArgumentParser(prog="python -m experiments", description=__doc__).parse_args()
     for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
         paper, module = paper_of(path), importlib.import_module(f"experiments.{path.stem}")
@@ -20,7 +20,8 @@ def main() -> None:
             *(f"    {preset:<16} {cost}" for preset, (cost, _) in presets(module).items()), sep="\n"
         )
     print(
-        "\nRun one with `python -m experiments.PAPER PRESET`; `--help` after either shows what can be changed."
+        "\nRun one with `python -m experiments.PAPER PRESET`; `--help` after either lists all "
+        "options."
     )
 
 

@@ -2,16 +2,16 @@
 
 Alireza Makhzani, Jonathon Shlens, Navdeep Jaitly, Ian Goodfellow, Brendan Frey. 2015. arXiv:1511.05644
 
-Replicated: each minibatch's two phases as three players (reconstruction; discriminator; encoder
-as generator) with deterministic, Gaussian and universal-approximator encoders and any prior that
-can be sampled; labels that shape the prior (section 2.3); MNIST's likelihood (section 3); style
-beside the label (section 4). Sections 5 to 7 are in aae_labels.py.
+Replicated: the two phases of each minibatch as three players (reconstruction; discriminator;
+encoder as generator) with deterministic, Gaussian and universal-approximator encoders and any prior
+that can be sampled; labels that shape the prior (section 2.3); the likelihood on MNIST (section 3);
+style separated from the label (section 4). Sections 5 to 7 are in aae_labels.py.
 
 Not replicated: TFD, and the estimate from 10 million samples. There is no official code, and the
-paper's text was not at hand: the learning rates are those of an independent replication; the sizes
-of the mixture and of the roll and the settings of `conditioned` and `supervised` are ours.
+paper was not available: the learning rates are those of an independent replication; the sizes of
+the mixture and the roll and the settings of `conditioned` and `supervised` are ours.
 
-Cost: `paper` makes 13 steps a second on one CPU core; `quick` took 10 to 14 minutes of a busy one.
+Cost: `paper` runs at 13 steps/s on a CPU core; `quick` took 10 to 14 minutes on a busy core.
 
 Run: python -m experiments.aae quick
 """
@@ -42,7 +42,7 @@ from gen_jax.optimizers import Adam
 
 
 def reconstruction_loss(model: AAE, batch: Batch, key: Key) -> tuple[Array, Metrics]:
-    """The squared error of an image, summed over its pixels."""
+    """Squared error of an image, summed over its pixels."""
     x = batch["x"]
     _, reconstruction = model.autoencode(x, batch["label"], key)
     return ((reconstruction - x) ** 2).sum(1).mean(), {}
@@ -51,7 +51,7 @@ def reconstruction_loss(model: AAE, batch: Batch, key: Key) -> tuple[Array, Metr
 def discriminator_loss(
     model: AAE, batch: Batch, key: Key, *, config: Config
 ) -> tuple[Array, Metrics]:
-    """-E log D(z) over the prior - E log(1 - D(z)) over the codes, both with the same labels."""
+    """-E log D(z) over the prior - E log(1 - D(z)) over codes, both with the same labels."""
     key_code, key_prior = jax.random.split(key)
     label = known_label(config, batch)
     real = model.discriminate(draw_prior(config, key_prior, label), label)
@@ -66,7 +66,7 @@ def generator_loss(model: AAE, batch: Batch, key: Key, *, config: Config) -> tup
 
 
 def players(config: Config) -> dict[str, Player]:
-    """The reconstruction phase, and the two moves of the regularisation phase (section 2)."""
+    """The reconstruction phase, and the two updates of the regularisation phase (section 2)."""
     d_loss, g_loss = (partial(f, config=config) for f in (discriminator_loss, generator_loss))
     adam, adversarial = (a.over(config.steps) for a in (config.adam, config.adversarial_adam))
     return {
@@ -77,14 +77,14 @@ def players(config: Config) -> dict[str, Player]:
 
 
 def draw_prior(config: Config, key: Key, label: Array) -> Array:
-    """z ~ p(z|label), or z ~ p(z) where the label is 10, unknown: [n] -> [n, latents]."""
+    """z ~ p(z|label), or z ~ p(z) if the label is 10, unknown: [n] -> [n, latents]."""
     return config.prior_scale * priors.draw(config.prior, key, label, config.latents)
 
 
 def known_label(config: Config, batch: Batch) -> Array:
-    """The label if the discriminator is given it, else 10: [b] (section 2.3).
+    """The label if it is known to the discriminator, else 10: [b] (section 2.3).
 
-    The sum of an image's pixels decides, so that the known labels are always the same ones.
+    The sum of the pixels of an image decides, so that the known labels are always the same.
     """
     known = batch["image"].astype(jnp.int32).sum((1, 2, 3)) % 1000 < 1000 * config.known
     given = config.label_to == "discriminator"
@@ -102,9 +102,9 @@ class AAE(nn.Module):
     discriminator: nn.Module  # [b, latents] -> logits [b, 1]
     latents: int
     universal: bool = False  # the encoder is a function of x and of Gaussian noise
-    gaussian: bool = False  # the encoder gives a mean and a log variance
-    decoder_classes: int = 0  # 10 if the decoder is given the label
-    discriminator_classes: int = 0  # 11 if the discriminator is: the last one is for unknown
+    gaussian: bool = False  # the encoder outputs a mean and a log variance
+    decoder_classes: int = 0  # 10 if the decoder takes the label
+    discriminator_classes: int = 0  # 11 if the discriminator takes it, with a class for unknown
 
     def encode(self, x: Array, key: Key) -> Array:
         """z ~ q(z|x), deterministic by default (section 2): [b, d] -> [b, latents]."""
@@ -114,11 +114,11 @@ class AAE(nn.Module):
         return Gaussian(*jnp.split(z, 2, 1)).sample(key, 1)[0] if self.gaussian else z
 
     def decode(self, z: Array, label: Array) -> Array:
-        """The image of a code and of the label, if it is given: [b, d] in (0, 1)."""
+        """The image of a code and, if the decoder takes it, a label: [b, d] in (0, 1)."""
         return self.decoder(jnp.concatenate([z, jax.nn.one_hot(label, self.decoder_classes)], 1))
 
     def discriminate(self, z: Array, label: Array) -> Array:
-        """Logits of a code and of the label, if it is given: [b, 1]."""
+        """Logits of a code and, if the discriminator takes it, a label: [b, 1]."""
         label = jax.nn.one_hot(label, self.discriminator_classes)
         return self.discriminator(jnp.concatenate([z, label], 1))
 
@@ -129,7 +129,7 @@ class AAE(nn.Module):
 
 
 def model(config: Config) -> AAE:
-    """Multilayer perceptrons of rectifiers; the code is linear, the pixels are sigmoids (A.1)."""
+    """Multilayer perceptrons with ReLU; the code is linear, the pixels are sigmoids (A.1)."""
     pixels = int(np.prod(sets.SOURCES[config.data].fields["image"].shape))
     init = nn.initializers.normal(config.weight_std)
 
@@ -148,7 +148,7 @@ def model(config: Config) -> AAE:
 
 
 def source(config: Config) -> Source:
-    """The images as vectors in [0, 1], "x" [b, d], without those kept for validation."""
+    """The images as vectors in [0, 1], "x" [b, d], without the validation images."""
     train = f"train[:{sets.SOURCES[config.data].sizes['train'] - config.validation}]"
     return Source(config.data, pipeline.vectors, train=train)
 
@@ -159,21 +159,21 @@ def source(config: Config) -> Source:
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
     data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"  # the data set
-    # q(z|x): a function of x; a Gaussian; a function of x and of as many noises as latents (2)
+    # q(z|x): a function of x; a Gaussian; a function of x and a noise vector as long as z (2)
     encoder: Literal["deterministic", "gaussian", "universal"] = "deterministic"
     latents: Count = 8  # dimensions of the code z
-    prior: str = "gaussian"  # p(z): gaussian, mixture, swiss_roll, or what is added to PRIORS
-    prior_scale: Positive = 5.0  # factor on draws of the prior: the Gaussian's standard deviation
-    hidden: tuple[Count, ...] = (1000, 1000)  # rectifiers of encoder, decoder and discriminator
-    # who is given the label: nobody; the prior and discriminator of z (2.3); the decoder (4)
+    prior: str = "gaussian"  # p(z): gaussian, mixture, swiss_roll, or one added to PRIORS
+    prior_scale: Positive = 5.0  # scale of the prior: the Gaussian's standard deviation
+    hidden: tuple[Count, ...] = (1000, 1000)  # ReLU units of encoder, decoder and discriminator
+    # which networks take the label: none; the prior and discriminator of z (2.3); the decoder (4)
     label_to: Literal["nobody", "discriminator", "decoder"] = "nobody"
-    known: Fraction = 0.2  # share of labels given to the discriminator; the others are class 11
+    known: Fraction = 0.2  # share of labels known to the discriminator; the rest are class 11
     weight_std: Positive = 0.01  # standard deviation of the initial weights
     batch_size: Count = 100  # images in a batch
-    steps: Count = 118_000  # updates of each player; 590 are an epoch
+    steps: Count = 118_000  # updates of each player; an epoch has 590
     adam: Adam = Adam(2e-4)  # of the reconstruction phase
-    adversarial_adam: Adam = Adam(1e-4)  # of both moves of the regularisation phase
-    validation: Count = 1000  # last training images, kept to choose the width of the Parzen window
+    adversarial_adam: Adam = Adam(1e-4)  # of both updates of the regularisation phase
+    validation: Count = 1000  # last training images, used to choose the width of the Parzen window
     draws: Count = 10_000  # images drawn from the model for evaluation
     run: Run = Run()
 
@@ -192,7 +192,7 @@ CONDITIONED = PAPER.but(latents=2, prior="mixture", label_to="discriminator")
 SUPERVISED = PAPER.but(latents=15, label_to="decoder")
 PRESETS = {
     "paper": ("section 3: 8 latents, a Gaussian prior of deviation 5; 200 epochs", PAPER),
-    "conditioned": ("section 2.3: 10 Gaussians in a plane, a fifth of the labels", CONDITIONED),
+    "conditioned": ("section 2.3: 10 Gaussians in a plane, 20 % of the labels", CONDITIONED),
     "supervised": ("section 4: 15 latents of style", SUPERVISED),
 }
 
@@ -203,7 +203,7 @@ CLAIMS = {"test/parzen": Claim(340, 2, "Table 1", "unverified", better="higher",
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """The distance of codes from the prior; reconstruction; likelihood, or accuracy of labels."""
+    """Distance of codes from the prior; reconstruction; likelihood, or label accuracy."""
     key_test, key_codes, key_prior, key_labels, key_draws = jax.random.split(key, 5)
     test = data.prepare({n: jnp.asarray(a) for n, a in data.test.items()}, key_test)
     z, reconstruction = model.autoencode(test["x"], test["label"], key_codes)
@@ -221,8 +221,8 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """Draws, one label per column (and one style per row, if the decoder has labels); test images
-    and their reconstructions in turn; if the codes lie in a plane, figure 2.
+    """Samples, one label per column (and one style per row, if the decoder takes labels); test
+    images with their reconstructions; figure 2 if the codes are in a plane.
     """
     one_style = config.label_to == "decoder"
     return codes.pictures(model, data, key, partial(draw_prior, config), one_style=one_style)

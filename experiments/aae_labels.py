@@ -4,13 +4,13 @@ Alireza Makhzani, Jonathon Shlens, Navdeep Jaitly, Ian Goodfellow, Brendan Frey.
 
 Replicated: semi-supervised classification (section 5) of MNIST with 100 or 1000 labels: a category
 y and a style z, a discriminator of each, and a fourth player that classifies the labelled images;
-clustering (section 6), the same without labels; dimension reduction (section 7), whose code is the
-sum of a cluster's head and the style. Likelihood, priors and style are in aae.py.
+clustering (section 6), the same without labels; dimensionality reduction (section 7), whose code is
+the sum of a cluster head and the style. Likelihood, priors and style are in aae.py.
 
-Not replicated: SVHN. There is no official code, and the paper's text was not at hand: all follows
+Not replicated: SVHN. There is no official code, and the paper was not available: everything follows
 secondary sources; the distance between heads and their initialisation (section 7) are ours.
 
-Cost: `paper` makes 8 to 10 steps a second on one CPU core; `quick` took 19 minutes of a busy one.
+Cost: `paper` runs at 8 to 10 steps/s on a CPU core; `quick` took 19 minutes on a busy core.
 
 Run: python -m experiments.aae_labels quick
 """
@@ -40,13 +40,13 @@ from gen_jax.networks.aae import Affine, Corruption, Labelled, perceptron
 
 
 def reconstruction_loss(model: AAE, batch: Batch, key: Key) -> tuple[Array, Metrics]:
-    """Half the squared error of an image, summed over its pixels, from its corrupted version."""
+    """Half the squared error of the reconstruction from a corrupted image, summed over pixels."""
     *_, reconstruction = model.autoencode(model.corrupt(batch["x"], key))
     return 0.5 * ((reconstruction - batch["x"]) ** 2).sum(1).mean(), {}
 
 
 def discriminator_loss(model: AAE, batch: Batch, key: Key) -> tuple[Array, Metrics]:
-    """Both discriminators: draws of Cat(y) and N(z; 0, I) are real, q(y|x) and z of images fake."""
+    """Both discriminators: draws from Cat(y) and N(z; 0, I) are real, q(y|x) and z are fake."""
     key_x, key_y, key_z = jax.random.split(key, 3)
     y, z = model.encode(model.corrupt(batch["x"], key_x))
     prior_y = jax.nn.one_hot(jax.random.randint(key_y, y.shape[:1], 0, y.shape[1]), y.shape[1])
@@ -65,7 +65,7 @@ def generator_loss(model: AAE, batch: Batch, key: Key) -> tuple[Array, Metrics]:
 
 
 def classification_loss(model: AAE, batch: Batch, key: Key) -> tuple[Array, Metrics]:
-    """The cross-entropy of q(y|x) on labelled images."""
+    """Cross-entropy of q(y|x) on labelled images."""
     key_chosen, key_vectors, key_x = jax.random.split(key, 3)
     image, label = model.labelled(batch, key_chosen)
     x = model.corrupt(pipeline.vectors({"image": image}, key_vectors)["x"], key_x)
@@ -74,7 +74,7 @@ def classification_loss(model: AAE, batch: Batch, key: Key) -> tuple[Array, Metr
 
 
 def separation_loss(model: AAE, batch: Batch, key: Key, *, config: Config) -> tuple[Array, Metrics]:
-    """max(0, separation - |W_i - W_j|), summed over pairs of clusters' heads (section 7)."""
+    """max(0, separation - |W_i - W_j|), summed over pairs of cluster heads (section 7)."""
     assert model.heads is not None
     i, j = jnp.triu_indices(config.categories, 1)
     heads = model.heads(jnp.eye(config.categories))
@@ -83,7 +83,7 @@ def separation_loss(model: AAE, batch: Batch, key: Key, *, config: Config) -> tu
 
 
 def players(config: Config) -> dict[str, Player]:
-    """Reconstruction, both moves of regularisation, classification of labelled images, heads."""
+    """Reconstruction, both updates of regularisation, classification, separation of heads."""
     encoder, heads = ("encoder", "category", "style"), ("heads",) if config.separation else ()
     discriminators = ("category_discriminator", "style_discriminator")
     first, last = sgd(config, config.reconstruction_rate), sgd(config, config.classification_rate)
@@ -101,7 +101,7 @@ def players(config: Config) -> dict[str, Player]:
 
 
 def sgd(config: Config, rate: float, momentum: float = 0.9) -> optax.GradientTransformation:
-    """Gradient descent with momentum, at a rate that falls tenfold after the given epochs."""
+    """Gradient descent with momentum, whose rate is divided by ten after the given epochs."""
     epoch = (sets.SOURCES[config.data].sizes["train"] - config.validation) // config.batch_size
     drops = {drop * epoch: 0.1 for drop in config.drops}
     return optax.sgd(optax.piecewise_constant_schedule(rate, drops), momentum)
@@ -117,11 +117,11 @@ class AAE(nn.Module):
     category: nn.Module  # -> logits of q(y|x)
     style: nn.Module  # -> z
     heads: nn.Module | None  # y -> its head, in the space of z
-    decoder: nn.Module  # y and z, or their sum there -> [b, d] in (0, 1)
+    decoder: nn.Module  # y and z, or the sum of head and z -> [b, d] in (0, 1)
     category_discriminator: nn.Module  # y -> logits [b, 1]
     style_discriminator: nn.Module  # z -> logits [b, 1]
     labelled: Labelled
-    corrupt: Corruption  # of the encoder's input in training
+    corrupt: Corruption  # of the input of the encoder in training
 
     def encode(self, x: Array) -> tuple[Array, Array]:
         """The probabilities q(y|x) [b, categories] and the style z [b, latents]."""
@@ -140,7 +140,7 @@ class AAE(nn.Module):
 
 
 def model(config: Config) -> AAE:
-    """Perceptrons of rectifiers; the style is linear, y a softmax, the pixels are sigmoids."""
+    """Perceptrons with ReLU; the style is linear, y a softmax, the pixels are sigmoids."""
     pixels = int(np.prod(sets.SOURCES[config.data].fields["image"].shape))
     affine, norm = partial(Affine, std=config.weight_std), config.batch_norm
     mlp = partial(perceptron, config.hidden, affine)
@@ -159,7 +159,7 @@ def model(config: Config) -> AAE:
 
 
 def source(config: Config) -> Source:
-    """The images as vectors in [0, 1], "x" [b, d]; the labelled ones beside the first batch."""
+    """The images as vectors in [0, 1], "x" [b, d]; the first batch also has the labelled images."""
     few = partial(few_labels.balanced, count=config.labels, classes=10, seed=config.run.seed)
     extras = few if config.labels else pipeline.no_extras
     train = f"train[:{sets.SOURCES[config.data].sizes['train'] - config.validation}]"
@@ -173,21 +173,21 @@ def source(config: Config) -> Source:
 class Config(Checked):
     data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"  # the data set
     categories: Count = 10  # values of y: the classes, or clusters
-    labels: Natural = 100  # labelled images, equally many per class, by the seed; 0: clustering
+    labels: Natural = 100  # labelled images, balanced, chosen by the seed; 0: clustering
     latents: Count = 10  # dimensions of the style z, whose prior is N(0, I)
-    separation: NonNegative = 0.0  # least distance of clusters' heads (7); 0: the code is [y, z]
-    hidden: tuple[Count, ...] = (1000, 1000)  # rectifiers of encoder, decoder and discriminators
-    batch_norm: bool = False  # in all layers of the encoder, also the softmax: crucial for clusters
-    noise: NonNegative = 0.3  # standard deviation of the noise on the encoder's input, in training
-    dropout: Fraction = 0  # share of the encoder's input that is set to 0, in training
+    separation: NonNegative = 0.0  # minimum distance of cluster heads (7); 0: the code is [y, z]
+    hidden: tuple[Count, ...] = (1000, 1000)  # ReLU units of encoder, decoder and discriminators
+    batch_norm: bool = False  # in all encoder layers, also the softmax; crucial for clustering
+    noise: NonNegative = 0.3  # standard deviation of the noise on the encoder input in training
+    dropout: Fraction = 0  # share of the encoder input that is set to 0 in training
     weight_std: Positive = 0.01  # standard deviation of the initial weights
-    batch_size: Count = 100  # images in a batch, and as many labelled ones
-    steps: Count = 5000 * 590  # updates of each player; 590 are an epoch
+    batch_size: Count = 100  # images in a batch, and labelled images in a batch
+    steps: Count = 5000 * 590  # updates of each player; an epoch has 590
     reconstruction_rate: Positive = 0.01  # learning rate of SGD with momentum 0.9
-    adversarial_rate: Positive = 0.1  # learning rate of both moves' SGD with momentum 0.1
-    classification_rate: Positive = 0.1  # learning rate of the classifier's SGD with momentum 0.9
-    drops: tuple[Count, ...] = (50, 1000)  # epochs after which all learning rates fall tenfold
-    validation: Count = 1000  # last training images, kept to assign labels to clusters
+    adversarial_rate: Positive = 0.1  # learning rate of SGD with momentum 0.1, for both updates
+    classification_rate: Positive = 0.1  # rate of SGD with momentum 0.9, for the classifier
+    drops: tuple[Count, ...] = (50, 1000)  # epochs after which all rates are divided by ten
+    validation: Count = 1000  # last training images, used to assign labels to clusters
     run: Run = Run()
 
     def __post_init__(self) -> None:
@@ -212,7 +212,7 @@ PRESETS = {
 # Evaluation ---------------------------------------------------------------------------------------
 
 OF = "5000 epochs; test images"
-BY = "a cluster takes the label of the validation image that is likeliest to be in it; test images"
+BY = "a cluster takes the label of its most probable validation image; test images"
 CLAIMS = {
     "test/error_100_labels": Claim(1.90, 0.10, "Table 2", "unverified", protocol=OF),
     "test/error_1000_labels": Claim(1.60, 0.08, "Table 2", "unverified", protocol=OF),
@@ -222,7 +222,7 @@ CLAIMS = {
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """The error of y on test images; distances of y and z from their priors; the code's 1-NN."""
+    """Error of y on test images; distances of y and z from their priors; 1-NN on the codes."""
     x, of_category = codes.vectors(data.test), np.arange(10)
     y, z, code, reconstruction = map(np.asarray, model.autoencode(x))
     if not config.labels:
@@ -240,7 +240,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """Draws, one category per column and style per row; reconstructions; codes, if in a plane."""
+    """Samples, one category per column and style per row; reconstructions; planar codes."""
     y, z = jnp.eye(config.categories), jax.random.normal(key, (10, config.latents))
     plane = config.separation > 0 and config.latents == 2
     return codes.category_pictures(model, data, y, z, plane=plane)

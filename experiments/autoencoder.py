@@ -2,10 +2,10 @@
 
 The lecture's question, after Hinton, Salakhutdinov. Science 2006.
 
-Replicated: the answer, no, by measurement: an autoencoder and a VAE of the same networks, trained
-side by side on the same batches, decode the same draws from N(0, I); the Frechet distance to the
-data says which of the two can be sampled from. In the linear-Gaussian world the same is known in
-closed form.
+Replicated: the answer, no, by measurement. An autoencoder and a VAE with the same networks are
+trained side by side on the same batches and decode the same draws from N(0, I). The Frechet
+distance to the data shows which of the two can be sampled from. In the linear-Gaussian world, the
+result has a closed form.
 
 Not replicated: the stacked restricted Boltzmann machines that initialise the networks of Hinton and
 Salakhutdinov.
@@ -40,19 +40,19 @@ from gen_jax.types import Claim, Measure
 
 
 def reconstruction_loss(model: AutoencoderAndVAE, batch: Batch, key: Key) -> tuple[Array, Metrics]:
-    """The autoencoder's: -log p(x|z) at z = f(x), and nothing else."""
+    """Loss of the autoencoder: -log p(x|z) at z = f(x)."""
     return -model.decoder(model.encoder(batch["x"])).log_prob(batch["x"]).mean(), {}
 
 
 def negative_elbo(model: AutoencoderAndVAE, batch: Batch, key: Key) -> tuple[Array, Metrics]:
-    """The VAE's: -log p(x|z) at z ~ q(z|x), plus the divergence of q(z|x) from the prior."""
+    """Loss of the VAE: -log p(x|z) at z ~ q(z|x), plus the KL of q(z|x) from the prior."""
     terms = evidence_lower_bound(model.vae_encoder, model.vae_decoder, batch["x"], key, 1)
     reconstruction, fitting = (term.mean() for term in terms)
     return fitting - reconstruction, {"reconstruction": reconstruction, "prior_fitting": fitting}
 
 
 def players(config: Config) -> dict[str, Player]:
-    """Two players who share nothing but the batches."""
+    """Two players that share only the batches."""
     adam = config.adam.over(config.steps)
     return {
         "autoencoder": Player(("encoder", "decoder"), reconstruction_loss, adam),
@@ -64,7 +64,7 @@ def players(config: Config) -> dict[str, Player]:
 
 
 class AutoencoderAndVAE(nn.Module):
-    """An autoencoder and a VAE of the same layers."""
+    """An autoencoder and a VAE with the same layers."""
 
     encoder: nn.Sequential
     decoder: mlp.BernoulliMLP
@@ -99,11 +99,11 @@ ADAM = Adam(1e-3)
 class Config(Checked):
     data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"  # the data set
     latents: Count = 20  # dimensions of the code
-    hidden: tuple[Count, ...] = (500,)  # units of the encoder; the decoder has them in reverse
-    batch_size: Count = 100  # images in a batch, which both models see
+    hidden: tuple[Count, ...] = (500,)  # units of the encoder; reversed for the decoder
+    batch_size: Count = 100  # images in a batch, shared by both models
     steps: Count = 60_000  # updates of each model
     adam: Adam = ADAM
-    draws: Count = 10_000  # images drawn from each model to be measured
+    draws: Count = 10_000  # images sampled from each model for evaluation
     run: Run = Run()
 
     RENAMED: ClassVar = {"learning_rate": "adam.learning_rate"}
@@ -114,27 +114,27 @@ PRESETS = {"paper": ("100 epochs; about 12 minutes on 2 cores", Config())}
 # Evaluation ---------------------------------------------------------------------------------------
 
 CLAIMS: dict[str, Claim] = {}
-CODE_KL = "nats, KL from N(0, I) of the Gaussian with the moments of the codes"
+CODE_KL = "nats, KL(N(m, C) || N(0, I)) with the moments m, C of the codes"
 
 
 def decode(model: AutoencoderAndVAE, z: Array) -> dict[str, Array]:
-    """The same codes through both decoders: [n, k] -> [n, d]."""
+    """Decode the same codes with both decoders: [n, k] -> [n, d]."""
     return {"autoencoder": model.decoder(z).mean, "vae": model.vae_decoder(z).mean}
 
 
 def encode(model: AutoencoderAndVAE, x: Array, key: Key) -> dict[str, Array]:
-    """The same images through both encoders, the VAE's with its noise: [n, d] -> [n, k]."""
+    """Encode the same images with both encoders, the VAE with its noise: [n, d] -> [n, k]."""
     return {"autoencoder": model.encoder(x), "vae": model.vae_encoder(x).sample(key, 1)[0]}
 
 
 def reconstruct(model: AutoencoderAndVAE, x: Array, key: Key) -> dict[str, Array]:
-    """The same images through both models: [n, d] -> [n, d]."""
+    """Reconstruct the same images with both models: [n, d] -> [n, d]."""
     return {name: decode(model, z)[name] for name, z in encode(model, x, key).items()}
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """Frechet distances of draws and reconstructions to the test images; how far the codes are from
-    the prior; the linear-Gaussian world.
+    """Frechet distances of samples and reconstructions to the test images; distance of the codes
+    from the prior; the linear-Gaussian world.
     """
     prior, pixels, first, second = jax.random.split(key, 4)
     x = data.prepare({"image": jnp.asarray(data.test["image"])}, pixels)["x"]
@@ -151,7 +151,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """The same draws from N(0, I) through both decoders, and reconstructions by both."""
+    """The same draws from N(0, I), decoded by both models, and reconstructions by both."""
     (batch, noise), *_ = pipeline.batches(data.test, data.prepare, key, batch_size=100, count=100)
     z = jax.random.normal(jax.random.fold_in(key, 1), (100, config.latents))
     pictures = {

@@ -4,17 +4,17 @@ Jun-Yan Zhu, Taesung Park, Phillip Isola, Alexei A. Efros. ICCV 2017. arXiv:1703
 
 Replicated: generators and 70x70 PatchGANs, weight for weight; least squares, cycle and identity
 losses, pools, schedule; the Torch and PyTorch codes; the ablations of section 5.1.3. The data are
-photographs and maps of the earth, or emoji of two vendors. Pairs are known, not shown, and measured
-on unseen places and symbols: errors, nearest partners, LPIPS, set distances. On atoms with masses:
-which pairing is found; any permutation that keeps them is cycle-consistent (benchmarks.pairings).
+photographs and maps of the earth, or emoji of two vendors; pairs are known, and used only in tests:
+errors, nearest partners, LPIPS, set distances. For atoms with masses: the pairing found; all
+mass-preserving ones are cycle-consistent (benchmarks.pairings).
 
-Not replicated: the paper's data, which no package carries (TFDS can prepare some: --data maps has
-cycle and set distances), and so its numbers. Cityscapes, per-pixel and per-class accuracy and IoU
-of a segmentation: labels to photo 0.52, 0.17, 0.11, back 0.58, 0.22, 0.16. Google's maps, people
-fooled: to photo 26.8 +- 2.8 %, to map 23.2 +- 3.4 %. Set distances are through ResNet-50, not FID.
+Not replicated: the data of the paper, which may not be redistributed (TFDS has some: --data maps),
+and so its numbers. Cityscapes, per-pixel and per-class accuracy and IoU of a segmentation: labels
+to photo 0.52, 0.17, 0.11, back 0.58, 0.22, 0.16. Google Maps, people fooled: to photo 26.8 +- 2.8
+%, to map 23.2 +- 3.4 %. Set distances use ResNet-50, not FID.
 
-Cost: seconds of a CPU core: 0.025 a step of `small`, 0.077 of `emoji_quick`, 0.089 of `quick`. On a
-shared core they took 4, 7 and 15 to 40 minutes; ResNet-50 0.11 s an image. No GPU was timed.
+Cost: seconds per step of a CPU core: `small` 0.025, `emoji_quick` 0.077, `quick` 0.089. On a shared
+core they took 4, 7 and 15 to 40 minutes; ResNet-50 0.11 s per image. No GPU was timed.
 Run: python -m experiments.cyclegan quick
 """
 
@@ -61,7 +61,7 @@ def generator_loss(
 def discriminator_loss(
     model: CycleGAN, batch: Batch, key: Key, *, factor: float, domains: tuple[str, ...] = ("x", "y")
 ) -> tuple[Array, Metrics]:
-    """(D(real) - 1)^2 + D(fake)^2 in each domain; the fakes are out of its pool (section 4)."""
+    """(D(real) - 1)^2 + D(fake)^2 in each domain; the fakes come from its pool (section 4)."""
     networks = {
         "x": (model.d_x, model.pool_x, model.to_x, batch["y"]),
         "y": (model.d_y, model.pool_y, model.to_y, batch["x"]),
@@ -111,7 +111,7 @@ class CycleGAN(nn.Module):
 
 
 def model(config: Config) -> CycleGAN:
-    """The networks of appendix 7.2; of atoms, perceptrons."""
+    """The networks of appendix 7.2; perceptrons for atoms."""
     networks: list[nn.Module]
     width, affine = config.width, config.affine
     if config.data == "atoms":
@@ -124,7 +124,7 @@ def model(config: Config) -> CycleGAN:
 
 
 def domains(config: Config) -> unpaired.Images | unpaired.Points:
-    """Domains x and y: images, or points around atoms in the plane, other ones for each seed."""
+    """Domains x and y: images, or points around atoms in the plane, which depend on the seed."""
     if config.data == "atoms":
         return unpaired.Points(config.masses, config.run.seed)
     return unpaired.Images(config.data, config.load, config.pad, config.side)
@@ -151,26 +151,26 @@ class Weights(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    # earth, emoji, discs or atoms, with known pairs; or a set of the paper that TFDS has prepared
+    # earth, emoji, discs or atoms, with known pairs; or a set of the paper prepared by TFDS
     data: Literal[unpaired.Name, "atoms"] = "earth"
     masses: tuple[Count, ...] = (1, 1, 1, 1)  # masses of the atoms
-    load: Count = 143  # pixels of a side to which images are resized
-    pad: Natural = 0  # white pixels added to each side of resized images
-    side: Count = 128  # pixels of a side of the random crops of resized and padded images
-    width: Count = 64  # channels of the first layers of all networks; units of those for atoms
+    load: Count = 143  # side in pixels to which images are resized
+    pad: Natural = 0  # white pixels added at each border of resized images
+    side: Count = 128  # side in pixels of the random crops of resized and padded images
+    width: Count = 64  # channels of the first layers of all networks; units for atoms
     blocks: Count = 6  # residual blocks: 6 for 128 pixels, 9 for 256 and more (section 4)
-    halvings: Count = 3  # strided layers of the discriminators: 3 see patches of 70 x 70
-    affine: bool = True  # gains and biases in instance norm, as in Torch; none, as in PyTorch
+    halvings: Count = 3  # strided layers of the discriminators; 3 give patches of 70 x 70
+    affine: bool = True  # gains and biases in instance norm, as in Torch; off in PyTorch
     biases: bool = True  # learn the biases of convolutions; the Torch code sets them to 0
-    # both generators, then both discriminators, as in PyTorch; or each: G, D_Y, F, D_X, as in Torch
+    # both generators, then both discriminators (PyTorch); or one by one: G, D_Y, F, D_X (Torch)
     order: Literal["both", "each"] = "both"
-    halved: bool = True  # halve the discriminators' losses (section 4); Adam hardly sees it
+    halved: bool = True  # halve the discriminators' losses (section 4); little effect with Adam
     pool: Natural = 50  # images in each pool (section 4)
     weights: Weights = Weights()
     batch_size: Count = 1  # images of each domain in a batch (section 4)
     steps: Count = 187_000  # batches: 200 epochs of 935 images
     adam: Adam = Adam(2e-4, b1=0.5)  # section 4; the rate falls to 0 over the second half
-    feature_images: Natural = 1000  # test images, at most, for LPIPS and ResNet-50; 0 for none
+    feature_images: Natural = 1000  # maximum number of test images for LPIPS and ResNet-50; 0: none
     run: Run = Run()
 
     RENAMED: ClassVar = {"perceived": "feature_images"} | {
@@ -182,7 +182,7 @@ class Config(Checked):
         if not any(dataclasses.astuple(self.weights)):
             raise UserError("all weights are 0; give the generators at least one above 0.")
         if self.adam.decay:
-            raise UserError("adam.decay is not 0; the rate falls over the second half in any case.")
+            raise UserError("adam.decay is not 0; the rate always decays over the second half.")
         if self.data != "atoms":
             crops.check(self.load, self.pad, self.side)
             check_side(self.side, self.halvings)
@@ -195,7 +195,7 @@ OFFICIAL = Config(weights=CODES, order="each", biases=False, halved=False, adam=
 PYTORCH = Config(weights=CODES, load=286, side=256, blocks=9, affine=False)
 PRESETS = {
     "paper": ("128x128, 6 blocks; 200 epochs; for a GPU", Config()),
-    "official": ("the Torch code: in turns, identity, gains, no biases; for a GPU", OFFICIAL),
+    "official": ("the Torch code: alternating, identity, gains, no biases; for a GPU", OFFICIAL),
     "pytorch": ("the PyTorch code: 256x256, 9 blocks, identity, no gains; for a GPU", PYTORCH),
 }
 
@@ -205,12 +205,12 @@ CLAIMS: dict[str, Claim] = {}  # none can be measured on these data
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """Errors of translations of unseen images, and of none; of atoms, which pairing G is."""
+    """Errors of translations of test images and of the identity; for atoms, the pairing of G."""
     return paired.evaluate(domains(config), model, data.test, config.feature_images)
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """Rows of an unseen image, its translation, its cycle and its partner; of atoms, G(x)."""
+    """Rows of test image, translation, cycle reconstruction and partner; for atoms, G(x)."""
     return paired.pictures(domains(config), model, data.test)
 
 

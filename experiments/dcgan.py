@@ -2,18 +2,18 @@
 
 Alec Radford, Luke Metz, Soumith Chintala. ICLR 2016. arXiv:1511.06434
 
-Replicated: the 64x64 networks of the Theano code (5x5 kernels) and of the Torch code (4x4), weight
-for weight, with either protocol; section 8.1's class-conditional MNIST model, whose samples train a
+Replicated: the 64x64 networks of the Theano code (5x5 kernels) and the Torch code (4x4), weight for
+weight, with both protocols; section 8.1's class-conditional MNIST model, whose samples train a
 nearest-neighbour classifier; section 5.1's discriminator, whose 28 672 features train an L2-SVM;
-interpolations; vector arithmetic (figure 7), on thick and thin digits: their ink can be measured.
+interpolations; vector arithmetic (figure 7) on thick and thin digits, whose ink is measured.
 
-Not replicated: LSUN, faces, ImageNet-1k and SVHN (22.48 % error by 1000 labels), which no package
-carries: all but MNIST's model learn from CIFAR-10, enlarged to 64x64 or as it is. The generator of
-`features` is imagenet/load_pretrained.py's, with D's widths mirrored (unverified: they stand in its
-weights). Torch's running variance is unbiased, n / (n - 1) of ours. Not 10 million samples.
+Not replicated: LSUN, faces, ImageNet-1k and SVHN (22.48 % error with 1000 labels), which no package
+distributes: all but the MNIST model use CIFAR-10, at 64x64 or 32x32. In `features`, G is that of
+imagenet/load_pretrained.py, with the widths of D mirrored (unverified: they are in its weights).
+Torch's running variance is n / (n - 1) of ours. Not 10 million samples.
 
-Cost: `quick` plays 3 to 4 steps a second on one busy CPU core, 3900 in 17 to 25 minutes; `mnist` 2,
-its 78 000 in 11 hours. The 64x64 presets and `features` are for a GPU and have not been timed.
+Cost: `quick` runs at 3 to 4 steps per second on a busy CPU core, 3900 in 17 to 25 minutes; `mnist`
+at 2, 78 000 in 11 hours. The 64x64 presets and `features` need a GPU and were not timed.
 
 Run: python -m experiments.dcgan quick
 """
@@ -99,14 +99,14 @@ NETWORKS = {
 
 
 def image_shape(config: Config) -> tuple[int, int, int]:
-    """[h, w, c] of the images that the networks see."""
+    """[h, w, c] of the images for the networks."""
     own, _, channels = SOURCES[config.data].fields["image"].shape
     side = NETWORKS[config.network].side or own
     return side, side, channels
 
 
 def model(config: Config) -> DCGAN:
-    """The first and last convolutions of the Torch code, of 4x4 on 4x4, are dense layers here."""
+    """The first and last 4x4 convolutions of the Torch code, on 4x4 maps, are dense layers."""
     net, (side, _, channels) = NETWORKS[config.network], image_shape(config)
     hidden, output = ((config.hidden,), nn.sigmoid) if net.conditional else ((), nn.tanh)
     common = (net.kernel, hidden, Norm(net.affine, config.running, net.eps))
@@ -116,7 +116,7 @@ def model(config: Config) -> DCGAN:
 
 
 def source(config: Config) -> Source:
-    """ "x": images [b, h, w, c] in the range of G, resized; "y": labels as of `one_hot`."""
+    """ "x": images [b, h, w, c] in the range of G, resized; "y": labels of `one_hot`."""
     shape, conditional = image_shape(config), NETWORKS[config.network].conditional
 
     def prepare(batch: Batch, key: Key) -> Batch:
@@ -128,7 +128,7 @@ def source(config: Config) -> Source:
 
 
 def one_hot(config: Config, label: Array) -> Array:
-    """[b] -> [b, 10], or [b, 0] for networks that see no labels."""
+    """[b] -> [b, 10], or [b, 0] for unconditional networks."""
     conditional = NETWORKS[config.network].conditional
     return jax.nn.one_hot(label, CLASSES) if conditional else jnp.zeros((len(label), 0))
 
@@ -151,7 +151,7 @@ class L2Adam(Adam):
     RENAMED: ClassVar = {"falls": "linear_decay"}
 
     def over(self, steps: int, every: int = 1) -> optax.GradientTransformation:
-        """The optimizer of a player that plays at one of each `every` steps."""
+        """The optimizer of a player that plays every `every`-th step."""
         rate = constant_then_linear(self.learning_rate, steps // every)
         adam = self.at(rate) if self.linear_decay else super().over(steps, every)
         return optax.chain(optax.add_decayed_weights(self.l2), adam)
@@ -162,22 +162,20 @@ class Config(Checked):
     data: Literal["cifar10", "mnist", "fashion_mnist", "digits"] = "cifar10"  # 50 000 of mnist
     # 64x64 with 5x5 kernels or 4x4, section 5.1's discriminator at 32x32, or section 8.1's model.
     network: Literal["theano", "torch", "features", "conditional"] = "theano"
-    mirrored: bool = False  # G has all of D's layers in reverse, not one layer for each side
-    width: Count = 128  # channels of the largest maps; they double whenever the side is halved
+    mirrored: bool = False  # G has all layers of D in reverse, not one layer per side
+    width: Count = 128  # channels of the largest maps, doubled whenever the side is halved
     hidden: Count = 1024  # units of the dense layer of section 8.1
     latents: Count = 100  # dimensions of z
     noise: Literal["uniform", "normal"] = "uniform"  # z from U(-1, 1), or N(0, 1) as in Torch
-    running: bool = False  # evaluate with running statistics of batch norm, as the Torch code does
+    running: bool = False  # evaluate with running statistics of batch norm, as in the Torch code
     # D and then G on each batch; or G on even and D on odd batches, as in the Theano code; or both
-    # from one point. The Torch code moves G by D's new weights but by its activations from before.
+    # at once. The Torch code updates G with the new weights of D but its previous activations.
     order: Literal["turns", "alternate", "together"] = "turns"
     batch_size: Count = 128  # section 4
-    steps: Count = 9750  # batches: 25 epochs of CIFAR-10, as many epochs as the codes have
+    steps: Count = 9750  # batches: 25 epochs of CIFAR-10, the number of epochs in the codes
     adam: L2Adam = L2Adam(2e-4, b1=0.5)  # section 4
     draws: Count = 50_000  # labelled samples that train the 1-NN classifier of section 8.1
-    labelled: Count = (
-        400  # images of each class, or all, for the L2-SVM; the last 1/4 chooses its C
-    )
+    labelled: Count = 400  # images per class, or all, for the L2-SVM; C is chosen on the last 1/4
     run: Run = Run()
 
     RENAMED: ClassVar = {"optimizer": "adam"}
@@ -194,7 +192,7 @@ MNIST = Config(
     data="mnist", network="conditional", width=64, order="alternate", steps=78_000, adam=MNIST_ADAM
 )
 PRESETS = {
-    "paper": ("64x64, D and G in turns; 25 epochs of CIFAR-10; for a GPU", Config()),
+    "paper": ("64x64, D and G alternating; 25 epochs of CIFAR-10; for a GPU", Config()),
     "theano": ("64x64, the Theano code: D and G alternate, L2; 25 epochs; for a GPU", THEANO),
     "official": ("64x64, the Torch code: 4x4, normal noise; 25 epochs; for a GPU", OFFICIAL),
     "features": ("32x32, section 5.1's discriminator; 30 epochs; for a GPU", FEATURES),
@@ -218,7 +216,7 @@ CLAIMS = {
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """Section 8.1: classifiers that learn from samples; or section 5.1: D's features."""
+    """Section 8.1: classifiers trained on samples; or section 5.1: features of D."""
     if NETWORKS[config.network].conditional:
         return labelled_samples.evaluate(
             partial(generate, config, model), partial(latents, config), data, key,
@@ -235,7 +233,7 @@ def generate(config: Config, model: Trained, z: Array, label: Array) -> Array:
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """Samples and interpolations (figure 4); with labels, one for each row, and figure 7."""
+    """Samples and interpolations (figure 4); with labels, one per row, and figure 7."""
     key_z, key_rows = jax.random.split(key)
     conditional, draw = NETWORKS[config.network].conditional, partial(generate, config, model)
     z, label = latents(config, key_z, 100), jnp.repeat(jnp.arange(CLASSES), 10)

@@ -3,14 +3,14 @@
 Ian J. Goodfellow, Jean Pouget-Abadie, Mehdi Mirza, Bing Xu, David Warde-Farley, Sherjil Ozair,
 Aaron Courville, Yoshua Bengio. NIPS 2014. arXiv:1406.2661
 
-Replicated: MNIST, with the maxout discriminator under dropout and the rectifier generator;
-Algorithm 1 in turns, and the official code's simultaneous step with half of the discriminator's
-loss; the minimax and the non-saturating generator; the Parzen-window estimate of the log-likelihood
-by the official protocol (Table 1).
+Replicated: MNIST, with the maxout discriminator with dropout and the ReLU generator; Algorithm 1
+with alternating steps, and the simultaneous step of the official code with half of the
+discriminator's loss; the minimax and the non-saturating generator loss; the Parzen-window estimate
+of the log-likelihood by the official protocol (Table 1).
 
-Not replicated: TFD, whose images cannot be redistributed, and the fully connected and convolutional
-CIFAR-10 models. The number of epochs is not published (the official criterion is commented out):
-we state ours.
+Not replicated: TFD, whose images may not be redistributed, and the fully connected and
+convolutional CIFAR-10 models. The number of epochs is not published (the official criterion is
+commented out); ours is given in each preset.
 
 Cost: `quick` takes 10 minutes of a CPU core (18 steps/s). Run: python -m experiments.gan quick
 """
@@ -57,8 +57,8 @@ GENERATOR_LOSSES = {"non-saturating": bce_real, "minimax": minimax}
 
 
 def generator_loss(model: GAN, batch: Batch, key: Key, *, config: Config) -> tuple[Array, Metrics]:
-    """-log D(G(z)) or log(1 - D(G(z))), through the discriminator under dropout."""
-    # In simultaneous play the key, and so the noise and the dropout, is the discriminator's.
+    """-log D(G(z)) or log(1 - D(G(z))), with dropout in the discriminator."""
+    # In simultaneous steps, noise and dropout equal those of the discriminator: the key is shared.
     key_z, _, key_fake = jax.random.split(key, 3)
     fake = model.discriminator(model.generator(noise(config, len(batch["x"]), key_z)), key_fake)
     return GENERATOR_LOSSES[config.generator_loss](fake), {}
@@ -82,7 +82,7 @@ def players(config: Config) -> dict[str, Player]:
 
 
 def game(config: Config) -> games.Game:
-    """In turn or together; the last bias of G starts at the logits of the clipped mean image."""
+    """Alternating or simultaneous; the last bias of G starts at the logits of the mean image."""
     one = games.make(
         model(config), players(config), together=config.together, precision=config.run.precision
     )
@@ -105,12 +105,12 @@ def model(config: Config) -> GAN:
 
 
 def train_size(config: Config) -> int:
-    """Images to learn from: the first five sixths. The others are for validation."""
+    """The number of training images: the first five sixths. The others are for validation."""
     return sets.SOURCES[config.data].sizes["train"] * 5 // 6
 
 
 def source(config: Config) -> Source:
-    """ "x": grey values in [0, 1], [b, pixels]; and the mean image, for the first state."""
+    """ "x": grey values in [0, 1], [b, pixels]; and the mean image, for the initial state."""
     split = f"train[:{train_size(config)}]"
     return Source(config.data, pipeline.vectors, train=split, init_extras=pipeline.mean_image)
 
@@ -120,13 +120,13 @@ def source(config: Config) -> Source:
 
 @dataclasses.dataclass(frozen=True)
 class MomentumDescent(Checked):
-    """Gradient descent with a rate and a momentum that follow schedules (mnist.yaml)."""
+    """Gradient descent with schedules of rate and momentum (mnist.yaml)."""
 
-    learning_rate: Positive = 0.1  # at first
-    decay: Positive = 1.000004  # what the rate is divided by after each update, down to 1e-6
-    momentum: Fraction = 0.5  # at first
-    final_momentum: Fraction = 0.7  # in the end; the momentum rises linearly
-    start: Count = 1  # last epoch, counted from 1, with the first momentum
+    learning_rate: Positive = 0.1  # initial learning rate
+    decay: Positive = 1.000004  # divisor of the rate after each update, down to 1e-6
+    momentum: Fraction = 0.5  # initial momentum
+    final_momentum: Fraction = 0.7  # final momentum, reached linearly
+    start: Count = 1  # last epoch, counted from 1, with the initial momentum
     saturate: Count = 250  # first epoch, counted from 1, with the final momentum
 
     FORMERLY: ClassVar = {"start": 2}
@@ -137,7 +137,7 @@ class MomentumDescent(Checked):
             raise UserError(f"saturate is {self.saturate}; it must be above start, {self.start}.")
 
     def over(self, epoch: int) -> optax.GradientTransformation:
-        """v <- momentum v - rate g; w <- w + v, both scheduled; an epoch has so many updates."""
+        """v <- momentum v - rate g; w <- w + v, both scheduled; `epoch` is in updates."""
 
         def rate(step: Array) -> Array:
             return jnp.maximum(self.learning_rate / self.decay**step, 1e-6)
@@ -156,18 +156,18 @@ ClipRange = Annotated[float, Range("a number above 0 and below 0.5", 0, 0.5, ope
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"  # the last sixth validates
-    latents: Count = 100  # values of the noise, uniform and of unit variance
-    hidden: tuple[Count, ...] = (1200, 1200)  # rectifiers of the generator
-    maxout: tuple[Count, ...] = (240, 240)  # units of the discriminator, of 5 pieces each
-    # -log D(G(z)), as the code has it and section 3 advises, or log(1 - D(G(z))), as equation 1.
+    data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"  # the last sixth is for validation
+    latents: Count = 100  # dimensions of the noise, uniform with unit variance
+    hidden: tuple[Count, ...] = (1200, 1200)  # ReLU units of the generator
+    maxout: tuple[Count, ...] = (240, 240)  # maxout units of the discriminator, with 5 pieces each
+    # -log D(G(z)), as in the code and suggested in section 3, or log(1 - D(G(z))), equation 1.
     generator_loss: Literal["non-saturating", "minimax"] = "non-saturating"
-    together: bool = False  # both gradients at one point and noise, as the code, or in turns
-    discriminator_factor: Positive = 1.0  # of its loss: 1 in the paper, 0.5 in the code
+    together: bool = False  # simultaneous steps with the same noise, as in the code
+    discriminator_factor: Positive = 1.0  # factor of its loss: 1 in the paper, 0.5 in the code
     batch_size: Count = 100  # m of Algorithm 1
-    steps: Count = 100_000  # updates of each player; 500 are an epoch
+    steps: Count = 100_000  # updates of each player; an epoch has 500
     draws: Count = 10_000  # samples in the Parzen-window estimate
-    validation: Count = 1000  # validation images that choose the Parzen window's width
+    validation: Count = 1000  # validation images for choosing the width of the Parzen window
     # The generator starts at the mean image, clipped to [this, 1 - this] as in pylearn2.
     mean_clip: ClipRange = 1e-7
     optimizer: MomentumDescent = MomentumDescent()  # of each player (mnist.yaml)
@@ -189,7 +189,7 @@ CLAIMS = {"test/parzen": PARZEN}
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """parzen_ll.py: the width that suits validation images best, then the test images."""
+    """parzen_ll.py: the best width on validation images, then the test images."""
     kept = sets.load(config.data, f"train[{train_size(config)}:]", config.run.data)
     draws = model.generator(noise(config, config.draws, key))
     validation = pipeline.flat(kept)[: config.validation]
@@ -197,7 +197,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """Figure 2a without its neighbours: 100 samples."""
+    """Figure 2a without the nearest neighbours: 100 samples."""
     draws = model.generator(noise(config, 100, key))
     return {"samples": grid(draws.reshape(-1, *data.test["image"].shape[1:]))}
 

@@ -3,16 +3,16 @@
 The lecture's comparison, measured after Yuhuai Wu, Yuri Burda, Ruslan Salakhutdinov, Roger Grosse.
 ICLR 2017. arXiv:1611.04273
 
-Replicated: the comparison, by measurement: a GAN and a VAE whose generator and decoder are one
-architecture, trained side by side on the same batches. On mixtures with known density: modes found,
-samples on a mode, KL both ways. On images: Frechet distances of samples, and the likelihood of both
-under one observation model, N(G(z), sigma^2 I), by annealed importance sampling, with its
-bidirectional check on simulated images.
+Replicated: the comparison, by measurement. A GAN and a VAE, whose generator and decoder have the
+same architecture, are trained side by side on the same batches. On mixtures with known density:
+modes found, samples on a mode, both KL divergences. On images: Frechet distances of samples, and
+the likelihood of both under one observation model, N(G(z), sigma^2 I), by annealed importance
+sampling, with its bidirectional check on simulated images.
 
-Not replicated: the paper's networks, its GMMN and decoders of 10 latents; sigma has a few values.
+Not replicated: the paper's networks, GMMN and decoders of 10 latents; sigma has a few values.
 
-Cost: `quick` takes 90 seconds on one CPU core, at 120 to 150 steps a second; `mnist_quick` plays 10
-to 25 a second, and then its likelihoods take as long again.
+Cost: `quick` takes 90 seconds on one CPU core, at 120 to 150 steps per second; `mnist_quick` runs
+at 10 to 25, and its likelihoods take the same time again.
 
 Run: python -m experiments.gan_vs_vae quick
 """
@@ -62,7 +62,7 @@ def generator_loss(
 
 
 def generate(model: GANAndVAE, batch: Batch, key: Key, latents: int) -> Array:
-    """As many fakes as the batch has examples: [b, d]."""
+    """Fakes for a batch: [b, d]."""
     return model.generator(jax.random.normal(key, (len(batch["x"]), latents)))
 
 
@@ -74,7 +74,7 @@ def negative_elbo(model: GANAndVAE, batch: Batch, key: Key) -> tuple[Array, Metr
 
 
 def players(config: Config) -> dict[str, Player]:
-    """The two adversaries, and the VAE, which shares nothing with them but the batches."""
+    """Discriminator, generator, and the VAE, which shares only the batches with them."""
     d_loss = partial(discriminator_loss, latents=config.latents)
     g_loss = partial(generator_loss, latents=config.latents)
     adam = config.adam.over(config.steps)
@@ -99,13 +99,13 @@ class GANAndVAE(nn.Module):
     noise: mlp.IsotropicNoise
 
     def likelihood(self, z: Array) -> Gaussian:
-        """The VAE's p(x|z)."""
+        """p(x|z) of the VAE."""
         return self.noise(self.decoder(z))
 
 
 def model(config: Config) -> GANAndVAE:
-    """The encoder has the tanh units of the VAE's paper; p(x|z) has one learnt sigma, in a module
-    apart, so that generator and decoder are alike.
+    """The encoder has the tanh units of the VAE paper; p(x|z) has one learned sigma, in a separate
+    module, so that generator and decoder are equal.
     """
     backwards = config.hidden[::-1]
     return GANAndVAE(
@@ -118,7 +118,7 @@ def model(config: Config) -> GANAndVAE:
 
 
 def decoder(config: Config) -> nn.Sequential:
-    """G(z) of both models: ReLU layers, then a linear one, with sigmoids where it gives pixels."""
+    """G(z) of both models: ReLU layers, then a linear one, with sigmoids for pixels."""
     hidden = mlp.MLP(config.hidden, nn.relu)
     if config.data in worlds.MIXTURES:
         return nn.Sequential((hidden, nn.Dense(2)))
@@ -138,11 +138,11 @@ def source(config: Config) -> Source:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation(Checked):
-    draws: Count = 10_000  # points or images from each model
-    samples: Count = 500  # importance samples for each point under the VAE
-    images: Count = 50  # validation images that choose sigma; as many test and simulated images
-    chains: Count = 8  # of annealed importance sampling, for each image
-    steps: Count = 500  # of annealed importance sampling
+    draws: Count = 10_000  # points or images per model
+    samples: Count = 500  # importance samples per point for the VAE
+    images: Count = 50  # validation images to choose sigma; also test and simulated images
+    chains: Count = 8  # chains of annealed importance sampling per image
+    steps: Count = 500  # steps of annealed importance sampling
 
 
 ADAM = Adam(1e-3)
@@ -153,14 +153,14 @@ class Config(Checked):
     # a ring of 8 or a grid of 25 Gaussians in the plane, or images
     data: Literal["ring", "grid", "mnist", "fashion_mnist", "digits"] = "ring"
     latents: Count = 2  # dimensions of z in both models
-    # units of generator and decoder; discriminator and encoder have as many in reverse
+    # units of generator and decoder; reversed for discriminator and encoder
     hidden: tuple[Count, ...] = (128, 128)
-    # share of the discriminator's units that are dropped; at 0, a GAN of MLPs collapses on images
+    # dropout rate of the discriminator; at 0, a GAN of MLPs collapses on images
     dropout: Fraction = 0.0
-    batch_size: Count = 256  # examples in a batch, which both models see
+    batch_size: Count = 256  # examples in a batch, shared by both models
     steps: Count = 30_000  # updates of each player
     adam: Adam = ADAM
-    adversarial_b1: Fraction = 0.5  # b1 of discriminator and generator, instead of adam.b1
+    adversarial_b1: Fraction = 0.5  # b1 of discriminator and generator instead of adam.b1
     evaluation: Evaluation = Evaluation()
     run: Run = Run()
 
@@ -193,7 +193,7 @@ CLAIMS = {
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """Modes and KL both ways where the density of the data is known; Frechet distances and
+    """Modes and both KL divergences if the density of the data is known; Frechet distances and
     likelihoods on images.
     """
     latents, sizes = config.latents, config.evaluation
@@ -204,7 +204,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """Images by both from the same latents; or the plane with data, GAN and VAE side by side."""
+    """Images of both from the same latents; or data, GAN and VAE side by side in the plane."""
     is_mixture = config.data in worlds.MIXTURES
     pictures = gan_and_vae.planes if is_mixture else gan_and_vae.image_grids
     return pictures(model, data, key, config.latents)

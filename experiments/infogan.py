@@ -2,17 +2,17 @@
 
 Xi Chen, Yan Duan, Rein Houthooft, John Schulman, Ilya Sutskever, Pieter Abbeel. NIPS 2016. arXiv:1606.03657
 
-Replicated: MNIST, with one category and two continuous codes beside the noise; the trunk that D and
-Q share; the constants of the paper and of the official code; the bound on the mutual information,
-in nats for each code, beside a plain GAN with a passive Q (figure 1); the error of the category as
-a classifier of digits; traversals of the codes.
+Replicated: MNIST, with one categorical and two continuous codes in addition to the noise; the trunk
+shared by D and Q; the constants of the paper and of the official code; the bound on the mutual
+information, in nats for each code, compared with a plain GAN with a passive Q (figure 1); the error
+of the category as a classifier of digits; traversals of the codes.
 
 Not replicated: SVHN, CelebA, Faces and Chairs. The paper gives neither the weight of the continuous
-codes on MNIST nor the number of updates: ours are 0.1, and 5000 as in the official code, whose 1e-8
-inside the logarithms is left out here.
+codes on MNIST nor the number of updates: ours are 0.1, and 5000 as in the official code. The 1e-8
+inside the logarithms of the official code is omitted.
 
-Cost: `quick` takes 7 minutes of a CPU core (12 steps/s); the paper's widths about an hour (1 to 2
-steps/s). Run: python -m experiments.infogan quick
+Cost: `quick` takes 7 minutes of a CPU core (12 steps/s); the widths of the paper take about an hour
+(1 to 2 steps/s). Run: python -m experiments.infogan quick
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ from gen_jax.types import Params
 def discriminator_loss(
     model: InfoGAN, batch: Batch, key: Key, *, config: Config
 ) -> tuple[Array, Metrics]:
-    """-log D(x) - log(1 - D(G(z, c))) - lambda L_I (equation 6); Q moves with D."""
-    # Real and fake images are two batches to the batch norms.
+    """-log D(x) - log(1 - D(G(z, c))) - lambda L_I (equation 6); Q is updated with D."""
+    # Batch norm treats real and fake images as separate batches.
     real = model.discriminator_head(model.trunk(batch["x"]))
     fake, nats = fake_batch(model, len(batch["x"]), key)
     metrics = {"accuracy": accuracy(real, fake), **by_code(nats)}
@@ -68,7 +68,7 @@ def q_loss(model: InfoGAN, batch: Batch, key: Key) -> tuple[Array, Metrics]:
 
 
 def fake_batch(model: InfoGAN, count: int, key: Key) -> tuple[Array, Array]:
-    """The discriminator's logits of generated images, [count, 1], and L_I of each code, [1 + 2]."""
+    """Discriminator logits of generated images, [count, 1], and L_I of each code, [1 + 2]."""
     code = PRIOR.draw(count, key)
     h = model.trunk(model.generator(code))
     return model.discriminator_head(h), information(model.q_head(h), code)
@@ -88,18 +88,18 @@ def information(posterior: tuple[Array, Gaussian], code: Code) -> Array:
 
 
 def by_code(nats: Array) -> Metrics:
-    """L_I of each code, by its name in the metrics: [1 + 2] -> [] each."""
+    """L_I of each code, by its metric name: [1 + 2] -> [] each."""
     return dict(zip(NAMES, nats, strict=True))
 
 
 def lambdas(config: Config) -> np.ndarray:
-    """The weight of L_I of each code, 0 where Q is passive: [1 + 2]."""
+    """The weight of L_I of each code, 0 if Q is passive: [1 + 2]."""
     weights = [config.lambda_category] + PRIOR.continuous * [config.lambda_continuous]
     return np.array(weights, np.float32) * (not config.passive)
 
 
 def players(config: Config) -> dict[str, Player]:
-    """Q moves with D, as in the official code; a passive Q moves alone."""
+    """Q is updated with D, as in the official code; a passive Q is a separate player."""
     slow = config.adam.over(config.steps)
     fast = config.adam.but(learning_rate=config.generator_rate).over(config.steps)
     d, g = (partial(loss, config=config) for loss in (discriminator_loss, generator_loss))
@@ -147,15 +147,15 @@ ADAM = Adam(2e-4, b1=0.5)
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"  # of 28x28, 28x28 and 8x8 pixels
-    width: Count = 64  # filters nearest the image; all other layers are multiples of it
-    leak: Fraction = 0.1  # slope of rectifiers below 0: 0.1 in appendix C.1, 0.01 in the code
+    data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"  # 28x28, 28x28 and 8x8 pixels
+    width: Count = 64  # filters next to the image; the other layers are multiples of it
+    leak: Fraction = 0.1  # slope of the leaky ReLU: 0.1 in appendix C.1, 0.01 in the code
     sigma: Literal["learned", "one"] = "learned"  # of Q's Gaussians; 1 in the official code
     lambda_category: NonNegative = 1.0  # weight of the category's L_I (section 6)
     # Weight of the L_I of each continuous code: "smaller" in section 6, 1 in the official code.
     lambda_continuous: NonNegative = 0.1
-    passive: bool = False  # figure 1: D and G play the plain game, Q only reads their trunk
-    batch_size: Count = 128  # real images, and as many fakes
+    passive: bool = False  # figure 1: D and G are a plain GAN, Q only reads the trunk of D
+    batch_size: Count = 128  # real images, and fakes, in a batch
     steps: Count = 5000  # updates of each player (the official code: 50 epochs of 100)
     adam: Adam = ADAM  # of all players; the learning rate is that of D and Q
     generator_rate: Positive = 1e-3  # Adam's learning rate for the generator
@@ -174,22 +174,22 @@ PASSIVE = Config(passive=True)
 PRESETS = {
     "paper": ("appendix C.1: learned sigma, leak 0.1; about an hour on one core", Config()),
     "official": ("the official code: sigma 1, leak 0.01; about an hour on one core", OFFICIAL),
-    "passive": ("a plain GAN, which Q only watches (figure 1); about an hour on one core", PASSIVE),
+    "passive": ("a plain GAN with a passive Q (figure 1); about an hour on one core", PASSIVE),
 }
 
 # Evaluation ---------------------------------------------------------------------------------------
 
-MATCHED = "each category matched to a digit; one to one or not is not said"
+MATCHED = "each category matched to a digit; whether one-to-one is not stated"
 ERROR = Claim(5, None, "section 7.2", "read", protocol=MATCHED)
 CLAIMS = {"test/error_best_map": ERROR, "test/error_hungarian": ERROR}
 
 
 @partial(jax.jit, static_argnums=0)
 def read(module: nn.Module, variables: Params, x: Array, key: Key) -> tuple[Array, Array]:
-    """The likeliest category of each image, [b], and L_I of each code from as many fakes, [1 + 2].
+    """The most likely category of each image, [b], and L_I of each code from b fakes, [1 + 2].
 
-    The batch norms use the statistics of each batch, as in training: the running averages mix real
-    and fake images, and with them Q finds next to nothing.
+    Batch norm uses the statistics of each batch, as in training: the running averages mix real
+    and fake images, and Q hardly works with them.
     """
 
     def found(model: InfoGAN) -> tuple[Array, Array]:
@@ -199,7 +199,7 @@ def read(module: nn.Module, variables: Params, x: Array, key: Key) -> tuple[Arra
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """The error of the category on test images, by batches of 100, and L_I from as many fakes."""
+    """Error of the category on test images, in batches of 100, and L_I from as many fakes."""
     batches = pipeline.batches(data.test, data.prepare, key, batch_size=100)
     found = (read(model.module, model.variables, batch["x"], use) for batch, use in batches)
     categories, nats = zip(*found, strict=True)
@@ -211,7 +211,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """Draws, and a traversal of each code."""
+    """Samples, and a traversal of each code."""
     figures = mutual_information.traversals(PRIOR, key)
     return {name: grid(model.generator(code), columns=10) for name, code in figures.items()}
 

@@ -3,18 +3,18 @@
 Tero Karras, Timo Aila, Samuli Laine, Jaakko Lehtinen. ICLR 2018. arXiv:1710.10196
 
 Replicated: both networks, weight for weight, from 4x4 to any power of two, and their growth in
-stages, each with its batch size, program and new optimizers; fading, of real images too; equalized
+stages, each with its batch size, program and new optimizers; fading, also of real images; equalized
 learning rate, pixel norm, minibatch deviation; gradient penalty and drift, or least squares; the
-generator's average; the code's protocols; Table 1, a to h; the paper's measures, SWD and MS-SSIM.
+average of the generator; the protocols of the code; Table 1, a to h; SWD and MS-SSIM.
 
-Not replicated: CelebA-HQ and LSUN, which no package carries: they are read if TFDS has them. The
-network of CIFAR-10's Inception score, 8.80, cannot be had: a score through ResNet-50 is named so.
-Labels, which no preset of the code has; appendix B's adaptive noise. Of Theano's code, which alone
-has CIFAR-10 and Table 1 (at 128x128): the average before the generator's step, equalized weights
-scaled by the drawn ones' root mean square, real images rounded at each side, and down in fading.
+Not replicated: CelebA-HQ and LSUN, which need data prepared by TFDS. The network of CIFAR-10's
+Inception score, 8.80, is not available: the score here uses ResNet-50. Labels, unused by the
+presets of the code; the adaptive noise of appendix B. From the Theano code, for CIFAR-10 and Table
+1 at 128x128: the average before the generator's step, equalized weights scaled by the root mean
+square of the draws, real images rounded at each side, and down when fading.
 
-Cost: `quick` took 24 minutes of a CPU core, spread over 78 of a busy one: 0.03 seconds a step of 32
-images at 4x4, 0.1 at 16x16, 15 for each of five programs to compile. No other preset was timed.
+Cost: `quick` took 24 minutes of CPU time, 78 on a busy core: 0.03 seconds per step of 32 images at
+4x4, 0.1 at 16x16, 15 to compile each of five programs. Other presets were not timed.
 
 Run: python -m experiments.progan quick
 """
@@ -70,7 +70,7 @@ def discriminator_loss(
 def generator_loss(
     model: Growing, batch: Batch, key: Key, *, config: Config, level: Level
 ) -> tuple[Array, Metrics]:
-    """-E D(G(z)), or E D(G(z))^2; players that move together see the same z."""
+    """-E D(G(z)), or E D(G(z))^2; simultaneous players use the same z."""
     fade, (key_z, _) = level.fade(batch["step"], config.hold), jax.random.split(key)
     fake = model.generate(model.draw(key_z, len(batch["x"])), level.side, fade)
     scores = model.score(fake, level.side, fade)
@@ -103,7 +103,7 @@ def game(config: Config, level: Level | None = None) -> games.Game:
 
 
 def stages(config: Config) -> tuple[games.Stage, ...]:
-    """One for each level, with new optimizers."""
+    """One stage per level, with new optimizers."""
 
     def stage(level: Level) -> games.Stage:
         on_enter = games.reset_optimizers(players(config, level))
@@ -122,13 +122,13 @@ def model(config: Config) -> Growing:
 
 @cache
 def levels(config: Config) -> tuple[Level, ...]:
-    """The first side is learnt; each further one is faded in, then learnt."""
+    """The first side is trained; each further side is faded in, then trained."""
     numbers = config.images, config.fade, config.stabilise
     return growing.plan(config.side, config.start, *numbers, config.batches, config.rates)
 
 
 def source(config: Config) -> Source:
-    """ "x": images [b, side, side, c] in [-1, 1]; "first": those by which discrimination starts."""
+    """ "x": images [b, side, side, c] in [-1, 1]; "first": those that calibrate discrimination."""
     first = config.start if config.style.variation == "discrimination" else None
     return square_images.source(config.data, config.side, mirror=config.mirror, first=first)
 
@@ -140,35 +140,35 @@ def source(config: Config) -> Source:
 class Config(Checked):
     # CIFAR-10, emoji of all vendors, drawn shapes, digits, or sets that TFDS has prepared.
     data: square_images.Name = "emoji"
-    side: Count = 64  # pixels of the final images, a power of two; the data are resized to it
-    start: Count = 4  # pixels of the first images; equal to `side`, networks do not grow
-    base: Count = 8192  # a side of s pixels has 2 base / s features, at most max_features
-    max_features: Count = 512  # largest number of features of a convolution
+    side: Count = 64  # side of the final images, a power of two; the data are resized to it
+    start: Count = 4  # side of the first images; if equal to `side`, networks do not grow
+    base: Count = 8192  # maps of side s have 2 base / s features, at most max_features
+    max_features: Count = 512  # maximum number of features of a convolution
     latents: Count = 512  # dimensions of z, from N(0, I) (appendix A.1)
     style: Style = Style()
     loss: Literal["wgan_gp", "lsgan"] = "wgan_gp"  # appendix A.1, or least squares (appendix B)
     lambda_gp: NonNegative = 10  # weight of the gradient penalty
-    gamma: Positive = 1  # length of the critic's gradient: 750 on CIFAR-10 (section 6.5)
-    # Side of the images by which the penalty differentiates: both official codes repeat them to the
-    # last side, at which the norm of a growing critic's gradient is smaller by the ratio of sides.
+    gamma: Positive = 1  # target norm of the critic's gradient: 750 on CIFAR-10 (section 6.5)
+    # Side of the images for the gradient of the penalty: both official codes upsample them to the
+    # last side, where the gradient norm of a growing critic is smaller by the ratio of sides.
     penalty_side: Literal["last", "own"] = "last"
     drift: NonNegative = 0.001  # weight of D(x)^2 of real images (appendix A.1)
     fake_weight: Positive = 0.1  # weight of fakes with lsgan: 0.1 in Theano, 1 in Mao et al. 2017
-    n_critic: Count = 1  # steps of the critic for one of the generator
-    together: bool = False  # both move from the same point, as in the code for CIFAR-10
+    n_critic: Count = 1  # critic steps per generator step
+    together: bool = False  # simultaneous steps, as in the code for CIFAR-10
     mirror: bool = True  # mirror half of the images
-    fade: Count = 800_000  # images during which a new side fades in
-    stabilise: Count = 800_000  # images between fading in and the next side
-    images: Count = 10_000_000  # real images in all (section 6.1); the last side has the rest
-    hold: Count = 1  # steps between changes of fade: 4 in TensorFlow's code, n_critic in Theano's
-    # Batch sizes at 4x4, 8x8 ...; the last number is for all larger sides (appendix A.1).
+    fade: Count = 800_000  # number of images while a new side fades in
+    stabilise: Count = 800_000  # number of images between fading in and the next side
+    images: Count = 10_000_000  # total of real images (section 6.1); the last side has the rest
+    hold: Count = 1  # steps between changes of fade: 4 in the TensorFlow code, n_critic in Theano
+    # Batch sizes at 4x4, 8x8, ...; the last is for all larger sides (appendix A.1).
     batches: tuple[Count, ...] = (16, 16, 16, 16, 16, 16, 14, 6, 3)
-    rates: tuple[Positive, ...] = (1e-3,)  # Adam's, at 4x4, 8x8 ...; the last for all larger sides
-    b2: Fraction = 0.99  # Adam's decay of the second moment; of the first, 0 (appendix A.1)
-    epsilon_hat: bool = True  # Adam adds eps before bias correction, as TensorFlow and Lasagne do
+    rates: tuple[Positive, ...] = (1e-3,)  # of Adam, at 4x4, 8x8, ...; the last for larger sides
+    b2: Fraction = 0.99  # Adam's decay of the second moment; 0 for the first (appendix A.1)
+    epsilon_hat: bool = True  # Adam adds eps before bias correction, as in TensorFlow and Lasagne
     average: Fraction = 0.999  # decay of the generator's average per step (appendix A.1); 0: none
-    n_images: Count = 16_384  # images of a set, at most, that the measures compare (section 5)
-    n_feature_images: Natural = 10_000  # images seen by ResNet-50, Inception if given; 0: none
+    n_images: Count = 16_384  # maximum number of images per set in the measures (section 5)
+    n_feature_images: Natural = 10_000  # images for ResNet-50, and Inception if given; 0: none
     run: Run = Run()
 
     FORMERLY: ClassVar = {"penalty_side": "own", "fake_weight": 1, "epsilon_hat": False}
@@ -215,7 +215,7 @@ BEST = "best run on CIFAR-10, unsupervised; 50 000 images, ten splits"
 
 
 def __getattr__(name: str) -> dict[str, Claim]:
-    """CLAIMS; the name of the Inception score has that of the user's weights, read when needed."""
+    """CLAIMS; the name of the Inception score contains that of the user's weights, read lazily."""
     if name != "CLAIMS":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     inception_score = Claim(8.8, None, "abstract", "read", "higher", BEST)
@@ -227,15 +227,15 @@ def __getattr__(name: str) -> dict[str, Claim]:
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """The paper's measures, and their values for as many other training images."""
+    """The measures of the paper, and their values for other training images."""
     view = partial(square_images.images, config.data, side=config.side)
     true = growing_images.real(data.train, view, 2 * config.n_images)
     n = len(true) // 2
     z = jax.random.normal(key, (n, config.latents))
     fakes = growing_images.generate(model, levels(config), z, config.side)
     real = true[n : 2 * n]
-    others = {"": (fakes, "images made"), "_of_real": (real, "as many other training images")}
-    return image_sets.judged(true[:n], others, perceived=config.n_feature_images)
+    others = {"": (fakes, "generated images"), "_of_real": (real, "other training images")}
+    return image_sets.compare(true[:n], others, perceived=config.n_feature_images)
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:

@@ -3,18 +3,18 @@
 Donghoon Lee, Sangdoo Yun, Sungjoon Choi, Hwiyeon Yoo, Ming-Hsuan Yang, Songhwai Oh. ECCV 2018.
 arXiv:1703.10730
 
-Replicated: an image from three key patches without their places: the part encoder, whose features
-of all patches are summed; the mask of where they go; the doubled U-net that draws the image; hard
-negatives for the discriminator, those of the released code or also those that it leaves out;
-weights that fall over training. Patches of real images are the best three EdgeBoxes of medium size
-and shape (pip install 'gen_jax[proposals]'), or a file's.
+Replicated: an image from three key patches without their positions: the part encoder, whose
+features are summed over patches; the mask of their positions; the doubled U-net that draws the
+image; hard negatives for the discriminator, those of the released code or also those that it omits;
+weights that decrease during training. Patches of real images are the best three EdgeBoxes of medium
+size and shape (pip install 'gen_jax[proposals]'), or read from a file.
 
-Not replicated: cars and other photographs, which no package carries; which sizes and shapes the
-authors leave out. No table could be read; of drawn shapes all is known to the pixel. All patches go
-through one batch norm, not one each; PyTorch's running variance is unbiased, n / (n - 1) of ours.
+Not replicated: cars and other photographs, which no package distributes; the authors' limits on
+sizes and shapes. No table was available; drawn shapes have known ground truth. All patches share
+one batch norm, not one each; PyTorch's running variance is n / (n - 1) of ours.
 
-Cost: `quick` takes 5 to 6 minutes of a CPU core. `emoji_quick` takes 18 of a shared one and is too
-short: colours are those of the patches, masks stay below 1/2 (IoU 0.001). No other was timed.
+Cost: `quick` takes 5 to 6 minutes of a CPU core. `emoji_quick` takes 18 on a shared core and is too
+short: colours match the patches, masks stay below 1/2 (IoU 0.001). Others were not timed.
 Run: python -m experiments.puzzlegan quick
 """
 
@@ -45,7 +45,7 @@ from gen_jax.optimizers import Adam
 def discriminator_loss(
     model: PuzzleGAN, batch: Batch, key: Key, *, config: Config
 ) -> tuple[Array, Metrics]:
-    """-log D(x) - log(1 - D(G)) - log(1 - D(mix)), a mix being a part of one image in another."""
+    """-log D(x) - log(1 - D(G)) - log(1 - D(mix)), with a mix of two images."""
     x, mask = batch["x"], batch["mask"]
     fake, _ = model.draw(batch["patch"], key)
     other = jnp.roll(x, 1, 0)
@@ -59,14 +59,14 @@ def discriminator_loss(
 
 
 def mix(mask: Array, inside: Array, outside: Array) -> Array:
-    """One image where the mask is, another around it."""
+    """Combine one image inside the mask with another outside."""
     return mask * inside + (1 - mask) * outside
 
 
 def generator_loss(
     model: PuzzleGAN, batch: Batch, key: Key, *, config: Config
 ) -> tuple[Array, Metrics]:
-    """-log D(G) + lambda (sum |m - M| + sum |m G - M x|): realism, places and looks of patches."""
+    """-log D(G) + lambda (sum |m - M| + sum |m G - M x|): realism, positions and appearance."""
     fake, logits = model.draw(batch["patch"], key)
     mask = nn.sigmoid(logits)
     spatial = jnp.abs(mask - batch["mask"]).sum()
@@ -84,7 +84,7 @@ def weight(config: Config, step: Array) -> Array:
 
 
 def players(config: Config) -> dict[str, Player]:
-    """The discriminator, and every second step the generator with its encoder and mask."""
+    """The discriminator, and every n_critic-th step the generator with encoder and mask."""
     adam, steps, n = config.adam, config.steps, config.n_critic
     d_loss = partial(discriminator_loss, config=config)
     g_loss = partial(generator_loss, config=config)
@@ -107,7 +107,7 @@ class PuzzleGAN(nn.Module):
     discriminator: nn.Module
 
     def draw(self, patch: Array, key: Key) -> tuple[Array, Array]:
-        """Of patches [b, k, s, s, c], images [b, s, s, c] and logits of masks [b, s, s, 1].
+        """Patches [b, k, s, s, c] -> images [b, s, s, c] and logits of masks [b, s, s, 1].
 
         They do not depend on the order of the patches.
         """
@@ -120,12 +120,12 @@ class PuzzleGAN(nn.Module):
         return nn.tanh(self.generator(jnp.concatenate([code, z], -1), maps)[1]), mask
 
     def logits(self, x: Array) -> Array:
-        """Of the discriminator, for images: [b, s, s, c] -> [b]."""
+        """Logits of the discriminator for images: [b, s, s, c] -> [b]."""
         return self.discriminator(x)[-1].ravel()
 
 
 def model(config: Config) -> PuzzleGAN:
-    """As in the released code at 64 pixels: as many weights, biases and batch norms."""
+    """At 64 pixels, the same weights, biases and batch norms as in the released code."""
     halvings = config.side.bit_length() - 3  # down to 4 x 4 pixels
     widths = tuple(config.width * 2 ** min(3, i) for i in range(halvings))
     encoder, discriminator = Encoder(widths, config.latents), Encoder(widths, 1)
@@ -147,21 +147,21 @@ def source(config: Config) -> Source:
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
     data: str = "shapes"  # drawn shapes, or a set of colour images: emoji, cifar10, tfds:celeb_a
-    crop: Natural = 0  # pixels of a side of the central square that is used; 0 for the largest
-    boxes: Path | None = None  # a file of key patches, in the authors' format; none: from edges
-    boxes_side: Positive = 128  # pixels of a side of the images of --boxes; 1 for shares of it
-    side: Literal[16, 32, 64, 128] = 64  # pixels of a side of an image, and of an enlarged patch
-    width: Count = 64  # channels of the largest maps; twice as many at half the side, up to 8 times
-    latents: Count = 128  # size of z, from U(-1, 1), and of the features of the patches
-    # mixes of two real images, as in the released code; or all, of real and generated images too
+    crop: Natural = 0  # side in pixels of the central square; 0 for the largest
+    boxes: Path | None = None  # a file of key patches in the authors' format; none: from edges
+    boxes_side: Positive = 128  # side in pixels of the images of --boxes; 1 if boxes are fractions
+    side: Literal[16, 32, 64, 128] = 64  # side in pixels of images and of enlarged patches
+    width: Count = 64  # channels of the largest maps, doubled at half the side, up to 8 times
+    latents: Count = 128  # dimensions of z, from U(-1, 1), and of the patch features
+    # mixes of two real images, as in the released code; or all, also of real and generated images
     negatives: Literal["released", "all"] = "released"
     first_weight: Positive = 1e-2  # lambda in the first epoch; errors are summed over the batch
     last_weight: Positive = 1e-4  # lambda in the last epoch; log-linear in between
     n_critic: Count = 2  # discriminator updates per generator update
     adam: Adam = Adam(2e-4, b1=0.5)
     batch_size: Count = 64  # images in a batch
-    count: Count = 50_000  # training images, at most
-    epochs: Count = 25  # in so many steps lambda falls
+    count: Count = 50_000  # maximum number of training images
+    epochs: Count = 25  # number of decreases of lambda
     steps: Count = 19_525  # batches: 25 epochs
     run: Run = Run()
 
@@ -175,29 +175,29 @@ class Config(Checked):
         super().__post_init__()
         if self.steps < self.epochs:
             raise UserError(
-                f"steps is {self.steps}, epochs {self.epochs}; give at least a step to each epoch."
+                f"steps is {self.steps}, epochs {self.epochs}; give at least one step per epoch."
             )
 
 
 FACES = Config(data="tfds:celeb_a", crop=108, count=162_770, steps=63_575, negatives="all")
 PRESETS = {
     "paper": ("64x64, all mixes are negatives; 25 epochs; for a GPU", Config(negatives="all")),
-    "official": ("64x64, the released code's negatives; 25 epochs; for a GPU", Config()),
-    "faces": ("CelebA, which TFDS must have prepared, 64x64; 25 epochs; for a GPU", FACES),
+    "official": ("64x64, the negatives of the released code; 25 epochs; for a GPU", Config()),
+    "faces": ("CelebA, prepared by TFDS, 64x64; 25 epochs; for a GPU", FACES),
 }
 
 # Evaluation ---------------------------------------------------------------------------------------
 
-CLAIMS: dict[str, Claim] = {}  # no table could be read
+CLAIMS: dict[str, Claim] = {}  # no table was available
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """Whether the patches are put where they were, and how the images differ from the true ones."""
+    """Accuracy of the positions of patches, and differences from the true images."""
     return measures.evaluate(model.draw, data, key)
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """Rows of a test image's patches, the mask and the image drawn from them, and itself."""
+    """Rows of patches of a test image, the generated mask and image, and the true image."""
     return {"samples": measures.grid(model.draw, data, key)}
 
 

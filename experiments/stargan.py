@@ -3,16 +3,16 @@
 Yunjey Choi, Minje Choi, Munyoung Kim, Jung-Woo Ha, Sunghun Kim, Jaegul Choo. CVPR 2018. arXiv:1711.09020
 
 Replicated: the networks of the official code, weight for weight; the critic with gradient penalty,
-classification of domains and reconstruction; labels of one domain (RaFD) or of several attributes
-(CelebA), and both sets at once with a mask vector, on digits: of one half the ink is known, of the
-other the paper; the paper's decay, and the code's, which hardly decays; the error of a classifier
-on translated test images. The domains are four vendors of emoji, so that the true translation is
-known: that of a symbol unseen in any domain is its picture by another vendor.
+domain classification and reconstruction; labels of one domain (RaFD) or of several attributes
+(CelebA), and both sets at once with a mask vector, on digits: one half has known ink, the other
+known paper; the rate decay of the paper, and that of the code, which is tiny; the error of a
+classifier on translated test images. The domains are four vendors of emoji: the true translation of
+a held-out symbol is the same symbol by another vendor.
 
-Not replicated: RaFD, which no package distributes, nor training on it and CelebA; the user study.
-CelebA is split as in TFDS, and 2000 images of its test set are evaluated, where the paper takes
-2000 of all at random. `quick` departs from the paper: it adds an identity loss, and a running
-average of the generator's weights; it has n_critic = 2, and batches of 8.
+Not replicated: RaFD, which may not be redistributed, nor training on it and CelebA; the user study.
+CelebA is split as in TFDS, and 2000 images of its test set are evaluated; the paper samples 2000 of
+all images. `quick` differs from the paper: it adds an identity loss and a running average of the
+generator's weights; it has n_critic = 2 and batches of 8.
 
 Cost: `quick` takes 8 minutes of a CPU core, `joint` 2. The presets at 128x128 were not timed.
 
@@ -67,7 +67,7 @@ def generator_loss(
     rec = l1(x, model.generator(fake, c))
     cls = label_cross_entropy(logits, target, data_set(config).domains.groups)
     loss = -scores.mean() + config.lambda_cls * cls + config.lambda_rec * rec
-    if config.lambda_identity:  # not the paper's
+    if config.lambda_identity:  # not in the paper
         loss += config.lambda_identity * l1(x, model.generator(x, c))
     return loss, {"classification": cls, "reconstruction": rec}
 
@@ -79,7 +79,7 @@ def current_set(batch: Batch) -> tuple[Array, Array]:
 
 
 def players(config: Config) -> dict[str, Player]:
-    """The discriminator moves at every step, the generator at every n_critic-th."""
+    """The discriminator plays at every step, the generator at every n_critic-th step."""
     d_loss, g_loss = (partial(f, config=config) for f in (discriminator_loss, generator_loss))
     n, adam, steps = config.n_critic, config.adam, config.steps
     average = config.average or None
@@ -112,7 +112,7 @@ def data_set(config: Config) -> multidomain.DataSet:
 
 
 def source(config: Config) -> Source:
-    """ "x": of each set an image of a random domain, [b, sets, side, side, 3] in [-1, 1]; "c": its
+    """ "x": one image of each set in a random domain, [b, sets, side, side, 3] in [-1, 1]; "c": its
     label, [b, sets, k].
     """
     directory = config.run.data
@@ -124,28 +124,28 @@ def source(config: Config) -> Source:
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    # emoji of four vendors; digits in red, green and blue ink; or CelebA as TFDS has prepared it
+    # emoji of four vendors; digits in red, green and blue ink; or CelebA as prepared by TFDS
     data: multidomain.Name = "emoji"
-    # one domain of an image (RaFD); several attributes (CelebA); or joint: two sets (section 3.2),
-    # of half of the digits the ink is known, of the others the paper
+    # one domain per image (RaFD); several attributes (CelebA); or joint: two sets (section 3.2),
+    # where the ink is known for half of the digits and the paper for the others
     labels: multidomain.Labels = "one"
-    side: Count = 128  # pixels to which images are resized
-    width: Count = 64  # channels of the first convolutions; they double whenever the side is halved
+    side: Count = 128  # side in pixels to which images are resized
+    width: Count = 64  # channels of the first convolutions, doubled whenever the side is halved
     blocks: Count = 6  # residual blocks of the generator
     layers: Count = 6  # strided convolutions of the discriminator
-    n_critic: Count = 5  # discriminator updates for one generator update
+    n_critic: Count = 5  # discriminator updates per generator update
     lambda_cls: NonNegative = 1  # weight of the classification of domains (section 4)
     lambda_rec: NonNegative = 10  # weight of the reconstruction (section 4)
     lambda_gp: NonNegative = 10  # weight of the gradient penalty (section 4)
-    # weight of |x - G(x, c)| for x's own c: not the paper's; without it colours may be inverted
+    # weight of |x - G(x, c)| for x's own c, not in the paper; without it, colours may be inverted
     lambda_identity: NonNegative = 0
     flip: bool = True  # mirror half of the images
     batch_size: Count = 16  # images in a batch (section 4)
     steps: Count = 148_800  # discriminator updates: 200 epochs of 744 batches, as for RaFD
-    # section 4; the rate falls linearly to 0 over the second half of the steps
+    # section 4; the rate decays linearly to 0 over the second half of the steps
     adam: Adam = Adam(1e-4, b1=0.5, decay=0.5)
-    average: Fraction = 0  # decay of a running average of G's weights, not the paper's; 0 for none
-    run: Run = Run()  # seed, places, devices and how often a run writes
+    average: Fraction = 0  # decay of a running average of G's weights, not in the paper; 0: none
+    run: Run = Run()  # seed, directories, devices and intervals of a run
 
     RENAMED: ClassVar = {
         **{name: f"adam.{name}" for name in ("learning_rate", "b1", "decay", "period")},
@@ -159,16 +159,16 @@ class Config(Checked):
         check_side(self.side, self.layers)
         if self.labels == "joint" and self.n_critic % 2 == 0:
             raise UserError(
-                f"n-critic is {self.n_critic}; give an odd number, or G sees one of two sets."
+                f"n-critic is {self.n_critic}; give an odd number, or G trains on one of two sets."
             )
 
 
-# In the code the rate falls once in 1000 steps, by what it should in one: to 0.999 of it, no lower.
+# In the code, the rate decays once in 1000 steps by the amount for one step: to 0.999 of it.
 OFFICIAL = Config(steps=200_000, adam=Adam(1e-4, b1=0.5, decay=0.5, period=1000))
 CELEBA = Config(data="celeb_a", labels="several", steps=20 * 10_173)
 PRESETS = {
     "paper": ("128x128, 200 epochs, the second half decayed, as for RaFD; for a GPU", Config()),
-    "official": ("the official code: 200 000 steps, which hardly decay; for a GPU", OFFICIAL),
+    "official": ("the official code: 200 000 steps, hardly any decay; for a GPU", OFFICIAL),
     "celeba": ("CelebA, five attributes, 20 epochs; for a GPU, and TFDS's celeb_a", CELEBA),
 }
 
@@ -184,7 +184,7 @@ CLAIMS = {
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """Translations of at most 2000 test images, by classifiers of real images (section 5)."""
+    """Classify translations of at most 2000 test images, by classifiers of real images (5)."""
     known, name = data_set(config), f"{config.data}-{config.labels}"
     train = known.real(data.train, config.side, 30_000)
     test = known.real(data.test, config.side, 2000)
@@ -195,7 +195,7 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """Ten rows: a test image, its translation by each label, and the truth, where it is known."""
+    """Ten rows: a test image, its translation with each label, and the ground truth if known."""
     known = data_set(config)
     return {"samples": translation.grid(model.generator, known, data.test, config.side, rows=10)}
 

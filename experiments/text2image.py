@@ -2,16 +2,16 @@
 
 Scott Reed, Zeynep Akata, Xinchen Yan, Lajanugen Logeswaran, Bernt Schiele, Honglak Lee. ICML 2016. arXiv:1605.05396
 
-Replicated: GAN, GAN-CLS, GAN-INT and GAN-INT-CLS; the code's networks, weight for weight, with
-bottlenecks that the paper omits; text by the char-CNN-RNN and its joint embedding, trained here, or
-by a frozen MiniLM; the style encoder of section 4.4, its verification and transfer. What drawn
-shapes show is read back by a rule, for pairs of shape and colour never seen together; for emoji,
-whose names are the captions, it is told by retrieval among a hundred names.
+Replicated: GAN, GAN-CLS, GAN-INT and GAN-INT-CLS; the networks of the code, weight for weight, with
+bottlenecks that the paper omits; text encoded by the char-CNN-RNN and its joint embedding, trained
+here, or by a frozen MiniLM; the style encoder of section 4.4, its verification and transfer. Drawn
+shapes are recognised by fixed rules, for unseen pairs of shape and colour. Emoji, whose names are
+the captions, are evaluated by retrieval among a hundred names.
 
 Not replicated: captions and class splits of birds and flowers, which no package distributes (TFDS
-has class names; `--data coco` has captions). There is no claim: the paper has no table; StackGAN's
-Inception scores, 2.88 (birds) and 2.66 (flowers, unverified), need networks that are not available.
-Wrong images are others of the batch; text has z's variance; Torch's variance is n / (n - 1) of ours.
+has class names; `--data coco` has captions). No claims: the paper has no table; StackGAN's
+Inception scores, 2.88 (birds) and 2.66 (flowers, unverified), need unavailable networks. Wrong
+images are from the batch; text has z's variance; Torch's running variance is n / (n - 1) of ours.
 
 Cost: `quick` (with three changes: see its preset) and `gan_cls` took 17 to 24 minutes of a CPU core
 each, `noisy` 9; others, but `tiny`, were not run. Run: python -m experiments.text2image quick
@@ -54,7 +54,7 @@ def discriminator_loss(
         loss += config.cls_weight * bce_fake(logits(batch["wrong"], keys[1]))
     fake = logits(model.generator(draw_z(model, keys[2], len(text)), text), keys[3])
     loss += (1 - config.cls_weight) * bce_fake(fake)
-    if config.penalty:  # R1 (Mescheder et al. 2018), not the paper's
+    if config.penalty:  # R1 (Mescheder et al. 2018), not in the paper
         r1 = gradient_penalty(lambda x: logits(x, keys[4]), x, x, keys[5], target=0)
         loss += config.penalty * r1
     return loss, {"accuracy": accuracy(real, fake)}
@@ -63,7 +63,7 @@ def discriminator_loss(
 def generator_loss(
     model: Text2Image, batch: Batch, key: Key, *, config: Config
 ) -> tuple[Array, Metrics]:
-    """-log D(G(z, t), t) of captions and, weighted, of texts between two of them (equation 5)."""
+    """-log D(G(z, t), t) of captions and, weighted, of interpolated texts (equation 5)."""
     text, (key_z, key_text, key_noise) = batch["text"], jax.random.split(key, 3)
     weights = jnp.ones(len(text))
     if config.interp_weight:
@@ -95,19 +95,19 @@ def draw_z(model: Text2Image, key: Key, count: int) -> Array:
 
 
 def noise_std(config: Config, step: Array) -> Array | None:
-    """The deviation of the noise on what D sees, which is not the paper's: None for no noise."""
+    """Standard deviation of the noise on inputs of D, not in the paper; None for no noise."""
     last = 0 if config.fading else config.noise
     return optax.linear_schedule(config.noise, last, config.steps)(step) if config.noise else None
 
 
 def noisy_logits(model: Text2Image, text: Array, std: Array | None, x: Array, key: Key) -> Array:
-    """log D - log(1 - D) of images with noise of this deviation, and texts: [b]."""
+    """log D - log(1 - D) of texts and images with noise of this deviation: [b]."""
     noisy = x if std is None else x + std * jax.random.normal(key, x.shape)
     return model.discriminator(noisy, text)
 
 
 def players(config: Config) -> dict[str, Player]:
-    """In the code's order. The style encoder is trained along with the others, not after them."""
+    """In the order of the code. The style encoder is trained with the others, not afterwards."""
     d_loss, g_loss = (partial(f, config=config) for f in (discriminator_loss, generator_loss))
     part, rate = max(config.steps // max(config.halvings, 1), 1), config.adam.learning_rate
     halved = optax.exponential_decay(rate, part, 0.5, staircase=True)
@@ -142,25 +142,25 @@ def model(config: Config) -> Text2Image:
 
 @lru_cache(maxsize=2)
 def splits(config: Config) -> dict[str, captioned.Captioned]:
-    """ "train" and "test": images of the side to which they are resized, and their captions."""
+    """ "train" and "test": resized images and their captions."""
     return captioned.load(config.data, config.load, count=config.count, directory=config.run.data)
 
 
 def cropped(config: Config) -> dict[str, captioned.Captioned]:
-    """Both splits, with the middle of each image, of the side of the networks."""
+    """Both splits, with images cropped to the side of the networks."""
     return {split: known.middle(config.side) for split, known in splits(config).items()}
 
 
 @lru_cache(maxsize=2)
 def embedding(config: Config) -> joint_embedding.TextImageEmbedding:
-    """Of text and images: trained on the training set now, unless it is in the cache."""
+    """The embedding of text and images, from the cache or trained on the training set."""
     name, settings = config.data, config.embedding
     x, captions, label, _ = cropped(config)["train"]
     return joint_embedding.load_or_train(x, captions, label, name=name, embedding=settings)
 
 
 def source(config: Config) -> Source:
-    """ "x", "wrong": images and, for each, one of another class; "text": [b, d], of its captions.
+    """ "x", "wrong": images, and images of another class; "text": [b, d], features of captions.
 
     Opening the data trains the embedding, if its text encoder is used and it is not in the cache.
     """
@@ -178,34 +178,34 @@ def source(config: Config) -> Source:
 class Config(Checked):
     # emoji of four vendors and their names, drawn shapes and sentences, or photographs of TFDS
     data: captioned.Name = "emoji"
-    count: Count = 20_000  # shapes to train on
-    # text by the char-CNN-RNN, by a frozen sentence encoder (not the paper's), or by both at once
+    count: Count = 20_000  # training images of shapes
+    # text encoder: char-CNN-RNN, a frozen sentence encoder (not in the paper), or both
     encoder: retrieval.EncoderName = "characters"
-    # of the char-CNN-RNN with images; retrieval is measured with it, whatever the encoder
+    # embedding of the char-CNN-RNN with images; retrieval is always measured with it
     embedding: joint_embedding.Embedding = joint_embedding.Embedding()
-    captions: Count = 4  # captions drawn of an image and averaged: 4 of 10 in the code's scripts
-    load: Count = 76  # pixels of a side to which an image is resized
-    side: Literal[16, 32, 64] = 64  # pixels of a side of the random crop of a resized image
+    captions: Count = 4  # averaged captions per image: 4 of 10 in the scripts of the code
+    load: Count = 76  # side in pixels to which an image is resized
+    side: Literal[16, 32, 64] = 64  # side in pixels of the random crop of a resized image
     flip: bool = True  # mirror half of the images
     latents: Count = 100  # dimensions of z, from N(0, I)
     text: Count = 128  # features to which G and D compress the text
-    generator_width: Count = 128  # channels of G's last maps; they double as the side is halved
-    discriminator_width: Count = 64  # channels of D's first maps; they double as the side is halved
-    # which networks have bottlenecks: the released script asks for D's by an undefined name: none
+    generator_width: Count = 128  # channels of G's last maps, doubled as the side is halved
+    discriminator_width: Count = 64  # channels of D's first maps, doubled as the side is halved
+    # networks with bottlenecks; in the released script, D has none due to an undefined name
     bottleneck: Literal["both", "generator"] = "both"
-    penalty: NonNegative = 0  # weight of R1, not the paper's: D then has no batch norm
+    penalty: NonNegative = 0  # weight of R1, not in the paper; D then has no batch norm
     biases: bool = True  # learn the biases of convolutions; the code holds them at 0
-    cls_weight: Fraction = 0.5  # CLS: weight of wrong images, 1 less that of fakes; 0: a plain GAN
-    interp_weight: NonNegative = 1  # INT: weight of images for texts between two captions
-    extrapolate: bool = False  # INT also from beyond either caption: interp_type 2 of the code
-    noise: NonNegative = 0  # deviation of noise on all that D sees: not the paper's
-    fading: bool = False  # the noise falls linearly to 0 (Sonderby et al. 2016, not the paper's)
-    average: Fraction = 0.0  # decay of a running average of G's weights, not the paper's; 0: none
+    cls_weight: Fraction = 0.5  # CLS: weight of wrong images; fakes have 1 - weight; 0: a plain GAN
+    interp_weight: NonNegative = 1  # INT: weight of images of interpolated texts
+    extrapolate: bool = False  # INT also extrapolates: interp_type 2 of the code
+    noise: NonNegative = 0  # standard deviation of noise on images for D, not in the paper
+    fading: bool = False  # the noise decays linearly to 0 (Sonderby et al. 2016, not in the paper)
+    average: Fraction = 0.0  # decay of a running average of G's weights, not in the paper; 0: none
     batch_size: Count = 64  # images in a batch (section 5)
     steps: Count = 600 * 186  # batches: 600 epochs of the emoji
-    halvings: Natural = 6  # times the rate is halved, in equal parts: every 100 epochs in the code
+    halvings: Natural = 6  # halvings of the rate, at equal intervals: every 100 epochs in the code
     adam: Adam = Adam(2e-4, b1=0.5)  # of all players (section 5)
-    run: Run = Run()  # seed, places, devices and how often a run writes
+    run: Run = Run()  # seed, directories, devices and intervals of a run
 
     RENAMED: ClassVar = {
         **{name: f"adam.{name}" for name in ("learning_rate", "b1", "epsilon_hat")},
@@ -216,7 +216,7 @@ class Config(Checked):
         super().__post_init__()
         captioned.check_side(self.side, self.load)
         if self.adam.decay:
-            raise UserError(f"adam.decay is {self.adam.decay}; give 0: here --halvings lowers it.")
+            raise UserError(f"adam.decay is {self.adam.decay}; give 0: --halvings lowers the rate.")
 
 
 OFFICIAL = Config(bottleneck="generator", biases=False, adam=Adam(2e-4, b1=0.5, epsilon_hat=True))
@@ -231,7 +231,7 @@ CLAIMS: dict[str, Claim] = {}
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """Whether images of captions show what these say; whether a style is known and can be moved."""
+    """Agreement of images with captions; verification and transfer of styles."""
     texts, trained = (data.train["text"], data.test["text"]), embedding(config)
     return retrieval.evaluate(
         model, cropped(config), texts, trained, latents=config.latents, key=key, name=config.data

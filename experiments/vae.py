@@ -7,10 +7,10 @@ Gaussian decoders, the L-sample estimator, Adagrad, the MAP prior on the weights
 20, 200}; the bound of Burda et al. (arXiv:1509.00519) as an objective and to estimate log p(x).
 
 Not replicated: the wake-sleep and MCEM baselines, the HMC estimator of appendix D, and Frey Face,
-which no package distributes. IWAE's official code draws all layers' weights from one seed, so that
-the heads for mean and sigma start alike, and its batches come in one fixed order; ours do neither.
+which no package distributes. IWAE's official code draws all weights from one seed, so that the
+heads for mean and sigma start equal, and has a fixed order of batches; ours does neither.
 
-Cost: `quick` trains in under 2 minutes on 2 CPU cores; `paper` shows 10^8 images, as figure 2 does.
+Cost: `quick` trains in under 2 minutes on 2 CPU cores; `paper` uses 10^8 images, as in figure 2.
 
 Run: python -m experiments.vae quick
 """
@@ -56,16 +56,16 @@ def negative_iwae(model: VAE, batch: Batch, key: Key, *, samples: int) -> tuple[
 
 
 def players(config: Config) -> dict[str, Player]:
-    """One player moves both networks."""
+    """One player updates both networks."""
     objective = {"elbo": negative_elbo, "iwae": negative_iwae}[config.bound]
     loss = partial(objective, samples=config.samples)
     return {"vae": Player(("encoder", "decoder"), loss, optimizer(config))}
 
 
 def optimizer(config: Config) -> optax.GradientTransformation:
-    """The prior of the weights, a decay of 1 / N beside the mean loss, then the chosen rule.
+    """The prior of the weights, a weight decay of 1 / N for the mean loss, then the chosen rule.
 
-    IWAE's Adam takes the gradient of the batch's sum: its epsilon is not small beside the mean's.
+    Adam of IWAE uses the gradient of the sum over the batch: for the mean, epsilon is not small.
     """
     o, rate = config.optimizer, learning_rate(config)
     rules = {
@@ -78,7 +78,7 @@ def optimizer(config: Config) -> optax.GradientTransformation:
 
 
 def learning_rate(config: Config) -> optax.ScalarOrSchedule:
-    """Constant; or 10^-((i-1)/7) of it in stage i, to a hundredth (IWAE's experiments.py)."""
+    """Constant, or multiplied by 10^-((i-1)/7) in stage i (experiments.py of IWAE)."""
     rate = config.optimizer.learning_rate
     if not config.optimizer.stages:
         return rate
@@ -136,34 +136,34 @@ def source(config: Config) -> Source:
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer(Checked):
-    name: Literal["adagrad", "adam", "iwae"] = "adagrad"  # of section 5; or Adam, or IWAE's
-    learning_rate: Positive = 0.02  # 0.01, 0.02 or 0.1, by the first iterations (section 5)
+    name: Literal["adagrad", "adam", "iwae"] = "adagrad"  # of section 5; or Adam, or that of IWAE
+    learning_rate: Positive = 0.02  # 0.01, 0.02 or 0.1, chosen on the first iterations (section 5)
     b1: Fraction = 0.9  # Adam's decay of the first moment; 0.99 in IWAE's code
     eps: Positive = 1e-8  # Adam's epsilon; 1e-4 in IWAE's code
-    stages: bool = False  # IWAE's 8 stages, of 3^(i-1) epochs: the rate falls tenfold over them
+    stages: bool = False  # 8 stages of 3^(i-1) epochs (IWAE): the rate falls to a tenth
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation(Checked):
     samples: Count = 5000  # importance samples per image in the estimate of log p(x)
-    images: Natural = 0  # test images in the estimate of log p(x), the first ones; 0 is all
+    images: Natural = 0  # number of first test images in the estimate of log p(x); 0: all
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
     data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"  # the data set
-    held_out: Natural = 0  # the last training images, not trained on; 400 in IWAE's code
-    # grey values as they are, or drawn as 0 or 1 with that probability at each presentation
+    held_out: Natural = 0  # last training images, excluded from training; 400 in IWAE's code
+    # grey values, or binary values sampled with them as probabilities at each step
     pixels: Literal["intensity", "stochastic"] = "intensity"
-    latents: Count = 20  # N_z: the paper has 3, 5, 10, 20 and 200
-    hidden: tuple[Count, ...] = (500,)  # units of the encoder; the decoder has them in reverse
+    latents: Count = 20  # N_z: 3, 5, 10, 20 and 200 in the paper
+    hidden: tuple[Count, ...] = (500,)  # units of the encoder; reversed for the decoder
     decoder: Literal["bernoulli", "gaussian"] = "bernoulli"  # p(x|z): appendix C.1 or C.2
     bound: Literal["elbo", "iwae"] = "elbo"  # equation 10, or equation 8 of Burda et al.
     samples: Count = 1  # L of the estimator, or k of the importance-weighted bound
-    weight_std: NonNegative = 0.01  # of the initial weights (section 5); 0: LeCun's initialisation
-    glorot: bool = False  # initial weights are Glorot & Bengio's uniform ones, as in IWAE's code
+    weight_std: NonNegative = 0.01  # of the initial weights (section 5); 0: LeCun initialisation
+    glorot: bool = False  # Glorot uniform initialisation, as in IWAE's code
     mean_start: bool = False  # the decoder's last bias starts at the mean image (IWAE's code)
-    # what the encoder's second head gives: log sigma^2 (appendix C.2), or log sigma (IWAE's code)
+    # output of the second encoder head: log sigma^2 (appendix C.2), or log sigma (IWAE's code)
     posterior_scale: Literal["log_variance", "log_sigma"] = "log_variance"
     weight_prior: bool = True  # MAP: N(0, I) as prior of all weights and biases (section 5)
     batch_size: Count = 100  # M, images in a batch
@@ -182,7 +182,7 @@ class Config(Checked):
 
     @property
     def train_images(self) -> int:
-        """How many images are trained on."""
+        """The number of training images."""
         return SOURCES[self.data].sizes["train"] - self.held_out
 
 
@@ -216,12 +216,12 @@ CLAIMS = {"test/nll_k5000": Claim(86.76, None, TABLE_1, "unverified", protocol=B
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """The bound on the test set in its two terms, and the importance-weighted -log p(x)."""
+    """The bound on the test set and its two terms, and the importance-weighted -log p(x)."""
     return variational.evaluate(model, data, key, **dataclasses.asdict(config.evaluation))
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:
-    """Draws from the prior (figure 5), reconstructions, interpolations; for N_z = 2, figure 4."""
+    """Samples (figure 5), reconstructions, interpolations; for N_z = 2, figure 4."""
     return variational.pictures(model, data, key, latents=config.latents)
 
 

@@ -1,7 +1,7 @@
-"""Command line, presets and `config.json` from frozen dataclasses with ranges for their fields.
+"""Command line, presets and `config.json`, from frozen dataclasses whose fields have ranges.
 
-`--optimizer.learning-rate 1e-3` overrides a preset; every value is checked here, from the command
-line, from code and from a file alike, before a device is started.
+`--optimizer.learning-rate 1e-3` overrides a preset. Values from the command line, from code and
+from a file are all checked here, before a device is initialised.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ SCHEMA = 1  # of config.json
 
 
 class Range(NamedTuple):
-    """The values that a number may have."""
+    """The valid values of a number."""
 
     words: str
     least: float = -math.inf
@@ -60,13 +60,13 @@ Seed = Annotated[int, Range("a whole number from 0 to 2^31 - 1", 0, 2**31 - 1)]
 
 
 class Checked:
-    """A frozen dataclass whose values are checked against their annotations when it is made.
+    """A frozen dataclass whose values are checked against their annotations on creation.
 
-    Raises UserError for a wrong value.
+    Raises UserError for an invalid value.
     """
 
-    # For an older config.json: the values of fields that it does not have yet, and the fields that
-    # were renamed, {"learning_rate": "adam.learning_rate"}.
+    # For an older config.json: the values of fields that it lacks, and renamed fields,
+    # {"learning_rate": "adam.learning_rate"}.
     FORMERLY: ClassVar[Mapping[str, object]] = {}
     RENAMED: ClassVar[Mapping[str, str]] = {}
 
@@ -75,12 +75,12 @@ class Checked:
             _check(name, getattr(self, name), hint)
 
     def but(self, **changes: object) -> Self:
-        """A copy with other values for some fields, which are checked too."""
+        """Return a copy with other values for some fields, which are also checked."""
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
 
 def hints_of(kind: "type[Checked]") -> dict[str, object]:
-    """The annotation of each field of a dataclass, by its name."""
+    """Return the annotation of each field of a dataclass, by name."""
     hints = get_type_hints(kind, include_extras=True)
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
     return {field.name: hints[field.name] for field in fields}
@@ -93,7 +93,7 @@ def _check(name: str, value: object, hint: object) -> None:
 
 
 def _wanted(value: object, hint: object) -> str | None:
-    """What the annotation `hint` asks for, in words; None if `value` is that."""
+    """Describe the values that the annotation `hint` allows; None if `value` is one of them."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         wanted = _wanted(value, args[0])
@@ -125,55 +125,67 @@ def _wanted(value: object, hint: object) -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class Run(Checked):
-    """The settings of a run that no paper states.
+    """The settings of a run that are not in a paper.
 
-    Only `seed`, `parallel` and `precision` change what is learnt.
+    Only `seed`, `parallel` and `precision` affect the learned weights.
     """
 
     seed: Seed = 0
-    """Of everything random: initial weights, the order of the data, noise."""
+    """Seed of all random numbers: initial weights, order of the data, noise."""
     seeds: Count = 1
-    """How many seeds, from `seed` on, run side by side in one program. Each is a run of its own,
-    in a directory whose name ends with its seed."""
+    """Number of seeds, from `seed` on, that run side by side in one program. Each seed is a
+    separate run in a directory whose name ends with the seed.
+    """
     dir: Path | None = None
-    """The directory of the run; by default runs/PAPER-PRESET-sSEED. The same command again resumes
-    the run."""
+    """Directory of the run; default: runs/PAPER-PRESET-sSEED. Running the same command again
+    resumes the run.
+    """
     data: Path | None = None
-    """Where prepared data sets lie; by default $GEN_JAX_DATA or the user's cache folder."""
+    """Directory of prepared data sets; default: $GEN_JAX_DATA or the user's cache folder."""
     devices: Natural = 0
-    """How many devices share each batch; 0 is all that there are."""
+    """Number of devices that share each batch; 0 uses all devices."""
     hosts: Count = 1
-    """How many processes, on one host or several, share each batch. Each is started with this
-    command."""
+    """Number of processes, on one host or several, that share each batch. Each is started with this
+    command.
+    """
     parallel: Literal["jit", "pmap"] = "jit"
-    """jit: all devices compute one step together. pmap: each computes it on its part of a batch, with
-    its own batch statistics and noise, and gradients are averaged, as under jax.pmap."""
+    """jit: all devices compute one step together. pmap: each device computes the step on its part
+    of the batch, with its own batch statistics and noise, and gradients are averaged, as with
+    jax.pmap.
+    """
     fsdp: bool = False
-    """Divide weights, optimizers and averages among the devices instead of copying them to each:
-    for large networks."""
+    """Divide weights, optimizer states and averages among the devices instead of replicating them,
+    for large networks.
+    """
     precision: Precision = "float32"
-    """The type in which networks compute in training; weights, statistics, penalties and losses
-    stay in float32."""
+    """Floating-point type of the networks in training; weights, statistics, penalties and losses
+    stay in float32.
+    """
     log_every: Count = 100
-    """Steps between two lines of metrics.jsonl. A compiled program runs all of them, or an equal
-    part of some seconds."""
+    """Steps per line of metrics.jsonl. A compiled program runs all of them, or an equal part that
+    takes a few seconds.
+    """
     checkpoint_every: Count = 1000
-    """Steps between two checkpoints, rounded up to whole lines of metrics.jsonl."""
+    """Steps between checkpoints, rounded up to whole lines of metrics.jsonl."""
     evaluate_every: Natural = 0
-    """Steps between two evaluations, rounded up likewise; 0 is at the end only."""
+    """Steps between evaluations, rounded up to whole lines of metrics.jsonl; 0: only at the end."""
     sample_every: Natural = 1000
-    """Steps between two sample grids, rounded up likewise; 0 is at the end only."""
+    """Steps between sample grids, rounded up to whole lines of metrics.jsonl; 0: only at the end.
+    """
     keep: Count = 2
-    """How many of the newest good checkpoints to keep."""
+    """Number of newest good checkpoints to keep."""
     resident_megabytes: Natural = 2048
-    """Data sets up to this size stay on the device; larger ones stream from the host."""
+    """Maximum size of data sets that stay on the device; larger ones are streamed from the host."""
     strict: bool = False
-    """Refuse to resume with other code, JAX settings or devices than those of the checkpoint; by
-    default it only says so."""
+    """Refuse to resume if code, JAX settings or devices differ from those of the checkpoint; by
+    default, differences are only logged.
+    """
 
     @classmethod
     def tiny(cls) -> Self:
-        """That of a run of some forty steps: everything happens, twice or more."""
+        """Return the settings of a run of about forty steps, in which everything happens at least
+        twice.
+        """
         return cls(log_every=10, checkpoint_every=20, sample_every=20)
 
     def __post_init__(self) -> None:
@@ -182,26 +194,25 @@ class Run(Checked):
             _check_path(name, path)
         if self.fsdp and (self.parallel == "pmap" or self.seeds > 1):
             what = "parallel is pmap" if self.parallel == "pmap" else f"seeds is {self.seeds}"
-            raise UserError(f"{what}, for which each device holds all weights: give --run.no-fsdp.")
+            raise UserError(f"{what}, which needs all weights on each device: give --run.no-fsdp.")
 
 
 def _check_path(name: str, path: Path | None) -> None:
-    """A directory must be one of this machine, with a name that can be written down."""
+    """Raise UserError unless the directory is local and its name can be encoded."""
     text = str(path or "")
     if re.match(r"[a-z][a-z0-9+.-]+:/", text):
         raise UserError(
-            f"{name} is {text}, a remote address; "
-            "give a path of this machine, on which it may be mounted."
+            f"{name} is {text}, a remote address; give a local path, such as a mount point."
         )
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise UserError(
-            f"{name} is {text!a}, which is no UTF-8 in this locale; give another."
+            f"{name} is {text!a}, which is not valid in the encoding of this locale; give another."
         ) from error
 
 
-# What may differ when a run is resumed. For other devices, log.txt says what that means.
+# Fields that may change when a run is resumed. A change of devices is logged in log.txt.
 MAY_CHANGE_ON_RESUME = tuple(
     f"run.{name}"
     for name in ("dir", "data", "keep", "resident_megabytes", "devices", "hosts", "fsdp", "strict")
@@ -209,7 +220,7 @@ MAY_CHANGE_ON_RESUME = tuple(
 
 
 def flatten(config: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Dotted names and plain JSON values of a nested dataclass or dict."""
+    """Yield dotted names and plain JSON values of a nested dataclass or dict."""
     items = config if isinstance(config, dict) else _fields(config)
     for name, value in items.items():
         if isinstance(value, dict) or dataclasses.is_dataclass(value):
@@ -222,19 +233,19 @@ def flatten(config: object, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 def _fields(config: object) -> dict[str, object]:
     if not dataclasses.is_dataclass(config):
-        raise TypeError(f"a {type(config).__name__} is no dataclass")
+        raise TypeError(f"a {type(config).__name__} is not a dataclass")
     return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
 
 
 def to_json(config: "DataclassInstance") -> Json:
-    """The nested plain dict of a config."""
+    """Return a config as a nested plain dict."""
     text = json.dumps(dataclasses.asdict(config), default=str, allow_nan=False)
     values: Json = json.loads(text)
     return values
 
 
 def differences(old: Json, new: Json, ignore: tuple[str, ...] = MAY_CHANGE_ON_RESUME) -> list[str]:
-    """'field: old there, new here' for each dotted field that differs."""
+    """Return 'field: OLD there, NEW here' for each dotted field that differs."""
     before, after = dict(flatten(old)), dict(flatten(new))
     names = [name for name in {**before, **after} if name not in ignore]
     pairs = {name: (before.get(name, "absent"), after.get(name, "absent")) for name in names}
@@ -242,9 +253,10 @@ def differences(old: Json, new: Json, ignore: tuple[str, ...] = MAY_CHANGE_ON_RE
 
 
 def formerly(kind: object, values: Json) -> Json:
-    """The values of an older config.json as a config of the type `kind` has them now.
+    """Convert the values of an older config.json to the current fields of the config type `kind`.
 
-    Fields that are newer get what their absence meant, and renamed fields their new names.
+    Newer fields get the values that correspond to their absence, and renamed fields get their new
+    names.
     """
     if not (isinstance(kind, type) and issubclass(kind, Checked)):
         return values
@@ -261,13 +273,13 @@ def formerly(kind: object, values: Json) -> Json:
 
 
 def _moved(values: Json, path: list[str], value: object) -> Json:
-    """Nested values with another one at a path."""
+    """Return nested values with the value at a path replaced."""
     inner = _moved(values.get(path[0], {}), path[1:], value) if path[1:] else value
     return {**values, path[0]: inner}
 
 
 def from_json(kind: type[C], values: object, where: str) -> C:
-    """A config of the type `kind` from plain values; `where` says in an error where they are from.
+    """Return a config of the type `kind` from plain values; `where` names their origin in errors.
 
     Raises UserError for an unknown field, a wrong type or a value out of range.
     """
@@ -279,6 +291,4 @@ def from_json(kind: type[C], values: object, where: str) -> C:
             raise TypeError(f"it is a {type(values).__name__}, not an object")
         return dacite.from_dict(kind, formerly(kind, values), config=strict)
     except (dacite.DaciteError, UserError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{where} does not hold the Config of {kind.__module__}: {error}"
-        ) from error
+        raise UserError(f"{where} is not a valid Config of {kind.__module__}: {error}") from error

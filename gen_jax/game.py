@@ -1,7 +1,7 @@
-"""A generative model as a game: a Flax module whose fields are networks, and players that move
+"""A generative model as a game: a Flax module whose fields are networks, and players that update
 them.
 
-A player owns some networks, descends its own objective with its own Optax optimizer, and holds
+A player owns some networks, minimises its own objective with its own Optax optimizer, and keeps
 everything else fixed. A VAE has one player, a GAN two, an AAE three. The order of play is data:
 `every`, `together` and the order of the dict. This is the only file that calls Flax's init and
 apply for training.
@@ -23,47 +23,47 @@ from gen_jax.types import Array, Batch, Key, Metrics, Objective, Params
 
 C = TypeVar("C", bound="HasRun", contravariant=True)
 
-# A metric of each step: 1 if all losses and gradients are finite, else what `_finite` says.
+# A metric of each step: 1 if all losses and gradients are finite, else the code of `_finite`.
 FINITE = "finite"
 
 
 class Player(NamedTuple):
     """One optimisation problem of the game."""
 
-    moves: tuple[str, ...]  # the networks that it updates; all else is held fixed
+    moves: tuple[str, ...]  # the networks that it updates; everything else is fixed
     objective: Objective  # (model, batch, key) -> (loss, metrics)
     optimizer: optax.GradientTransformation  # any Optax chain
-    every: int = 1  # plays on the steps that leave the remainder `at` when divided by this
+    every: int = 1  # plays if step % every == at
     at: int = 0
-    average: float | None = None  # decay of a running average of what it moves; None keeps none
+    average: float | None = None  # decay of a running average of its networks; None for no average
 
 
 class State(struct.PyTreeNode):
-    """Everything that a run needs to go on; its next steps are a function of this and the data."""
+    """The complete state of a run; its next steps are a function of the state and the data."""
 
     step: Array  # [] int32
-    key: Key  # never changes: each step folds its own number in
+    key: Key  # constant; each step folds in its number
     params: Params  # by network
-    variables: dict[str, Params]  # by Flax collection other than params: batch_stats, pools
+    variables: dict[str, Params]  # by Flax collection except params: batch_stats, pools
     optimizers: dict[str, optax.OptState]  # by player
     average: Params  # by network: running average of its params
 
 
 class Game(NamedTuple):
-    """Two pure functions. A paper that fits no scheme of players returns its own pair."""
+    """Two pure functions. A paper whose training is not a game of players returns its own pair."""
 
     init: Callable[[Key, Batch], State]
-    # (state, batch), and optionally the name of an axis of devices that have a part of the batch
+    # (state, batch), and optionally the name of a device axis along which the batch is split
     step: Callable[..., tuple[State, Metrics]]
 
 
 class Stage(NamedTuple):
-    """A part of a run, from step `first` on, with a game of its own on the same networks."""
+    """A part of a run, from step `first` on, with its own game on the same networks."""
 
     first: int
     game: Game
     batch_size: int
-    on_enter: Callable[[State], State]  # changes the state that the stage before has left
+    on_enter: Callable[[State], State]  # converts the final state of the previous stage
 
 
 class Trained(NamedTuple):
@@ -71,20 +71,22 @@ class Trained(NamedTuple):
 
     Its networks and methods are compiled functions: `model.generator(z)`.
 
-    `model(function, *args)` is the compiled `function(bound module, *args)`, for what needs several
-    of them. Each compiles once for each function and for each shape: give it a function with a
-    name, not a lambda.
+    `model(function, *args)` is the compiled `function(bound module, *args)`, for functions that use
+    several networks. Each function compiles once for each shape: use a named function, not a
+    lambda.
     """
 
     module: nn.Module
     variables: dict[str, Params]
-    step: int = 0  # how many steps it was trained for
+    step: int = 0  # number of training steps
 
     def __call__(self, function: Callable[..., Any], *args: object) -> Any:
         return _apply(self.module, function, self.variables, *args)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        """A network or a method of the module. AttributeError where it has none of this name."""
+        """Return a network or a method of the module. Raises AttributeError if there is none of
+        this name.
+        """
         if name.startswith("__") or not hasattr(self.module, name):
             raise AttributeError(f"{type(self.module).__name__} has no network or method {name!r}")
         return functools.partial(_call, self.module, name, self.variables)
@@ -103,13 +105,13 @@ def _call(module: nn.Module, name: str, variables: dict[str, Params], *args: obj
 
 
 def trained(module: nn.Module, state: State) -> Trained:
-    """The module with averaged weights for the networks that have an average."""
+    """Return the module, with averaged weights for the networks that have an average."""
     params = {**state.params, **state.average}
     return Trained(module, {"params": params, **state.variables}, int(state.step))
 
 
 def reset_optimizers(players: Mapping[str, Player]) -> Callable[[State], State]:
-    """A function that gives the state new optimizers, which remember nothing yet."""
+    """Return a function that gives the state newly initialised optimizer states."""
 
     def on_enter(state: State) -> State:
         new = {n: p.optimizer.init(_subtree(state.params, p)) for n, p in players.items()}
@@ -125,26 +127,26 @@ def make(
     together: bool = False,
     precision: Precision = "float32",
 ) -> Game:
-    """The game of `players` on the networks of `model`.
+    """Return the game of `players` on the networks of `model`.
 
-    Players move in turn, each seeing the moves before its own (Goodfellow et al. 2014, Algorithm
-    1). With `together`, all gradients are taken at the same point and with the same noise (the code
-    of that paper). Metrics are named PLAYER/NAME. Those of a player that rests are NaN. In bfloat16
-    only the networks compute in bfloat16; weights, optimizers, statistics and losses stay in
-    float32.
+    Players move in turn, and each uses the networks as updated by the players before it (Goodfellow
+    et al. 2014, Algorithm 1). With `together`, all gradients are taken at the same point and with
+    the same noise (the official code of that paper). Metrics are named PLAYER/NAME. Those of a
+    player that does not play at a step are NaN. In bfloat16, only the networks compute in bfloat16;
+    weights, optimizers, statistics and losses stay in float32.
 
-    `step` may be given the name of an axis of devices, each of which has a part of the batch:
-    gradients, metrics and batch statistics are then means over the devices, and each device draws
-    its own noise. It raises UserError if the networks have other variables, which cannot be
-    averaged. `init` raises ValueError for an unknown network, and UserError for an objective that
-    does not return a scalar loss and scalar metrics.
+    `step` takes an optional name of a device axis along which the batch is split. Gradients,
+    metrics and batch statistics are then averaged over the devices, and each device draws its own
+    noise. It raises UserError if the networks have other variables, which cannot be averaged.
+    `init` raises ValueError for an unknown network, and UserError for an objective that does not
+    return a scalar loss and scalar metrics.
     """
     _check_players(players)
     decays = {n: p.average for p in players.values() for n in p.moves if p.average is not None}
 
     def init(key: Key, batch: Batch) -> State:
         def trace_objectives(model: nn.Module, batch: Batch, key: Key) -> None:
-            """Networks take their shapes from what the objectives show them."""
+            """Evaluate the objectives, from which the networks infer their shapes."""
             for i, (name, player) in enumerate(players.items()):
                 _check_returned(name, player.objective(model, batch, jax.random.fold_in(key, i)))
 
@@ -156,7 +158,7 @@ def make(
         for name in {move for player in players.values() for move in player.moves} - {*params}:
             if not isinstance(getattr(model, name, None), nn.Module):
                 raise ValueError(
-                    f"'{name}' is moved but is no network of {type(model).__name__}, "
+                    f"a player moves '{name}', which is not a network of {type(model).__name__}, "
                     f"which has {sorted(params)}"
                 )
         # A shared buffer cannot be donated twice.
@@ -166,7 +168,7 @@ def make(
     def update(
         name: str, state: State, batch: Batch, key: Key, linearized_at: State, axis: str | None
     ) -> tuple[State, Metrics]:
-        """One player's move from `state`, along the gradient at `linearized_at`."""
+        """Update one player from `state`, with the gradient at `linearized_at`."""
         player, at = players[name], linearized_at
 
         def loss(own: Params) -> tuple[Array, tuple[Metrics, Any]]:
@@ -225,7 +227,7 @@ def make(
 
 
 def _rest(metrics: Metrics, state: State) -> tuple[State, Metrics]:
-    """The turn of a player that rests."""
+    """Skip the turn of a player."""
     return state, metrics
 
 
@@ -269,21 +271,21 @@ class HasPrecision(Protocol):
 
 
 class HasRun(Protocol):
-    """A config, as far as a game needs it."""
+    """The part of a config that a game needs."""
 
     @property
     def run(self) -> HasPrecision: ...
 
 
 class HasPlayers(Protocol[C]):
-    """An experiment, as far as a game needs it. It may also have `game(config) -> Game`."""
+    """The part of an experiment that a game needs. It may also have `game(config) -> Game`."""
 
     def model(self, config: C) -> nn.Module: ...
     def players(self, config: C) -> dict[str, Player]: ...
 
 
 def check_per_device(state: State) -> None:
-    """Raise UserError if devices cannot run a step each: only batch statistics can be averaged."""
+    """Raise UserError if devices cannot run separate steps: only batch statistics are averaged."""
     if others := {*state.variables} - {"batch_stats"}:
         raise UserError(
             f"each device would have its own {', '.join(others)}: give --run.parallel jit."
@@ -291,7 +293,7 @@ def check_per_device(state: State) -> None:
 
 
 def of(experiment: HasPlayers[C], config: C) -> Game:
-    """The experiment's own `game(config)`, else a game of its players, who move in turn."""
+    """Return the experiment's own `game(config)`, else a game of its players, who move in turn."""
     own: Callable[[C], Game] | None = getattr(experiment, "game", None)
     if own:
         return own(config)
@@ -300,11 +302,11 @@ def of(experiment: HasPlayers[C], config: C) -> Game:
 
 
 def starting_at_mean(one: Game, layer: tuple[str, ...], clip: float) -> Game:
-    """`one`, but the bias of a layer starts at the logits of the batch's "mean" image, if it has
-    one.
+    """Return `one`, with the bias of a layer initialised at the logits of the batch's "mean" image,
+    if any.
 
-    `layer` is the path of the layer, its network first. The mean is clipped to [clip, 1 - clip].
-    `init` raises KeyError if there is no such layer.
+    `layer` is the path of the layer, starting with its network. The mean is clipped to
+    [clip, 1 - clip]. `init` raises KeyError if there is no such layer.
     """
 
     def init(key: Key, batch: Batch) -> State:
@@ -319,18 +321,20 @@ def starting_at_mean(one: Game, layer: tuple[str, ...], clip: float) -> Game:
 
 
 def _with_leaf(tree: Params, path: tuple[str, ...], leaf: Array) -> Params:
-    """The same tree with another leaf at a path."""
+    """Return the same tree with the leaf at a path replaced."""
     first, *rest = path
     return {**tree, first: _with_leaf(tree[first], tuple(rest), leaf) if rest else leaf}
 
 
 def _subtree(tree: Params, player: Player) -> Params:
-    """The player's part of a tree by network; a network without weights (a pool) has none."""
+    """Return the player's part of a tree by network; networks without weights have none."""
     return {name: tree[name] for name in player.moves if name in tree}
 
 
 def _finite(loss: Array, gradients: Params, params: Params) -> Array:
-    """A code []: 1 if all is finite, 0 if the loss is not, -n if the n-th weight's gradient is not."""
+    """Return a code []: 1 if all is finite, 0 if the loss is not, -n if the gradient of weight n is
+    not.
+    """
     numbers = {path: n for n, path in enumerate(named_params(params), 1)}
     none = len(numbers) + 1
     bad = [
@@ -343,7 +347,7 @@ def _finite(loss: Array, gradients: Params, params: Params) -> Array:
 
 
 def named_params(params: Params) -> dict[str, Array]:
-    """Each weight by its path, 'encoder/Dense_0/kernel'."""
+    """Return each weight by its path, 'encoder/Dense_0/kernel'."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
@@ -355,9 +359,9 @@ def steps(
     count: int,
     axis: str | None = None,
 ) -> tuple[State, Metrics]:
-    """`count` steps in one program; the metrics are stacked, [count] each.
+    """Run `count` steps in one program; the metrics are stacked, [count] each.
 
-    `batch_of` gives the batch of a step.
+    `batch_of` returns the batch of a step.
     """
     devices = (axis,) if axis else ()
 

@@ -1,6 +1,6 @@
 """Losses: means over arrays of any shape, each [...] -> [].
 
-A discriminator's logits are log D(x) - log(1 - D(x)); cross-entropies are in nats.
+The logits of a discriminator are log D(x) - log(1 - D(x)). Cross-entropies are in nats.
 """
 
 import jax
@@ -12,7 +12,7 @@ from gen_jax.types import Array
 def bce_real(logits: Array) -> Array:
     """-log D(x), the cross-entropy with the label "real": logits [...] -> [].
 
-    On generated images, it is the non-saturating loss of a generator.
+    Applied to generated images, it is the non-saturating loss of a generator.
     """
     return jax.nn.softplus(-logits).mean()
 
@@ -44,14 +44,14 @@ def least_squares(scores: Array, target: float) -> Array:
 
 
 def l1(a: Array, b: Array) -> Array:
-    """|a - b|: two arrays of one shape [...] -> []."""
+    """|a - b|, for two arrays of the same shape: [...] -> []."""
     return jnp.abs(a - b).mean()
 
 
 def joint_embedding(scores: Array) -> Array:
     """max(0, 1 + s_ij - s_ii) for j != i, a hinge loss: scores of all pairs [b, b] -> [].
 
-    The matching pairs are on the diagonal; the mean is over all b^2 (Reed et al. 2016, CVPR).
+    Matching pairs are on the diagonal. The mean is over all b^2 pairs (Reed et al. 2016, CVPR).
     """
     matching = jnp.diagonal(scores)[:, None]
     mismatched = 1 - jnp.eye(len(scores))

@@ -1,4 +1,4 @@
-"""Objectives that two papers share, as functions of networks and arrays."""
+"""Objectives shared by several papers, as functions of networks and arrays."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,8 +17,8 @@ Critic = Callable[[Array], Array]  # x [b, ...] -> scores [b, ...]
 def evidence_lower_bound(
     encoder: Encoder, decoder: Decoder, x: Array, key: Key, samples: int
 ) -> tuple[Array, Array]:
-    """Both terms of the bound, in nats: E log p(x|z) by L draws of z from q(z|x), and KL(q || N(0,
-    I)): [b] each.
+    """Both terms of the bound, in nats: E log p(x|z) over L draws of z from q(z|x), and KL(q ||
+    N(0, I)): [b] each.
 
     Kingma & Welling 2013, equation 10.
     """
@@ -41,10 +41,11 @@ def gradient_penalty(
     """E(||grad C(x)||_2 / shrink - target)^2 at a random point between each image and its fake:
     [b, ...] each -> [].
 
-    Gulrajani et al. 2017, Algorithm 1. Where the critic scores patches, C(x) is the sum of those of
-    x. Each score must be of its own image alone: no batch norm. A `shrink` of f gives the penalty
-    of a critic that is shown each pixel f x f times and averages them: each then has 1 / f^2 of the
-    gradient, and all of them 1 / f of its length.
+    Gulrajani et al. 2017, Algorithm 1. If the critic scores patches, C(x) is the sum of the scores
+    of x. Each score must depend on its own image only: no batch norm. With `shrink` f, the penalty
+    is that of a critic that receives each pixel repeated f x f times and averages the repeats: the
+    gradient of each repeat is 1 / f^2 of the original one, and the norm of all is 1 / f of the
+    original norm.
     """
     share = jax.random.uniform(key, (len(real), *(1,) * (real.ndim - 1)))
     between = share * real + (1 - share) * fake
@@ -54,12 +55,12 @@ def gradient_penalty(
 
 
 def label_cross_entropy(logits: Array, c: Array, groups: Sequence[tuple[int, bool]]) -> Array:
-    """-log p(c|x) of labels whose groups are (size, whether one of them holds): [b, k], [b, k] ->
-    [].
+    """-log p(c|x) of labels in groups of (size, whether exactly one is 1): [b, k], [b, k] -> [].
 
-    A group of which one holds has a softmax; of others the cross-entropies of a sigmoid each are
-    summed. With several groups c is [b, k + groups], and the last columns are a mask: 1 where an
-    image's labels of a group are known, else 0 (Choi et al. 2018, equations 2 and 3, section 3.2).
+    A group with exactly one positive label uses a softmax. In other groups, the sigmoid
+    cross-entropies of all labels are summed. With several groups, c is [b, k + groups], and its
+    last columns are a mask: 1 if the labels of a group are known for the image, else 0 (Choi et al.
+    2018, equations 2 and 3, section 3.2).
     """
     mask = c[:, logits.shape[1] :] if len(groups) > 1 else jnp.ones((len(c), 1))  # [b, groups]
     total, first = jnp.zeros(()), 0

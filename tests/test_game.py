@@ -145,7 +145,7 @@ def test_an_unknown_network_is_named():
     wrong = game.make(MODEL, {"first": Player(("c",), product, SGD)})
     with pytest.raises(
         ValueError,
-        match=r"'c' is moved but is no network of Pair, which has \['a', 'b'\]",
+        match=r"a player moves 'c', which is not a network of Pair, which has \['a', 'b'\]",
     ):
         wrong.init(jax.random.key(0), {})
 

@@ -1,1 +1,1 @@
-"""Machine budgets (quick, tiny) and ablations of the experiment files, by their names."""
+"""Small budgets (quick, tiny) and ablations of the experiment files, by name."""

@@ -1,10 +1,10 @@
-"""CycleGAN: emoji, budgets of a CPU, the ablations of section 5.1.3 at such a budget, and toys."""
+"""CycleGAN: emoji, CPU budgets, the ablations of section 5.1.3 at such a budget, and toy data."""
 
 from experiments.cyclegan import CODES, Config, Weights
 from gen_jax import Adam, Run
 
 EMOJI = Config(data="emoji", weights=CODES, load=64, pad=4, side=64, steps=200 * 2979)
-# Without identity, land and sea are exchanged: see `full`.
+# Without the identity loss, land and sea are exchanged: see `full`.
 QUICK = Config(
     load=75, side=64, width=16, blocks=3, weights=CODES, steps=5 * 935, run=Run(sample_every=935)
 )
@@ -20,8 +20,8 @@ ATOMS = Config(
 )  # fmt: skip
 TINY = ATOMS.but(width=8, batch_size=8, pool=12, steps=40, run=Run.tiny())
 ABLATIONS = {
-    "cycle": ("cycle alone", Weights(adversarial=0)),
-    "gan": ("GAN alone", Weights(forward=0, backward=0)),
+    "cycle": ("cycle only", Weights(adversarial=0)),
+    "gan": ("GAN only", Weights(forward=0, backward=0)),
     "forward": ("GAN + forward cycle", Weights(backward=0)),
     "backward": ("GAN + backward cycle", Weights(forward=0)),
     "full": ("all of equation 3, without identity", Weights()),
@@ -42,7 +42,7 @@ PRESETS = {
         name: (f"{what} (section 5.1.3), as small", SMALL.but(weights=weights))
         for name, (what, weights) in ABLATIONS.items()
     },
-    "discs": ("16x16 discs in two colours, which need no download", DISCS),
-    "atoms": ("4 atoms of equal mass, of which 24 pairings are cycle-consistent; a minute", ATOMS),
+    "discs": ("16x16 discs in two colours; no download", DISCS),
+    "atoms": ("4 atoms of equal mass, with 24 cycle-consistent pairings; a minute", ATOMS),
     "tiny": ("the same, 40 steps; seconds, for tests", TINY),
 }

@@ -1,4 +1,4 @@
-"""DCGAN within a smaller budget."""
+"""Smaller budgets of experiments/dcgan.py."""
 
 from experiments.dcgan import FEATURES, MNIST
 from gen_jax import Run
@@ -12,7 +12,7 @@ TINY = QUICK.but(
 
 PRESETS = {
     "features_quick": (
-        "features, a quarter as wide, 2 epochs; over a second a step on one core",
+        "features, a quarter as wide, 2 epochs; more than a second per step on one core",
         FEATURES_QUICK,
     ),
     "quick": ("mnist, half as wide, 10 epochs; 17 to 25 minutes on a busy core", QUICK),

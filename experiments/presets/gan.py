@@ -1,4 +1,4 @@
-"""What `experiments/gan.py` can be run with on a small machine, and for tests."""
+"""Smaller budgets of experiments/gan.py."""
 
 from experiments.gan import OFFICIAL, Config
 from gen_jax import Run

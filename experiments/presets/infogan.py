@@ -1,4 +1,4 @@
-"""What `experiments/infogan.py` can be run with on a small machine, and for tests."""
+"""Smaller budgets of experiments/infogan.py."""
 
 from experiments.infogan import OFFICIAL, Config
 from gen_jax import Run

@@ -1,4 +1,4 @@
-"""Progressive GAN: the rows of Table 1, on CIFAR-10 and on drawn shapes, a CPU's budget, and tests."""
+"""Progressive GAN: the rows of Table 1 on CIFAR-10 and on drawn shapes, a CPU budget, and tests."""
 
 from experiments.progan import Config
 from gen_jax import Run
@@ -32,7 +32,7 @@ ROWS = {
 
 
 def on_shapes(row: str, config: Config) -> Config:
-    """A row of the table on drawn shapes, 16x16, for minutes."""
+    """Return a row of the table on drawn shapes, 16x16, which takes minutes."""
     return config.but(
         data="shapes", side=16, base=128, max_features=64, n_images=2048, n_feature_images=0,
         start=16 if row == "a" else 4, fade=12_000, stabilise=12_000, images=96_000, run=OFTEN,

@@ -1,4 +1,4 @@
-"""Puzzle-GAN: budgets of a CPU, and a test."""
+"""Puzzle-GAN: CPU budgets, and a test."""
 
 from experiments.puzzlegan import Config
 from gen_jax import Run

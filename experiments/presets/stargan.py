@@ -1,12 +1,12 @@
-"""StarGAN: budgets of a CPU, two data sets at once, and tests."""
+"""StarGAN: CPU budgets, two data sets at once, and tests."""
 
 from experiments.stargan import Config
 from gen_jax import Adam, Run
 
-# The critic's slope is 1 by Euclidean distance, which between images grows with the side. At 32x32
-# the paper's weights therefore hold an image faster than at 128x128, which so short a training
-# needs. Multiplied by side / 128, they give noise after 300 steps; without `lambda_identity`, colours
-# come out inverted.
+# The gradient norm of the critic is 1 in Euclidean distance, and distances between images grow with
+# the side. At 32x32, the weights of the paper therefore preserve an image sooner than at 128x128,
+# which helps short training. If multiplied by side / 128, they yield noise after 300 steps. Without
+# `lambda_identity`, colours are inverted.
 SMALL = Config(
     side=32, width=16, blocks=3, layers=4, flip=False, adam=Adam(5e-4, b1=0.5, decay=0.5),
     run=Run(sample_every=500),

@@ -1,3 +1,3 @@
-"""Data: every set by name, its batches as a pure function of (seed, step), and worlds whose truth
-is known.
+"""Data sets by name, batches as a pure function of (seed, step), and synthetic data with known
+ground truth.
 """

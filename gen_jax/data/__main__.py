@@ -1,8 +1,8 @@
-"""`python -m gen_jax.data` lists the sets; `... mnist [--again]` prepares one; `... verify [mnist]`
-hashes its arrays.
+"""`python -m gen_jax.data` lists the data sets; `... mnist [--again]` prepares one;
+`... verify [mnist]` hashes its arrays.
 
-Exit codes: 0 done, 2 bad arguments, 65 a set that cannot be had or is damaged, 71 out of memory or
-of open files, 73 a directory that cannot be written, 74 a file that cannot be read or written.
+Exit codes: 0 success, 2 bad arguments, 65 a data set is not available or damaged, 71 out of memory
+or of open files, 73 a directory cannot be written, 74 a file cannot be read or written.
 """
 
 import argparse
@@ -17,28 +17,32 @@ from gen_jax.storage import cache
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the words say; gives the exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m gen_jax.data", description=__doc__)
     parser.add_argument(
-        "words", nargs="*", metavar="[verify] NAME", help="sets to prepare, or to verify"
+        "words", nargs="*", metavar="[verify] NAME", help="data sets to prepare or verify"
     )
-    parser.add_argument("--again", action="store_true", help="prepare even what is prepared")
+    parser.add_argument("--again", action="store_true", help="prepare again")
     parser.add_argument(
-        "--directory", type=Path, help="of the data; else $GEN_JAX_DATA, else the user's cache"
+        "--directory",
+        type=Path,
+        help="data directory; default: $GEN_JAX_DATA, else the user's cache",
     )
     given = parser.parse_args(arguments)
     log = logging.getLogger("gen_jax.data")
     handler = logging.StreamHandler()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-    log.propagate = False  # TFDS' logger gives the root a handler of its own
+    log.propagate = False  # TFDS adds a handler to the root logger
     try:
         base = given.directory or cache.data_folder()
         if not given.words:
             _list(base)
         elif given.words[0] == "verify":
-            for name in given.words[1:] or [name for name in sets.SOURCES if _way(name, base)]:
-                print(f"{name}: {sets.verify(name, base)} arrays are as they should be")
+            for name in given.words[1:] or [
+                name for name in sets.SOURCES if _how_prepared(name, base)
+            ]:
+                print(f"{name}: {sets.verify(name, base)} arrays are intact")
         else:
             for name in given.words:
                 print(f"{name}: {sets.make(name, base, again=given.again)}")
@@ -50,23 +54,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _way(name: str, base: Path) -> str:
-    """How a prepared set came; empty if it is not prepared."""
+def _how_prepared(name: str, base: Path) -> str:
+    """Return how a set was prepared; empty if it is not prepared."""
     home = prepare.home(name, base)
     return store.manifest(home, name=name)["way"] if (home / store.MANIFEST).exists() else ""
 
 
 def _list(base: Path) -> None:
     for name, source in sets.SOURCES.items():
-        way = _way(name, base)
+        way = _how_prepared(name, base)
         print(f"{name}: {source.description}")
         print(f"  size     {', '.join(f'{split} {size}' for split, size in source.sizes.items())}")
         print(f"  licence  {source.licence}")
         print(
-            f"  {'prepared ' + way + ', in ' + str(prepare.home(name, base)) if way else 'not prepared'}"
+            "  "
+            f"{'prepared ' + way + ', in ' + str(prepare.home(name, base)) if way else 'not prepared'}"
         )
     print(
-        "tfds:NAME, tfds:NAME:CONFIG, tfds:NAME@SIDE: any set of images that TFDS has prepared as array_record, such as"
+        "tfds:NAME, tfds:NAME:CONFIG, tfds:NAME@SIDE: any image data set that TFDS has prepared as "
+        "array_record, such as"
     )
     print("  tfds:celeb_a, tfds:cycle_gan:horse2zebra, tfds:caltech_birds2011@128")
 

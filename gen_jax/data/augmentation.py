@@ -1,4 +1,4 @@
-"""Augmentation of images inside the step, each a function of the batch and a key."""
+"""Augmentation of images inside the training step, as functions of the batch and a key."""
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +7,8 @@ from gen_jax.types import Array, Key
 
 
 def resized(image: Array, side: int) -> Array:
-    """uint8 [b, s, s, c] -> [b, side, side, c] in [-1, 1], by cubic interpolation if s is not
-    `side`.
+    """Resize uint8 [b, s, s, c] -> [b, side, side, c] in [-1, 1], by cubic interpolation if s is
+    not `side`.
     """
     x = image.astype(jnp.float32) / 127.5 - 1
     shape = (len(x), side, side, x.shape[-1])
@@ -16,9 +16,9 @@ def resized(image: Array, side: int) -> Array:
 
 
 def crop_and_resize(image: Array, first: Array, size: Array, side: int) -> Array:
-    """The box at a corner (row, column), of a height and width in pixels, resized to a square.
+    """Resize a box, with a corner (row, column), height and width in pixels, to a square.
 
-    By cubic interpolation: [h, w, c], [2], [2] -> [side, side, c].
+    It uses cubic interpolation: [h, w, c], [2], [2] -> [side, side, c].
     """
     scale, shape = side / size, (side, side, image.shape[-1])
     return jax.image.scale_and_translate(
@@ -27,7 +27,7 @@ def crop_and_resize(image: Array, first: Array, size: Array, side: int) -> Array
 
 
 def random_crop(x: Array, key: Key, side: int) -> Array:
-    """A random square of each image: [b, s, s, c] -> [b, side, side, c]."""
+    """Crop a random square from each image: [b, s, s, c] -> [b, side, side, c]."""
 
     def part(x: Array, key: Key) -> Array:
         corner = jax.random.randint(key, (2,), 0, x.shape[0] - side + 1)
@@ -37,6 +37,6 @@ def random_crop(x: Array, key: Key, side: int) -> Array:
 
 
 def random_flip(x: Array, key: Key) -> Array:
-    """Flip left and right in half of the images, at random: [b, h, w, c] -> the same."""
+    """Flip each image horizontally with probability 1/2: [b, h, w, c] -> the same."""
     coins = jax.random.bernoulli(key, shape=(len(x), 1, 1, 1))
     return jnp.where(coins, x[:, :, ::-1], x)

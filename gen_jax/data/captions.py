@@ -1,5 +1,5 @@
-"""Images with captions: drawn shapes with sentences, emoji with their names, and the sets that TFDS
-has prepared; and batches of them for a model of images given text.
+"""Images with captions: drawn shapes with sentences, emoji with their names, and data sets prepared
+by TFDS; and their batches for a text-to-image model.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,10 +20,10 @@ from gen_jax.errors import UserError
 from gen_jax.types import Array, Batch, Key
 
 Name = Literal["emoji", "shapes", "birds", "flowers", "coco"]
-TESTED = 1000  # shapes
-WORDS = ("size", "colour", "shape", "row", "column")  # what the caption of a shape says
-PER_IMAGE = {"coco": 5}  # captions; of the other sets one
-# name -> that of TFDS, and its splits
+TESTED = 1000  # test images of shapes
+WORDS = ("size", "colour", "shape", "row", "column")  # factors in the caption of a shape
+PER_IMAGE = {"coco": 5}  # captions per image; one for the other sets
+# name -> name in TFDS, and its splits
 PREPARED = {
     "birds": ("caltech_birds2011", {"train": "train", "test": "test"}),
     "flowers": ("oxford_flowers102", {"train": "train", "test": "test"}),
@@ -32,31 +32,31 @@ PREPARED = {
 
 
 class Captioned(NamedTuple):
-    """n images, what each is called, and what its caption leaves open."""
+    """n images, their captions, and the style, which the captions do not mention."""
 
     image: np.ndarray  # uint8 [n, side, side, 3]
     captions: np.ndarray  # texts [n, k]
-    label: np.ndarray  # int32 [n], of the class
-    style: np.ndarray  # int32 [n]: of shapes the ground, of emoji the vendor; 0 where none is known
+    label: np.ndarray  # int32 [n], the class
+    style: np.ndarray  # int32 [n]: ground of a shape or vendor of an emoji; 0 if unknown
 
     def first(self, count: int) -> "Captioned":
-        """At most this many images."""
+        """Return at most the first `count` images."""
         return Captioned(*(field[:count] for field in self))
 
     def middle(self, side: int) -> "Captioned":
-        """With the middle square of each image, of this side in pixels."""
+        """Crop each image to its central square of `side` pixels."""
         return self._replace(image=crops.middle(self.image, side))
 
 
 class Encoder(NamedTuple):
-    """Text to features."""
+    """An encoder from texts to features."""
 
     features: int
     encode: Callable[[np.ndarray], np.ndarray]  # texts [n] -> float [n, features]
 
 
 class Reader(NamedTuple):
-    """What a fixed rule reads off images, without learning."""
+    """Fixed rules, not learned, that recognise the content of images."""
 
     # images, captions -> bool [n, words]
     matches: Callable[[np.ndarray, Iterable[str]], np.ndarray]
@@ -73,10 +73,11 @@ def source(
     average: int,
     flip: bool,
 ) -> Source:
-    """Batches of "x" and "wrong", [b, side, side, 3] in [-1, 1], and "text", [b, d].
+    """Return the source of batches of "x" and "wrong", [b, side, side, 3] in [-1, 1], and "text",
+    [b, d].
 
-    An image is a random square of one of `load` pixels a side, mirrored in half of the cases with
-    `flip`; a wrong one is of another class; a text is the mean of the features of `average` random
+    An image is a random square crop of an image of side `load`, flipped with probability 1/2 if
+    `flip`. A wrong image has another class. A text is the mean of the features of `average` random
     captions. Opening the data calls `splits`, and the encoders on all captions of both.
     """
 
@@ -100,13 +101,13 @@ def source(
 
 
 def check_side(side: int, load: int) -> None:
-    """Raises UserError where no square of this side can be taken of an image of `load` pixels."""
+    """Raise UserError if a crop of this side is larger than an image of side `load`."""
     if side > load:
         raise UserError(f"side is {side} and load is {load}; give a side of at most {load}.")
 
 
 def other_class(label: Array) -> Array:
-    """For each example of a batch the next one of another class, and if there is none, the next.
+    """For each example of a batch, return the next one of another class, or else the next one.
 
     Labels [b] -> indices [b].
     """
@@ -117,10 +118,10 @@ def other_class(label: Array) -> Array:
 
 
 def encoded(splits: Mapping[str, Captioned], encoders: Sequence[Encoder]) -> tuple[Arrays, Arrays]:
-    """ "image" [n, s, s, 3], "text" [n, k, d], "class" [n] and "style" [n] of both splits.
+    """Return "image" [n, s, s, 3], "text" [n, k, d], "class" [n] and "style" [n] of both splits.
 
-    The text of the training set has mean 0 and, by one factor for all features of an encoder,
-    variance 1, as z has.
+    The training texts have mean 0 and variance 1, like z. Each encoder has one scale for all its
+    features.
     """
     texts: dict[str, list[np.ndarray]] = {split: [] for split in splits}
     for encoder in encoders:
@@ -144,7 +145,7 @@ def encoded(splits: Mapping[str, Captioned], encoders: Sequence[Encoder]) -> tup
 
 
 def of_distinct(encode: Callable[[Sequence[str]], np.ndarray], texts: np.ndarray) -> np.ndarray:
-    """The features of each text, computed once for equal ones: [n] -> [n, features]."""
+    """Return the features of each text, computed once for equal texts: [n] -> [n, features]."""
     distinct, place = np.unique(texts, return_inverse=True)
     return encode(distinct.tolist())[place.ravel()]
 
@@ -152,9 +153,9 @@ def of_distinct(encode: Callable[[Sequence[str]], np.ndarray], texts: np.ndarray
 def load(
     name: str, side: int, *, count: int, directory: Path | None = None
 ) -> dict[str, Captioned]:
-    """Both splits, "train" and "test", of shapes, emoji, or a set of PREPARED.
+    """Return both splits, "train" and "test", of shapes, emoji, or a set of PREPARED.
 
-    Images have this many pixels a side. Of shapes, `count` are for training.
+    Images have `side` pixels per side. `count` is the number of training images of shapes.
     """
     if name == "shapes":
         return shapes(count, side)
@@ -162,9 +163,10 @@ def load(
 
 
 def shapes(count: int, side: int) -> dict[str, Captioned]:
-    """Upright shapes of two sizes in nine places: a sentence leaves open the ground alone.
+    """Draw upright shapes of two sizes at nine positions; their captions mention everything except
+    the ground.
 
-    One pair of shape and colour in five is in the test set and in no other.
+    One in five combinations of shape and colour is only in the test set.
     """
 
     def rendered(key: jax.Array, n: int, kept: Callable[[world.Scene], np.ndarray]) -> Captioned:
@@ -188,18 +190,22 @@ def shapes(count: int, side: int) -> dict[str, Captioned]:
 
 
 def middles(x: Array, low: float, high: float, parts: int) -> Array:
-    """Each number as the middle of its part of [low, high]: any shape -> the same."""
+    """Round each number to the middle of its interval, one of `parts` of [low, high]: any shape
+    -> the same.
+    """
     width = (high - low) / parts
     return low + width * (jnp.clip(jnp.floor((x - low) / width), 0, parts - 1) + 0.5)
 
 
 def held_out(scene: world.Scene) -> np.ndarray:
-    """Whether a scene's shape and colour are for testing: one shape of each colour. [n]"""
+    """Return whether a scene's combination of shape and colour is for testing, one shape per
+    colour: [n].
+    """
     return np.asarray(scene.shape) == np.asarray(scene.colour) % len(world.SHAPES)
 
 
 def matches(images: np.ndarray, captions: Iterable[str]) -> np.ndarray:
-    """Whether images show the size, colour, shape, row and column that their captions say.
+    """Return whether images match their captions in size, colour, shape, row and column.
 
     uint8 [n, s, s, 3] and texts [n] -> bool [n, 5].
     """
@@ -208,7 +214,7 @@ def matches(images: np.ndarray, captions: Iterable[str]) -> np.ndarray:
 
 
 def read_back(images: np.ndarray) -> np.ndarray:
-    """The words for what drawn shapes show, the last that for the ground.
+    """Recognise the caption words of drawn shapes, and the ground as the last word.
 
     uint8 [n, s, s, 3] -> int [n, 6].
     """
@@ -216,7 +222,7 @@ def read_back(images: np.ndarray) -> np.ndarray:
 
 
 def ground(images: np.ndarray) -> np.ndarray:
-    """The style of drawn shapes: uint8 [n, s, s, 3] -> int [n]."""
+    """Recognise the style of drawn shapes: uint8 [n, s, s, 3] -> int [n]."""
     return read_back(images)[:, -1]
 
 
@@ -224,7 +230,7 @@ READERS: Mapping[str, Reader] = {"shapes": Reader(matches, ground)}
 
 
 def emoji(side: int, directory: Path | None = None) -> dict[str, Captioned]:
-    """Each symbol as each vendor draws it, by its name."""
+    """Return the symbols as drawn by each vendor, captioned with their names."""
     splits = ("train", "test")
     return {split: _drawn(sets.load("emoji", split, directory), side) for split in splits}
 
@@ -239,7 +245,7 @@ def _drawn(arrays: Mapping[str, np.ndarray], side: int) -> Captioned:
 
 
 def prepared(name: str, side: int, directory: Path | None = None) -> dict[str, Captioned]:
-    """A set of PREPARED. Each of photographs without labels is a class of its own."""
+    """Return a set of PREPARED. Each photograph without a label is its own class."""
     known, splits = PREPARED[name]
     return {
         of: _photographs(sets.load(f"tfds:{known}@{side}", split, directory))

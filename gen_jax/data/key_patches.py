@@ -1,7 +1,7 @@
 """Key patches of images: boxes from a file, from edges, or around the corners of drawn shapes.
 
-A box is (x, y, w, h): its upper left corner and its size, as shares of the image's side. Those from
-edges enclose many edges whole (EdgeBoxes, Zitnick & Dollar 2014).
+A box is (x, y, w, h), its upper left corner and its size, as fractions of the image side. Boxes
+from edges are chosen to contain many whole contours (EdgeBoxes, Zitnick & Dollar 2014).
 """
 
 import logging
@@ -27,22 +27,22 @@ from gen_jax.types import Array, Batch, Key
 
 log = logging.getLogger("gen_jax.data")
 
-COUNT = 3  # patches of an image
-TEST = 1000  # test images, at most
-RADIUS, HALF = 0.6, 0.35  # of a drawn shape, and half of a patch's side, in a plane of side 2
-# Which proposals are kept is ours: the paper's bounds are unknown.
-AREA = 0.04, 0.25  # least and most, as a share of the image's
-RATIO = 2  # of the longer side to the shorter, at most
-OVERLAP = 0.3  # intersection over union of two proposals of an image is below this
-SIDE = 96  # pixels of a side; smaller images are enlarged before edges are looked for
-VERSION = "edges 1"  # of the proposals: where it changes, they are computed again
-BLOCK = 512  # images written at once
+COUNT = 3  # patches per image
+TEST = 1000  # maximum number of test images
+RADIUS, HALF = 0.6, 0.35  # radius of a shape, half side of a patch, in a plane of side 2
+# These bounds on proposals are our choice: those of the paper are unknown.
+AREA = 0.04, 0.25  # minimum and maximum, as fractions of the image area
+RATIO = 2  # maximum ratio of the longer to the shorter side
+OVERLAP = 0.3  # maximum intersection over union of two proposals of an image
+SIDE = 96  # pixels; images with a smaller side are enlarged before edge detection
+VERSION = "edges 1"  # of the proposals; a change recomputes them
+BLOCK = 512  # images per write
 
 
 def of_shapes(count: int, side: int) -> Source:
-    """`count` drawn shapes in the middle, at any angle; the patches are around their corners.
+    """Return `count` drawn shapes in the centre, at any angle, with patches around their corners.
 
-    Batches are those of `with_patches`, and the factors of shapes.Scene.
+    Batches have the fields of `with_patches` and of shapes.Scene.
     """
 
     def drawn(n: int, key: Key) -> Arrays:
@@ -64,23 +64,23 @@ def of_shapes(count: int, side: int) -> Source:
 class Square(NamedTuple):
     """How images are made square."""
 
-    crop: int  # pixels of a side of the central square that is kept; 0 for the largest
-    side: int  # pixels of a side to which that is resized
+    crop: int  # side of the central square in pixels; 0 for the largest
+    side: int  # side in pixels to which the square is resized
 
 
 class File(NamedTuple):
-    """A file of boxes, in the authors' format."""
+    """A file of boxes in the format of the authors."""
 
     path: Path
-    side: float  # pixels of a side of the images in which the boxes are given
+    side: float  # side in pixels of the images that the boxes refer to
 
 
 def of_images(
     name: str, shape: Square, file: File | None, count: int, directory: Path | None
 ) -> Source:
-    """At most `count` images of a set, with boxes of a file, or else from edges.
+    """Return at most `count` images of a set, with boxes from a file, or else from edges.
 
-    Batches are those of `with_patches`, and "image" and "box".
+    Batches have the fields of `with_patches`, "image" and "box".
     """
 
     def arrays() -> tuple[Arrays, Arrays]:
@@ -95,10 +95,10 @@ def of_images(
 
 
 def with_patches(batch: Batch, image: Array, box: Array, key: Key) -> Batch:
-    """A batch with images [b, s, s, 3] in [-1, 1] as "x", and their boxes [b, k, 4] cut out.
+    """Return a batch with images [b, s, s, 3] in [-1, 1] as "x", and their boxes [b, k, 4] cut out.
 
-    Adds "patch", [b, k, s, s, 3], each enlarged to the side of an image, and "mask", of where they
-    were, [b, s, s, 1]. The whole batch is mirrored, or none of it.
+    Adds "patch", [b, k, s, s, 3], each enlarged to the side of the image, and "mask", their
+    positions, [b, s, s, 1]. Either the whole batch is mirrored or none of it.
     """
     flip = jax.random.bernoulli(key)
     image = jnp.where(flip, image[:, :, ::-1], image)
@@ -108,26 +108,28 @@ def with_patches(batch: Batch, image: Array, box: Array, key: Key) -> Batch:
 
 
 def enlarged(image: Array, box: Array) -> Array:
-    """The content of a box at the size of the image: [s, s, c], [4] -> [s, s, c]."""
+    """Resize the content of a box to the size of the image: [s, s, c], [4] -> [s, s, c]."""
     side = len(image)
     return crop_and_resize(image, side * box[1::-1], side * box[:1:-1], side)
 
 
 def square(images: np.ndarray, crop: int = 0) -> np.ndarray:
-    """The central square of `crop` pixels, or the largest for 0, as a view.
+    """Return the central square of `crop` pixels, or the largest for 0, as a view.
 
-    [n, h, w, c] -> [n, s, s, c]. UserError where images are smaller.
+    [n, h, w, c] -> [n, s, s, c]. Raises UserError if images are smaller.
     """
     side = crop or min(images.shape[1:3])
     if side > min(images.shape[1:3]):
         raise UserError(
-            f"crop is {crop}; the images have {images.shape[2]} x {images.shape[1]} pixels, so give less."
+            f"crop is {crop}; the images have {images.shape[2]} x {images.shape[1]} pixels: "
+            "give a smaller crop."
         )
     return middle(images, side)
 
 
 def edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Strengths of edges, at most 1, and 0 off their ridges; and the directions across them.
+    """Return the strengths of edges, at most 1 and 0 off their ridges, and the directions across
+    them.
 
     uint8 [s, s, c] -> [s, s], and [s, s] in radians.
     """
@@ -135,7 +137,7 @@ def edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     smooth = ndimage.gaussian_filter(image.astype(np.float32) / 255, (1, 1, 0))
     down, along = np.gradient(smooth, axis=(0, 1))
-    steepest = np.hypot(down, along).argmax(-1)[..., None]  # of the colours
+    steepest = np.hypot(down, along).argmax(-1)[..., None]  # the colour channel
     down, along = (np.take_along_axis(slope, steepest, -1)[..., 0] for slope in (down, along))
     strength = np.hypot(down, along)
     at, step = np.indices(strength.shape), np.stack([down, along]) / (strength + 1e-9)
@@ -145,7 +147,7 @@ def edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def overlap(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes: [4], [n, 4] -> [n]."""
+    """Return the intersection over union of boxes: [4], [n, 4] -> [n]."""
     first = np.maximum(one[:2], others[:, :2])
     last = np.minimum(one[:2] + one[2:], others[:, :2] + others[:, 2:])
     common = np.clip(last - first, 0, None).prod(-1)
@@ -153,7 +155,9 @@ def overlap(one: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def propose(image: np.ndarray) -> np.ndarray:
-    """The best proposals that differ, the best first: uint8 [s, s, c] -> [k, 4], k <= COUNT."""
+    """Return the best proposals with little overlap, best first: uint8 [s, s, c] -> [k, 4], k <=
+    COUNT.
+    """
     from PIL import Image
 
     if (side := len(image)) < SIDE:
@@ -162,7 +166,7 @@ def propose(image: np.ndarray) -> np.ndarray:
     finder = _edge_boxes(
         minBoxArea=AREA[0] * side**2, maxAspectRatio=RATIO, maxBoxes=200, minScore=1e-3
     )
-    # the best first
+    # best first
     found = np.asarray(finder.getBoundingBoxes(*edges(image))[0]).reshape(-1, 4) / side
     chosen: list[np.ndarray] = []
     for box in found[(found[:, 2:].prod(-1) >= AREA[0]) & (found[:, 2:].prod(-1) <= AREA[1])]:
@@ -176,17 +180,18 @@ def _edge_boxes(**options: Any) -> Any:
         from cv2 import ximgproc
     except ImportError as error:
         raise UserError(
-            "boxes are proposed by OpenCV, which is not installed: say pip install 'gen_jax[proposals]', which is "
-            "opencv-contrib-python-headless, or give a file of boxes."
+            "Box proposals need OpenCV, which is not installed: run pip install "
+            "'gen_jax[proposals]' "
+            "for opencv-contrib-python-headless, or give a file of boxes."
         ) from error
     return ximgproc.createEdgeBoxes(**options)
 
 
 def read(path: Path, side: float) -> np.ndarray:
-    """The boxes of a MATLAB file, [n, 3, 4], clipped to the image.
+    """Read the boxes of a MATLAB file, [n, 3, 4], clipped to the image.
 
-    The file has them in the pixels of images of this side. DataError where it holds no such array
-    or a box is empty.
+    The boxes in the file are in pixels of images with this side. Raises DataError if the file has
+    no such array or a box is empty.
     """
     from scipy import io
 
@@ -196,7 +201,7 @@ def read(path: Path, side: float) -> np.ndarray:
         }
     except (OSError, ValueError, TypeError, NotImplementedError, io.matlab.MatReadError) as error:
         raise DataError(
-            f"{path} is no MATLAB file that can be read ({error}): give one of version 7 or older."
+            f"{path} is not a readable MATLAB file ({error}): give one of version 7 or older."
         ) from error
     found = [v for v in content.values() if np.shape(v)[1:] == (COUNT, 4) and v.dtype.kind in "iuf"]
     if len(found) != 1:
@@ -208,7 +213,8 @@ def read(path: Path, side: float) -> np.ndarray:
     first, last = np.clip(box[..., :2], 0, 1), np.clip(box[..., :2] + box[..., 2:], 0, 1)
     if bad := np.count_nonzero(~(last > first).all((1, 2))):
         raise DataError(
-            f"{path} has {bad} images with boxes that are empty or outside; their side was said to be {side:g}."
+            f"{path} has {bad} images with boxes that are empty or outside; the given side is "
+            f"{side:g}."
         )
     return np.concatenate([first, last - first], -1).astype(np.float32)
 
@@ -219,24 +225,24 @@ class Images(NamedTuple):
     name: str
     train: np.ndarray  # uint8 [n, s, s, 3]
     test: np.ndarray
-    # of either split, the rows of its images in a file with the boxes of all
+    # for each split, the rows of its images in a file with the boxes of all images
     rows: tuple[np.ndarray, np.ndarray]
-    total: int  # rows of that file
+    total: int  # rows in that file
 
 
 def images(name: str, crop: int, directory: Path | None) -> Images:
-    """The central squares of the images of a set; of emoji, those by Google.
+    """Return the central squares of the images of a set; for emoji, those by Google.
 
-    DataError where they are not in colour.
+    Raises DataError if they are not in colour.
     """
     field = "google" if name == "emoji" else "image"
     splits = [sets.load(name, split, directory) for split in ("train", "test")]
     train, test = (square(split[field], crop) for split in splits)
     if train.shape[-1] != 3:
         raise DataError(
-            f"{name} has images of shape {list(train.shape[1:])}; give a set in colour."
+            f"{name} has images of shape {list(train.shape[1:])}; give a set of colour images."
         )
-    if "file" in splits[0]:  # the numbers of the authors' files, from 1
+    if "file" in splits[0]:  # file numbers of the authors, from 1
         rows, total = (splits[0]["file"] - 1, splits[1]["file"] - 1), int(splits[1]["file"].max())
     else:
         rows = np.arange(len(train)), len(train) + np.arange(len(test))
@@ -247,9 +253,10 @@ def images(name: str, crop: int, directory: Path | None) -> Images:
 def from_file(
     images: Images, path: Path, side: float, most: tuple[int, int]
 ) -> tuple[Block, Block]:
-    """{"image", "box"} to train and to test on, at most so many, with the boxes of a file.
+    """Return {"image", "box"} for training and for testing, at most `count` images, with boxes from
+    a file.
 
-    DataError where it has those of more or fewer images.
+    Raises DataError if the file has boxes of another number of images.
     """
     boxes = read(path, side)
     if len(boxes) != images.total:
@@ -264,10 +271,11 @@ def from_file(
 def from_edges(
     images: Images, most: tuple[int, int], directory: Path | None
 ) -> tuple[Block, Block]:
-    """{"image", "box"} to train and to test on, out of at most so many, with proposed boxes.
+    """Return {"image", "box"} for training and for testing, out of at most `count` images, with
+    proposed boxes.
 
-    They are computed once and kept with the prepared images. Images with fewer than COUNT boxes are
-    left out.
+    The boxes are computed once and stored with the prepared images. Images with fewer than COUNT
+    boxes are left out.
     """
     base = (directory or cache.data_folder()).absolute()
     name = f"boxes:{images.name}-{most[0]}-{most[1]}"
@@ -287,7 +295,7 @@ def from_edges(
 
 
 def _write(home: Path, images: np.ndarray) -> dict[str, store.Entry]:
-    log.info("%s: looking for boxes in %d images", home.name, len(images))
+    log.info("%s: proposing boxes for %d images", home.name, len(images))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(pool.map(propose, images))
     kept = np.flatnonzero([len(boxes) == COUNT for boxes in found])
@@ -308,12 +316,12 @@ def _write(home: Path, images: np.ndarray) -> dict[str, store.Entry]:
 
 
 def mirrored(box: Array) -> Array:
-    """Boxes of the mirrored image: [..., 4] -> the same."""
+    """Return the boxes of the mirrored image: [..., 4] -> the same."""
     return jnp.stack([1 - box[..., 0] - box[..., 2], *jnp.moveaxis(box[..., 1:], -1, 0)], -1)
 
 
 def mask(box: Array, side: int) -> Array:
-    """1 for pixels whose middle is in a box, else 0: [b, k, 4] -> [b, side, side, 1]."""
+    """Return 1 for pixels whose centre is in a box, else 0: [b, k, 4] -> [b, side, side, 1]."""
     middle = (jnp.arange(side)[None, None] + 0.5) / side
     # [b, k, side]
     across, down = (

@@ -1,7 +1,7 @@
-"""Data sets whose images are in several domains, and the translations between these to ask for.
+"""Data sets with images in several domains, and the translation tasks between the domains.
 
-A label says in which domain an image is. Two sets can be learnt from at once, each of which labels
-something else (Choi et al. 2018, section 3.2).
+A label describes the domain of an image. A model can be trained on two data sets at once, each with
+its own kind of labels (Choi et al. 2018, section 3.2).
 """
 
 import dataclasses
@@ -27,49 +27,51 @@ Name = Literal["emoji", "digits", "mnist", "celeb_a"]
 Labels = Literal["one", "several", "joint"]
 INKS = np.eye(3, dtype=np.float32)  # red, green, blue
 PAPERS = np.array([[0, 0, 0], [1, 1, 1]], np.float32)  # black, white
-# of CelebA, in the order of StarGAN's code
+# attributes of CelebA, in the order of StarGAN's code
 ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
-HAIR = 3  # the first of these exclude each other
-FACE = 178  # pixels: the side of the middle square of CelebA's images
+HAIR = 3  # the first attributes, which are mutually exclusive
+FACE = 178  # side in pixels of the central square of CelebA's images
 
 
 class LabelGroup(NamedTuple):
-    """What one data set labels."""
+    """The labels of one data set."""
 
     size: int
-    exclusive: bool  # one of them holds, or any number of them
+    exclusive: bool  # exactly one label is 1, or any number
 
 
 class LabelledImages(NamedTuple):
-    """Real images, and what is known of them."""
+    """Real images with their domains and classes."""
 
     x: np.ndarray  # uint8 [n, h, w, 3]
     domain: np.ndarray  # [n]
-    label: np.ndarray | None  # [n], the class, which no translation should change
+    label: np.ndarray | None  # [n], the class, which a translation should preserve
 
     def by_example(self, domains: int) -> np.ndarray:
-        """Images of examples in all domains, in order: [n // domains, domains, h, w, 3]."""
+        """Group the images of each example, in all domains, in order:
+        [n // domains, domains, h, w, 3].
+        """
         return self.x.reshape(-1, domains, *self.x.shape[1:])
 
 
 class TranslationTask(NamedTuple):
-    """Images, the domain to translate them to, and what is known of the result."""
+    """Images, the target domain of their translation, and the ground truth if it is known."""
 
     x: np.ndarray  # uint8 [n, h, w, 3]
     target_label: np.ndarray  # [n, k]
-    source_label: np.ndarray  # [n, k], which brings the translation back
+    source_label: np.ndarray  # [n, k], for the cycle reconstruction
     target_domain: np.ndarray  # [n]
     truth: np.ndarray | None  # uint8 [n, h, w, 3]
 
 
 class Domains(NamedTuple):
-    """The domains, and the label that each data set gives to an image of each.
+    """The domains, and the label of an image of each domain in each data set.
 
-    Of several sets, a label is what the set knows, 0 for what the others know, and a mask vector
-    that says which set it is of (Choi et al. 2018, section 3.2).
+    With several data sets, a label consists of the labels of its own set, 0 for those of the other
+    sets, and a mask vector that identifies its set (Choi et al. 2018, section 3.2).
     """
 
-    groups: tuple[LabelGroup, ...]  # one for each set
+    groups: tuple[LabelGroup, ...]  # one per data set
     labels: np.ndarray  # [sets, domains, k]
 
     @property
@@ -84,17 +86,19 @@ class Domains(NamedTuple):
         return np.array([*dict.fromkeys(rows)], np.float32)
 
     def destination(self, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The domain to which a label [k] takes an image of each domain, [domains], and the label
-        that brings it back, [domains, k].
+        """Return the target domain for a label [k] and an image of each domain, [domains], and the
+        label of the reverse translation, [domains, k].
         """
         (own,) = (i for i, given in enumerate(self.labels) if (given == label).all(-1).any())
-        others = np.delete(self.labels, own, 0)  # what they know stays as it is
+        others = np.delete(self.labels, own, 0)  # the labels of other sets do not change
         unchanged = (others[:, :, None] == others[:, None]).all((0, -1))  # [domains, domains]
         reached = unchanged & (self.labels[own] == label).all(-1)
         return reached.argmax(1), self.labels[own]
 
     def tasks(self, test: LabelledImages) -> Iterator[TranslationTask]:
-        """Each example from each domain to each other one that a label can ask for."""
+        """Yield each example in each domain, with every other domain that a label can specify as
+        target.
+        """
         pictures = test.by_example(self.number)  # [n, domains, h, w, 3]
         n = len(pictures)
         for label in self.target_labels:
@@ -105,18 +109,20 @@ class Domains(NamedTuple):
 
 
 def exclusive(count: int) -> Domains:
-    """An image is in one domain."""
+    """Domains with one label each."""
     return Domains((LabelGroup(count, True),), np.eye(count, dtype=np.float32)[None])
 
 
 def multi_label(count: int) -> Domains:
-    """An image has any of these attributes; the last one changes fastest."""
+    """Domains with any combination of attributes; the last attribute varies fastest."""
     labels = np.array([[*itertools.product((0, 1), repeat=count)]], np.float32)
     return Domains((LabelGroup(count, False),), labels)
 
 
 def joint(*counts: int) -> Domains:
-    """A domain has a value of each kind; each set knows one kind. The last one changes fastest."""
+    """Domains with one value of each kind. Each data set labels one kind; the last kind varies
+    fastest.
+    """
     values = np.array([*itertools.product(*map(range, counts))])  # [domains, sets]
     known = [np.eye(n, dtype=np.float32)[of] for n, of in zip(counts, values.T, strict=True)]
     labels = []
@@ -127,7 +133,7 @@ def joint(*counts: int) -> Domains:
 
 
 class DataSet(Protocol):
-    """A data set of the catalogue, with the domains that its images are in."""
+    """A data set of the catalogue, with the domains of its images."""
 
     @property
     def name(self) -> str: ...
@@ -135,28 +141,30 @@ class DataSet(Protocol):
     def domains(self) -> Domains: ...
 
     def examples(self, batch: Batch, key: Key, side: int) -> tuple[Array, Array]:
-        """Images [b * sets, side, side, 3] in [-1, 1] and their labels [b * sets, k]."""
+        """Return images [b * sets, side, side, 3] in [-1, 1] and their labels [b * sets, k]."""
 
     def real(self, arrays: Arrays, side: int, count: int | None = None) -> LabelledImages:
-        """About as many of the first images, or all; of `Rendered`, each example in all domains."""
+        """Return about `count` of the first images, or all; of `Rendered`, each example in all
+        domains.
+        """
 
     def tasks(self, test: LabelledImages) -> Iterator[TranslationTask]:
-        """All translations that are evaluated."""
+        """Return all translation tasks for evaluation."""
 
     def previews(self, few: LabelledImages, rows: int) -> list[TranslationTask]:
-        """Translations of the same few images, as many as rows, by each label, for a picture."""
+        """Return tasks for a picture: a few images, one per row, translated with each label."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rendered:
-    """Examples that are known in every domain: emoji by each vendor, digits in each ink."""
+    """Examples with a known image in every domain: emoji of each vendor, digits in each ink."""
 
     name: str
     domains: Domains
     views: Callable[[Batch, int], Array]  # (batch, side) -> [b, domains, side, side, 3] in [-1, 1]
 
     def examples(self, batch: Batch, key: Key, side: int) -> tuple[Array, Array]:
-        """Each in a random domain."""
+        """Return each example in a random domain."""
         labels = self.domains.labels  # [sets, domains, k]
         views = self.views(batch, side)  # [b * sets, domains, side, side, 3]
         domain = jax.random.randint(key, (len(views),), 0, labels.shape[1])
@@ -164,7 +172,7 @@ class Rendered:
         return views[row, domain], jnp.asarray(labels)[row % len(labels), domain]
 
     def real(self, arrays: Arrays, side: int, count: int | None = None) -> LabelledImages:
-        """Of about `count` images: the first examples, each in all domains."""
+        """Return about `count` images: the first examples, each in all domains."""
         one = {name: jnp.asarray(array[:1]) for name, array in arrays.items()}
         rows, _, *shape = jax.eval_shape(lambda batch: self.views(batch, side), one).shape
         domains = self.domains.number
@@ -175,11 +183,11 @@ class Rendered:
         return LabelledImages(images.to_uint8(x, low=-1), np.arange(len(x)) % domains, classes)
 
     def tasks(self, test: LabelledImages) -> Iterator[TranslationTask]:
-        """From each domain to each other one."""
+        """Return the tasks from each domain to every other domain."""
         return self.domains.tasks(test)
 
     def previews(self, few: LabelledImages, rows: int) -> list[TranslationTask]:
-        """Images of the domains in turn, by every label, their own included."""
+        """Return images of the domains in turn, translated with every label."""
         pictures, row = few.by_example(self.domains.number), np.arange(rows)
         domain, made = row % self.domains.number, []
         for label in self.domains.target_labels:
@@ -192,16 +200,16 @@ class Rendered:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Faces:
-    """CelebA as TFDS has prepared it: faces of five attributes.
+    """CelebA as prepared by TFDS: faces with five attributes.
 
-    Their true translations are unknown.
+    The ground truth of their translations is unknown.
     """
 
     name: str = "tfds:celeb_a"
     domains: Domains = dataclasses.field(default_factory=lambda: multi_label(len(ATTRIBUTES)))
 
     def examples(self, batch: Batch, key: Key, side: int) -> tuple[Array, Array]:
-        """The middle square of each image, [b, 218, 178, 3], and its attributes."""
+        """Return the central square of each image, [b, 218, 178, 3], and its attributes."""
         image = batch["image"]
         top, left = ((n - FACE) // 2 for n in image.shape[1:3])
         labels = [batch[f"attributes.{name}"] for name in ATTRIBUTES]
@@ -209,7 +217,7 @@ class Faces:
         return x, jnp.stack(labels, -1).astype(jnp.float32)
 
     def real(self, arrays: Arrays, side: int, count: int | None = None) -> LabelledImages:
-        """The first `count` faces; a domain is a set of attributes."""
+        """Return the first `count` faces; a domain is a set of attributes."""
         first = {name: array[:count] for name, array in arrays.items()}
 
         def view(batch: Batch) -> Batch:
@@ -219,7 +227,9 @@ class Faces:
         return LabelledImages(images.to_uint8(seen["x"], low=-1), self._domain(seen["c"]), None)
 
     def tasks(self, test: LabelledImages) -> Iterator[TranslationTask]:
-        """Each face by each attribute, as in the code: another colour of hair, or the opposite."""
+        """Return each face with each attribute changed, as in the code: another hair colour, or the
+        opposite.
+        """
         source = self.domains.labels[0, test.domain]  # [n, 5]
         for attribute in range(len(ATTRIBUTES)):
             target = source.copy()
@@ -230,22 +240,24 @@ class Faces:
             yield TranslationTask(test.x, target, source, self._domain(target), None)
 
     def previews(self, few: LabelledImages, rows: int) -> list[TranslationTask]:
-        """The first faces by each attribute."""
+        """Return the first faces with each attribute changed."""
         return [*self.tasks(LabelledImages(few.x[:rows], few.domain[:rows], None))]
 
     def _domain(self, labels: np.ndarray) -> np.ndarray:
-        """The number of the domain that has each label: [n, 5] -> [n]."""
+        """Return the index of the domain of each label: [n, 5] -> [n]."""
         return (labels[:, None] == self.domains.labels[0]).all(-1).argmax(1)
 
 
 def scaled(image: Array, side: int) -> Array:
-    """[..., h, w, c] in [0, 255] -> [..., side, side, c] in [-1, 1], by linear interpolation."""
+    """Resize by linear interpolation: [..., h, w, c] in [0, 255] -> [..., side, side, c] in
+    [-1, 1].
+    """
     shape = (*image.shape[:-3], side, side, image.shape[-1])
     return 2 * jax.image.resize(image.astype(jnp.float32) / 255, shape, "linear") - 1
 
 
 def colourize(image: Array, inks: np.ndarray, papers: np.ndarray) -> Array:
-    """Grey images in each ink on its paper.
+    """Return grey images in each ink on its paper.
 
     [..., h, w, 1], inks [d, 3], papers [d or 1, 3] -> [b, d, h, w, 3] in [0, 255].
     """
@@ -255,12 +267,14 @@ def colourize(image: Array, inks: np.ndarray, papers: np.ndarray) -> Array:
 
 
 def by_vendor(batch: Batch, side: int) -> Array:
-    """The emoji of each vendor: [b, vendors, side, side, 3] in [-1, 1]."""
+    """Return the emoji of each vendor: [b, vendors, side, side, 3] in [-1, 1]."""
     return scaled(jnp.stack([batch[vendor] for vendor in emoji.VENDORS], 1), side)
 
 
 def coloured(name: str, domains: Domains, papers: np.ndarray) -> Rendered:
-    """A set of grey images in inks, which are the first three labels and add up, on papers."""
+    """A set of grey images in coloured inks, which are the first three labels and mix additively,
+    on papers.
+    """
 
     def views(batch: Batch, side: int) -> Array:
         return scaled(colourize(batch["image"], domains.labels[0, :, :3], papers), side)
@@ -286,15 +300,16 @@ SETS: Mapping[Name, Mapping[Labels, DataSet]] = {
 
 
 def check(name: Name, labels: Labels) -> None:
-    """Raises UserError where the data set has no such labels."""
+    """Raise UserError if the data set has no such labels."""
     if labels not in SETS[name]:
         raise UserError(f"labels is {labels!r}; {name} has --labels {' or '.join(SETS[name])}.")
 
 
 def source(data: DataSet, side: int, *, flip: bool, directory: Path | None = None) -> Source:
-    """ "x": of each set an image [b, sets, side, side, 3] in [-1, 1]; "c": its label [b, sets, k].
+    """Return "x", one image of each set [b, sets, side, side, 3] in [-1, 1], and "c", its label
+    [b, sets, k].
 
-    With `flip`, half of the images are mirrored. `directory` is where the prepared data lie.
+    With `flip`, each image is mirrored with probability 1/2. `directory` holds the prepared data.
     """
     count = len(data.domains.labels)
 
@@ -309,19 +324,19 @@ def source(data: DataSet, side: int, *, flip: bool, directory: Path | None = Non
 
 
 def halves(arrays: Arrays) -> Arrays:
-    """Two sets without a common example, beside each other: [n, ...] -> [n // 2, 2, ...]."""
+    """Return two disjoint halves, side by side: [n, ...] -> [n // 2, 2, ...]."""
     even = {name: array[: len(array) // 2 * 2] for name, array in arrays.items()}
     return {name: np.stack(np.split(array, 2), 1) for name, array in even.items()}
 
 
 def two_sets(name: str, directory: Path | None) -> tuple[Arrays, Arrays]:
-    """The halves of a set's training images, and those of its test images."""
+    """Return the halves of a set's training images, and those of its test images."""
     train, test = (halves(sets.load(name, split, directory)) for split in ("train", "test"))
     return train, test
 
 
 def _all(arrays: Arrays, view: Callable[[Batch], Batch]) -> dict[str, np.ndarray]:
-    """A view of all examples, in their order, computed a hundred at a time."""
+    """Return a view of all examples in order, computed a hundred at a time."""
     seen = pipeline.batches(arrays, lambda batch, _: view(batch), jax.random.key(0), batch_size=100)
     parts = [jax.device_get(batch) for batch, _ in seen]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

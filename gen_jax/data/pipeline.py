@@ -1,8 +1,8 @@
-"""Batches as a pure function of seed and step, so that a resumed run sees the same ones.
+"""Batches as a pure function of seed and step, so that a resumed run gets the same batches.
 
 The order of an epoch is a keyed bijection of the indices, evaluated only where it is needed:
-nothing is shuffled, nothing is remembered. Sets that fit stay on the device and a batch is a
-gather; larger ones stream, the next chunk being gathered on the host while the device computes.
+nothing is shuffled or stored. Data sets that fit stay on the device, and a batch is a gather.
+Larger sets are streamed: the host gathers the next chunk while the device computes.
 """
 
 import hashlib
@@ -23,53 +23,53 @@ Arrays = Mapping[str, np.ndarray]  # {"image": uint8 [n, h, w, c], "label": [n],
 
 
 def identity(batch: Batch, key: Key) -> Batch:
-    """The batch as it is: no preparation."""
+    """Return the batch unchanged: no preparation."""
     return batch
 
 
 def no_extras(train: Arrays) -> Batch:
-    """Nothing about the training set as a whole is needed."""
+    """The training set provides nothing to the initial state."""
     return {}
 
 
 def vectors(batch: Batch, key: Key) -> Batch:
-    """Adds "x": the grey values of "image", uint8 [b, h, w, c] -> float [b, h*w*c] in [0, 1]."""
+    """Add "x": the grey values of "image", uint8 [b, h, w, c] -> float [b, h*w*c] in [0, 1]."""
     image = batch["image"]
     return {**batch, "x": image.reshape(len(image), -1).astype(jnp.float32) / 255}
 
 
 def binary_vectors(batch: Batch, key: Key) -> Batch:
-    """Adds "x" as `vectors` does, each value drawn as 0 or 1 with the grey value as its
-    probability, anew in each step.
+    """Add "x" as `vectors` does, but each value is sampled as 0 or 1 with the grey value as its
+    probability, anew at each step.
     """
     return {**batch, "x": jax.random.bernoulli(key, vectors(batch, key)["x"]).astype(jnp.float32)}
 
 
 def flat(arrays: Arrays) -> np.ndarray:
-    """The grey values of "image" in [0, 1], as `vectors` gives them: [n, d]."""
+    """Return the grey values of "image" in [0, 1], like `vectors`: [n, d]."""
     return arrays["image"].reshape(len(arrays["image"]), -1) / np.float32(255)
 
 
 def mean_image(train: Arrays) -> Batch:
-    """The mean of each pixel: {"mean": [d]}. For the `init_extras` of a source."""
+    """Return the mean of each pixel: {"mean": [d]}. For the `init_extras` of a source."""
     return {"mean": jnp.asarray(flat(train).mean(0))}
 
 
 class Source(NamedTuple):
-    """The data of an experiment, and how a batch of it is prepared within the step."""
+    """The data of an experiment, and the preparation of a batch within the step."""
 
-    name: str  # of gen_jax.data.catalog.sets
-    # From raw uint8 values to what the objective reads; augmentation.
+    name: str  # in gen_jax.data.catalog.sets
+    # Maps raw uint8 values to the inputs of the objective; includes augmentation.
     prepare: Callable[[Batch, Key], Batch] = identity
     train: str = "train"
     test: str = "test"
-    # What the initial state may depend on, from the whole training set.
+    # Values from the whole training set for the initial state.
     init_extras: Callable[[Arrays], Batch] = no_extras
-    # Both splits, if they are computed instead of kept by name.
+    # Both splits, if they are computed instead of loaded by name.
     arrays: Callable[[], tuple[Arrays, Arrays]] | None = None
-    # Fields that are drawn independently in training: domains without pairs.
+    # Fields that are drawn independently in training: unpaired domains.
     unpaired: tuple[str, ...] = ()
-    # Shape and type of each field of an example, if computing the arrays takes long.
+    # Shape and type of each field of an example, if the arrays take long to compute.
     fields: Mapping[str, tuple[tuple[int, ...], str]] | None = None
 
 
@@ -81,13 +81,13 @@ class Data(NamedTuple):
     prepare: Callable[[Batch, Key], Batch]
     init_extras: Callable[[Arrays], Batch] = no_extras
     unpaired: tuple[str, ...] = ()
-    hashes: Mapping[str, str] = {}  # SHA-256 of each field, by split: which data these are
+    hashes: Mapping[str, str] = {}  # SHA-256 of each field, by split
 
 
 def load(source: Source, directory: Path | None = None) -> Data:
-    """Open a source's data; on first use, prepare them.
+    """Open the data of a source; prepare them on first use.
 
-    UserError if paired fields differ in length.
+    Raises UserError if paired fields differ in length.
     """
     hashes: dict[str, str]
     if source.arrays:
@@ -111,7 +111,8 @@ def load(source: Source, directory: Path | None = None) -> Data:
         > 1
     ):
         raise UserError(
-            f"{source.name} has fields of {min(lengths)} to {max(lengths)} examples; fields of different lengths are "
+            f"{source.name} has fields of {min(lengths)} to {max(lengths)} examples; fields of "
+            "different lengths are "
             "domains without pairs: name them in `unpaired`."
         )
     return Data(train, test, source.prepare, source.init_extras, source.unpaired, hashes)
@@ -124,28 +125,29 @@ def _digest(array: np.ndarray) -> str:
 
 
 def size(arrays: Arrays) -> int:
-    """The number of examples; of the smallest domain, where they differ."""
+    """Return the number of examples, or of the smallest domain if they differ."""
     return min(len(array) for array in arrays.values())
 
 
 def megabytes(arrays: Arrays) -> float:
-    """The size in memory, in 10^6 bytes."""
+    """Return the size in memory, in 10^6 bytes."""
     return sum(a.nbytes for a in arrays.values()) / 1e6
 
 
 def check_batch(arrays: Arrays, batch_size: int) -> None:
-    """A batch must not be larger than the data."""
+    """Raise UserError if a batch is larger than the data."""
     if batch_size > size(arrays):
         raise UserError(
-            f"batch-size is {batch_size}; the data have {size(arrays)} examples, so give at most that many."
+            f"batch-size is {batch_size}; the data have {size(arrays)} examples, so give at most "
+            "that many."
         )
 
 
 def permute(index: Array, count: int, key: Key) -> Array:
-    """A random bijection of 0 .. count-1, evaluated at `index` [b] alone.
+    """Return a random bijection of 0 .. count-1, evaluated only at `index` [b].
 
-    A Feistel network of 8 rounds on the next larger power of four, walked until it falls inside the
-    range (Black & Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking).
+    It is a Feistel network of 8 rounds on the next larger power of four, iterated until the value
+    is in range (Black & Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking).
     """
     half = max(1, ((count - 1).bit_length() + 1) // 2)
     mask = jnp.uint32((1 << half) - 1)
@@ -172,9 +174,9 @@ def permute(index: Array, count: int, key: Key) -> Array:
 
 
 def indices(key: Key, step: Array, *, count: int, batch_size: int) -> Array:
-    """The examples in the batch of a step: [batch_size].
+    """Return the examples in the batch of a step: [batch_size].
 
-    Each epoch has a new order. Its last batch is dropped if it is not full.
+    Each epoch has a new order. Its last batch is dropped if it is incomplete.
     """
     per_epoch = count // batch_size
     epoch, batch = step // per_epoch, step % per_epoch
@@ -198,7 +200,9 @@ BatchOf = Callable[[Batch, Key, Array, Array], Batch]
 def _chosen(
     arrays: Arrays, key: Key, step: Array, batch_size: int, unpaired: tuple[str, ...]
 ) -> Batch:
-    """The indices of each field in the batch of a step; each unpaired field has its own order."""
+    """Return the indices of each field in the batch of a step; each unpaired field has its own
+    order.
+    """
     orders = {name: jax.random.fold_in(key, 2 + i) for i, name in enumerate(unpaired)}
     paired = {name: array for name, array in arrays.items() if name not in unpaired} or arrays
     together = indices(_order(key), step, count=size(paired), batch_size=batch_size)
@@ -210,7 +214,7 @@ def _chosen(
 
 
 class Shard(NamedTuple):
-    """Which part of a batch is wanted: all of it, unless each device has its own part."""
+    """The part of a batch to prepare: all of it, unless each device has its own part."""
 
     rows: Callable[[Array], Array] = lambda rows: rows
     key: Callable[[Key], Key] = lambda key: key
@@ -227,7 +231,7 @@ def resident(
     unpaired: tuple[str, ...] = (),
     part: Shard = ALL,
 ) -> BatchOf:
-    """The batch of a step where the raw arrays are the whole set, [n, ...], on the device."""
+    """Return the batch function for raw arrays that are the whole set, [n, ...], on the device."""
 
     def batch_of(raw: Batch, key: Key, step: Array, first: Array) -> Batch:
         chosen = {
@@ -242,7 +246,7 @@ def resident(
 
 
 def streamed(prepare: Callable[[Batch, Key], Batch], part: Shard = ALL) -> BatchOf:
-    """The same batch, where the raw arrays are those of one chunk, [steps, batch, ...], from
+    """Return the same batch function for raw arrays of one chunk, [steps, batch, ...], from
     `stream`.
     """
 
@@ -263,9 +267,9 @@ def stream(
     unpaired: tuple[str, ...] = (),
     rows: slice = slice(None),
 ) -> Iterator[dict[str, np.ndarray]]:
-    """For each chunk (first step, number of steps), its raw batches: [steps, batch, ...].
+    """Yield the raw batches of each chunk (first step, number of steps): [steps, batch, ...].
 
-    They are gathered one chunk ahead. `rows` selects the rows of each batch that this host reads.
+    They are gathered one chunk ahead. `rows` selects the rows of each batch for this host.
     """
     chosen_by = jax.jit(
         jax.vmap(lambda key, step: _chosen(arrays, key, step, batch_size, unpaired), (None, 0))
@@ -298,10 +302,10 @@ def batches(
     batch_size: int,
     count: int = 0,
 ) -> Iterator[tuple[Batch, Key]]:
-    """Pairs (prepared batch, key) in the order of the data, for evaluation.
+    """Yield pairs (prepared batch, key) in the order of the data, for evaluation.
 
-    They cover the first `count` examples, or all if it is 0. Of domains of different sizes, only as
-    many as the smallest has: give `arrays` of equal lengths to see all.
+    They cover the first `count` examples, or all if it is 0. Domains of different sizes are cut to
+    the smallest: give `arrays` of equal lengths to use all examples.
     """
     count = count or size(arrays)
     for first in range(0, count, batch_size):

@@ -1,5 +1,5 @@
-"""Square images of any size in [-1, 1]: photographs, emoji, drawn shapes, digits, and TFDS's faces
-and bedrooms.
+"""Square images of any size in [-1, 1]: photographs, emoji, drawn shapes, digits, and the faces and
+bedrooms of TFDS.
 """
 
 from collections.abc import Callable
@@ -17,25 +17,29 @@ from gen_jax.networks.progan import downsample
 from gen_jax.types import Array, Batch, Key
 
 Name = Literal["cifar10", "emoji", "shapes", "digits", "celeb_a", "celeb_a_hq", "lsun_bedroom"]
-FACE = slice(57, 185), slice(25, 153)  # rows and columns of CelebA's 218 x 178 in ProGAN's code
-DRAWN = (50_000, 1000)  # shapes to learn from, and others
-FIRST = 500  # images of `first`
+FACE = (
+    slice(57, 185),
+    slice(25, 153),
+)  # crop of CelebA's 218 x 178 in ProGAN's code
+DRAWN = (50_000, 1000)  # shapes for training and for testing
+FIRST = 500  # number of images in the field "first"
 
 
 def images(name: Name, batch: Batch, key: Key, side: int) -> Array:
-    """[b, side, side, c] in [-1, 1]; emoji by a random vendor each."""
+    """Return images [b, side, side, c] in [-1, 1]; each emoji is from a random vendor."""
     return SETS[name].read(batch, key, side)
 
 
 def channels(name: Name) -> int:
-    """1 for grey images, else 3."""
+    """Return 1 for grey images, else 3."""
     return SETS[name].channels
 
 
 def source(name: Name, side: int, *, mirror: bool, first: int | None = None) -> Source:
-    """The images as "x" [b, side, side, c] in [-1, 1], half of them mirrored if `mirror`.
+    """Return the images as "x" [b, side, side, c] in [-1, 1], each mirrored with probability 1/2 if
+    `mirror`.
 
-    With `first`, the first state is given "first": 500 training images of this side,
+    With `first`, the initial state also gets "first": 500 training images of that side,
     [500, first, first, c].
     """
     one = SETS[name]
@@ -62,15 +66,15 @@ def source(name: Name, side: int, *, mirror: bool, first: int | None = None) -> 
 
 
 def drawn() -> tuple[Arrays, Arrays]:
-    """The factors of shapes, always the same ones: training, test."""
+    """Return the factors of training and test shapes, always the same."""
     keys = jax.random.split(jax.random.key(0))
     first, second = (shapes.draw(key, n)._asdict() for key, n in zip(keys, DRAWN, strict=True))
     return jax.device_get((first, second))
 
 
 def resized(image: Array, side: int) -> Array:
-    """Bytes [b, h, w, c] -> [b, side, side, c] in [-1, 1]: means of pixels, or cubic if h is no
-    multiple of side.
+    """Resize bytes [b, h, w, c] -> [b, side, side, c] in [-1, 1], by averaging pixels, or by cubic
+    interpolation if h is not a multiple of side.
     """
     x = image.astype(jnp.float32) / 127.5 - 1
     if x.shape[1] % side:
@@ -98,13 +102,13 @@ def _shapes(batch: Batch, key: Key, side: int) -> Array:
 
 
 class ImageSet(NamedTuple):
-    """Where a set is found, and how its batches become images."""
+    """The catalogue name of a set, and the conversion of its batches to images."""
 
-    name: str  # of the catalogue; {0} stands for the side
+    name: str  # in the catalogue; {0} is replaced by the side
     read: Callable[[Batch, Key, int], Array]  # (batch, key, side) -> [b, side, side, c]
     splits: tuple[str, str] = ("train", "test")
     tfds: bool = False  # prepared by TFDS, not by this package
-    shape: tuple[int, int] | None = None  # [h, w] with TFDS, if it is not the side asked for
+    shape: tuple[int, int] | None = None  # [h, w] in TFDS, if it differs from the requested side
     arrays: Callable[[], tuple[Arrays, Arrays]] | None = None
     channels: int = 3
 

@@ -1,6 +1,6 @@
 """Images of two domains, drawn without pairs in training.
 
-Where pairs are known, they are for evaluation alone.
+Known pairs are only used for evaluation.
 """
 
 import functools
@@ -19,22 +19,22 @@ Name = Literal[
     "earth", "emoji", "discs",
     "apple2orange", "horse2zebra", "maps", "monet2photo", "summer2winter_yosemite",
 ]  # fmt: skip
-# The domains of sets whose pairs are known: the k-th images of both show the same.
+# The domains of sets with known pairs: the k-th images of both domains are partners.
 PAIRED = {"earth": ("photo", "map"), "emoji": ("google", "twitter"), "discs": ("photo", "map")}
 DISC_SIDE = 18  # pixels
 
 
 class Images(NamedTuple):
-    """Two domains of images, x and y, and how each image is cut."""
+    """Two domains of images, x and y, and the cropping of the images."""
 
-    name: str  # a Name; of those without pairs, TFDS's cycle_gan has the domains "x" and "y"
-    load: int  # pixels of a side after resizing
-    pad: int  # white pixels added to each side after that
-    side: int  # pixels of a side of the crop
+    name: str  # a Name; for sets without pairs, cycle_gan of TFDS has the domains "x" and "y"
+    load: int  # side in pixels after resizing
+    pad: int  # white pixels then added at each border
+    side: int  # side of the crop in pixels
 
     @property
     def paired(self) -> bool:
-        """Whether it is known which images are pairs."""
+        """Whether the pairs are known."""
         return self.name in PAIRED
 
     @property
@@ -43,7 +43,9 @@ class Images(NamedTuple):
         return PAIRED.get(self.name, ("x", "y"))
 
     def source(self) -> Source:
-        """Random crops "x" and "y", drawn independently: [b, side, side, 3] each, in [-1, 1]."""
+        """Return the source of random crops "x" and "y", drawn independently: [b, side, side, 3]
+        each, in [-1, 1].
+        """
         name = self.name if self.paired else f"tfds:cycle_gan:{self.name}"
         computed = functools.partial(worlds.discs, DISC_SIDE) if self.name == "discs" else None
         return Source(name, self._random, arrays=computed, unpaired=self.names)
@@ -56,30 +58,30 @@ class Images(NamedTuple):
         }
 
     def centre(self, arrays: Arrays) -> dict[str, np.ndarray]:
-        """Centre crops of either domain, as many as the smaller one has: {name: [n, side, side,
-        3]}, in [-1, 1].
+        """Return centre crops of both domains, as many as in the smaller domain: {name:
+        [n, side, side, 3]}, in [-1, 1].
         """
         crop = jax.jit(functools.partial(centre_crop, load=self.load, pad=self.pad, side=self.side))
         return {name: np.asarray(crop(arrays[name][: size(arrays)])) for name in self.names}
 
 
 class Points(NamedTuple):
-    """Two domains of points in the plane, around atoms that lie elsewhere for each seed."""
+    """Two domains of points in the plane, around atoms whose positions depend on the seed."""
 
     masses: tuple[int, ...]  # of the atoms
     seed: int
 
     def atoms(self) -> worlds.Atoms:
-        """The atoms of both domains."""
+        """Return the atoms of both domains."""
         return worlds.atoms(self.masses, self.seed)
 
     def source(self) -> Source:
-        """Points "x" and "y", drawn independently: [b, 2] each."""
+        """Return the source of points "x" and "y", drawn independently: [b, 2] each."""
         return Source("atoms", arrays=lambda: self.atoms().arrays(), unpaired=("x", "y"))
 
 
 def spread(arrays: Arrays, count: int) -> Mapping[str, np.ndarray]:
-    """So many examples of each field, from the first to the last: [n, ...] -> [count, ...]."""
+    """Return `count` evenly spaced examples of each field: [n, ...] -> [count, ...]."""
     return {
         name: array[np.linspace(0, len(array) - 1, count).astype(int)]
         for name, array in arrays.items()

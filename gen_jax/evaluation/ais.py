@@ -1,9 +1,9 @@
-"""Stochastic lower and upper bounds of log p(x) of a decoder, by annealed importance sampling (AIS)
-forwards and backwards. In nats per image.
+"""Annealed importance sampling (AIS): stochastic lower and upper bounds on log p(x) of a decoder.
 
-Wu, Burda, Salakhutdinov & Grosse 2017, "On the quantitative analysis of decoder-based generative
-models". The path is f_t(z) = N(z; 0, I) p(x|z)^beta_t, from the prior to the posterior; each
-transition is a step of Hamiltonian Monte Carlo (Neal 2011).
+The bounds are in nats per image. They follow Wu, Burda, Salakhutdinov & Grosse 2017, "On the
+quantitative analysis of decoder-based generative models". The intermediate distributions are f_t(z)
+= N(z; 0, I) p(x|z)^beta_t, from the prior to the posterior. Each transition is one step of
+Hamiltonian Monte Carlo (Neal 2011).
 """
 
 import math
@@ -19,7 +19,7 @@ from gen_jax.types import Array, Key
 
 LogLikelihood = Callable[[Array], Array]  # z [c, b, k] -> log p(x|z) of the b fixed images [c, b]
 ACCEPTANCE = 0.65  # target acceptance rate of the adapted step sizes
-RATE = 0.1  # of the adaptation: change of the log step size per unit of acceptance rate
+RATE = 0.1  # adaptation rate: change of the log step size per unit of acceptance rate
 
 
 class HMCState(NamedTuple):
@@ -45,20 +45,21 @@ def annealed(
     leapfrogs: int = 10,
     reverse: bool = False,
 ) -> Array:
-    """Log weights of the chains that start at z [c, b, k]: [c, b].
+    """Return the log weights of the chains that start at z [c, b, k]: [c, b].
 
-    Neal 2001; Wu et al. 2017, sections 2.3 and 2.4. Forwards from draws of the prior, the weights
-    have the mean p(x); in reverse from draws of the posterior, 1 / p(x). Both hold for any number
-    of steps. Works inside jit, also where `log_likelihood` calls a bound Flax module. UserError for
-    less than one step or leapfrog.
+    Neal 2001; Wu et al. 2017, sections 2.3 and 2.4. Forward chains start at draws from the prior,
+    and their weights have the mean p(x). Reverse chains start at draws from the posterior, and
+    their weights have the mean 1 / p(x). Both hold for any number of steps. The function can be
+    called inside jit, also when `log_likelihood` calls a bound Flax module. Raises UserError for
+    fewer than one step or leapfrog step.
 
-    The step sizes are adapted on a pilot chain for each image and not, as in the authors' code, on
-    the chains themselves: a step size that depends on the position of its chain does not leave f_t
-    invariant, and biases the means by half a nat in our tests.
+    The step sizes are adapted on a separate pilot chain for each image. The authors' code adapts
+    them on the chains themselves, but a step size that depends on the position of its chain does
+    not leave f_t invariant. In our tests, that biases the means by half a nat.
     """
     if steps < 1 or leapfrogs < 1:
         raise UserError(
-            f"{steps} steps of {leapfrogs} leapfrogs were asked for: give at least 1 of each."
+            f"{steps} steps of {leapfrogs} leapfrogs are too few: give at least 1 of each."
         )
 
     def at(z: Array) -> HMCState:
@@ -105,8 +106,8 @@ def _transition(
     """One step of Hamiltonian Monte Carlo, which leaves f_t invariant, and its acceptance
     probability [c, b].
 
-    Each chain varies its step size [1, b] by up to a fifth: with equal step sizes, all chains would
-    follow whole periods of an orbit together (Neal 2011, section 3.2).
+    The step size [1, b] of each chain is varied by up to 20 %. With equal step sizes, all chains
+    could return to their starting points after a full period of an orbit (Neal 2011, section 3.2).
     """
     momentum_key, size_key, accept_key = jax.random.split(key, 3)
     momentum = jax.random.normal(momentum_key, state.z.shape, state.z.dtype)
@@ -127,7 +128,7 @@ def _transition(
 
     (proposal, end), _ = jax.lax.scan(leapfrog, (state, momentum), length=leapfrogs)
     gain = energy(state, momentum) - energy(proposal, end)
-    gain = jnp.where(jnp.isnan(gain), -jnp.inf, gain)  # NaN: the path has diverged
+    gain = jnp.where(jnp.isnan(gain), -jnp.inf, gain)  # NaN means that the path diverged
     probability = jnp.exp(jnp.minimum(gain, 0))
     accept = jax.random.uniform(accept_key, probability.shape, probability.dtype) < probability
 
@@ -146,9 +147,9 @@ def lower(
     steps: int,
     leapfrogs: int = 10,
 ) -> Array:
-    """At most log p(x) in expectation: log 1/c sum w over chains from draws of the prior: [b].
+    """Return log 1/c sum w over chains that start at draws from the prior: [b].
 
-    `shape` is that of the latents, (b, k).
+    In expectation, this is at most log p(x). `shape` is the shape of the latents, (b, k).
     """
     prior_key, path_key = jax.random.split(key)
     z = jax.random.normal(prior_key, (chains, *shape))
@@ -164,10 +165,10 @@ def upper(
     steps: int,
     leapfrogs: int = 10,
 ) -> Array:
-    """At least log p(x) in expectation: -log 1/c sum w over reverse chains: [b].
+    """Return -log 1/c sum w over reverse chains: [b]. In expectation, this is at least log p(x).
 
-    They start at an exact draw of p(z|x). Only simulated images have one: the latents z [b, k] that
-    they were drawn from (Grosse et al. 2015).
+    The chains start at an exact draw from p(z|x). Only simulated images have one: the latents z
+    [b, k] that they were generated from (Grosse et al. 2015).
     """
     starts = jnp.repeat(z[None], chains, axis=0)
     return -_log_mean(

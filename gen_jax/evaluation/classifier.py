@@ -1,8 +1,7 @@
-"""A classifier trained here, once, for labels and features of images; its name identifies its
-weights.
+"""A classifier of a data set, trained once, which provides labels and features of images.
 
-It replaces networks that are not available: a number computed with it is never called FID or
-Inception score.
+It replaces pretrained networks that are not available. Numbers computed with it are never called
+FID or Inception score. The name of a classifier identifies its weights.
 """
 
 import dataclasses
@@ -25,18 +24,18 @@ from gen_jax.storage import cache
 from gen_jax.types import Array, Key, Params
 
 Trainable = tuple[Params, optax.OptState]
-CHUNK = 500  # images seen at once
+CHUNK = 500  # images per forward pass
 
 
 class Network(nn.Module):
-    """Two strided convolutions and a dense layer, without normalisation over the batch."""
+    """Two strided convolutions and a dense layer, without batch normalisation."""
 
     classes: int
 
     @nn.compact
     def __call__(self, images: Array) -> tuple[Array, Array]:
         # [b, h, w, c] -> [b, classes], [b, 128]
-        """Logits, and the activations below them as features."""
+        """Return the logits, and the activations of the last hidden layer as features."""
         x = images.astype(jnp.float32) / (255 if images.dtype == jnp.uint8 else 1)
         x = nn.relu(nn.Conv(16, (5, 5), strides=2)(x))  # [b, h/2, w/2, 16]
         x = nn.relu(nn.Conv(64, (3, 3), strides=2)(x))  # [b, h/4, w/4, 64]
@@ -48,34 +47,35 @@ class Network(nn.Module):
 class Classifier:
     """A trained network.
 
-    Its images are uint8, or floats in [0, 1] that mean the same divided by 255.
+    It takes uint8 images, or the same divided by 255, as floats in [0, 1].
     """
 
     name: str
-    """Data, seed and weights: part of the name of every number that is computed with it."""
+    """Data, seed and weights. It is part of the name of every number computed with the classifier.
+    """
     accuracy: float
-    """Share of the test images that it classifies correctly."""
+    """The share of test images that are classified correctly."""
     network: Network
     shape: tuple[int, ...]
-    """Of an image, [h, w, c]."""
+    """The shape of an image, [h, w, c]."""
     params: Params
 
     def logits(self, images: ArrayLike) -> np.ndarray:
         """[n, h, w, c] -> [n, classes]"""
-        return self._see(images)[0]
+        return self._outputs(images)[0]
 
     def features(self, images: ArrayLike) -> np.ndarray:
         """[n, h, w, c] -> [n, 128]"""
-        return self._see(images)[1]
+        return self._outputs(images)[1]
 
-    def _see(self, images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def _outputs(self, images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         images = _images(images)
         if images.shape[1:] != self.shape:
             raise DataError(
-                f"{self.name} was given images of shape {list(images.shape[1:])}, "
-                f"but it knows {list(self.shape)}: resize them."
+                f"{self.name} received images of shape {list(images.shape[1:])}, "
+                f"but expects {list(self.shape)}: resize them."
             )
-        return _see(self.network, self.params, images)
+        return _outputs(self.network, self.params, images)
 
 
 def classifier(
@@ -90,12 +90,13 @@ def classifier(
     rate: float = 3e-3,
     shift: int = 2,
 ) -> Classifier:
-    """The classifier of these images [n, h, w, c] and labels [n], from the user's cache or trained
-    now.
+    """Return the classifier of images [n, h, w, c] and labels [n], from the user's cache or newly
+    trained.
 
-    `test` holds images and labels for its accuracy. While training, each image is moved by up to
-    `shift` pixels along both axes. The result is a function of the arguments, bit for bit on one
-    machine. DataError if images or labels have another shape or range.
+    `test` holds the images and labels that measure its accuracy. During training, each image is
+    shifted by up to `shift` pixels along both axes. The result depends on the arguments only, and
+    is bit-identical on the same machine. Raises DataError if the images or labels have the wrong
+    shape or range.
     """
     images, test_images = _images(images), _images(test[0])
     labels, test_labels = _labels(labels, images), _labels(test[1], test_images)
@@ -114,7 +115,7 @@ def classifier(
                 for part in (repr(a.shape), a)
             )
         ),
-        "code": cache.sources(__file__),  # other code makes another classifier
+        "code": cache.sources(__file__),  # changed code trains a new classifier
         **settings,
     }
     network, shape = Network(int(labels.max()) + 1), images.shape[1:]
@@ -127,7 +128,7 @@ def classifier(
         content, accuracy = kept[0], float(kept[1]["accuracy"])
     else:
         params = _train(network, images, labels, **settings)
-        correct = _see(network, params, test_images)[0].argmax(axis=1) == test_labels
+        correct = _outputs(network, params, test_images)[0].argmax(axis=1) == test_labels
         content, accuracy = (
             safetensors.save(traverse_util.flatten_dict(params, sep="/")),
             float(correct.mean()),
@@ -154,7 +155,9 @@ def _train(
     rate: float,
     shift: int,
 ) -> Params:
-    """AdamW with one cycle of the learning rate (Smith & Topin 2017): -> params, as NumPy arrays."""
+    """Train with AdamW and a one-cycle learning rate (Smith & Topin 2017): -> params, as NumPy
+    arrays.
+    """
     key_init, key_order, key_shift = jax.random.split(jax.random.key(seed), 3)
     batch = min(batch, len(images))
     steps = len(images) // batch
@@ -165,8 +168,8 @@ def _train(
         logits, _ = network.apply({"params": params}, images)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
-    # Not a scan: inside one, XLA's CPU computes a convolution's kernel gradient over ten times more
-    # slowly.
+    # This is not a scan: inside a scan on the CPU, XLA computes the kernel gradient of a
+    # convolution over ten times more slowly.
     @partial(jax.jit, donate_argnums=0)
     def update(
         state: tuple[Params, optax.OptState], images: Array, labels: Array, key: Key
@@ -190,7 +193,7 @@ def _train(
 
 
 def _moved(images: Array, key: Key, most: int) -> Array:
-    """Each image moved by its own -most..most pixels along both axes, its border repeated:
+    """Shift each image by random offsets from -most to most along both axes, and repeat its border:
     [b, h, w, c] -> the same.
     """
     padded = jnp.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
@@ -205,8 +208,8 @@ def _forward(network: Network, params: Params, images: Array) -> Any:
     return network.apply({"params": params}, images)
 
 
-def _see(network: Network, params: Params, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and features."""
+def _outputs(network: Network, params: Params, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits and features."""
     return by_chunks(partial(_forward, network, params), images, size=CHUNK)
 
 
@@ -214,14 +217,16 @@ def _images(images: ArrayLike) -> np.ndarray:
     images = np.asarray(images)
     if images.ndim != 4 or 0 in images.shape:
         raise DataError(
-            f"The images have shape {list(images.shape)}, but must be [n, h, w, c], none empty: reshape them."
+            f"The images have shape {list(images.shape)}, but must be [n, h, w, c] and not empty: "
+            "reshape them."
         )
     if images.dtype == np.uint8:
         return np.ascontiguousarray(images)
     images = np.ascontiguousarray(images, np.float32)
-    if not (images.min() >= -1e-3 and images.max() <= 1.001):  # NaN is refused too
+    if not (images.min() >= -1e-3 and images.max() <= 1.001):  # also rejects NaN
         raise DataError(
-            f"The pixels lie in [{images.min():.3g}, {images.max():.3g}], but must be uint8 or floats in [0, 1]: "
+            f"The pixels lie in [{images.min():.3g}, {images.max():.3g}], but must be uint8 or "
+            "floats in [0, 1]: "
             "rescale them."
         )
     return images
@@ -231,7 +236,8 @@ def _labels(labels: ArrayLike, images: np.ndarray) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1] or labels.min() < 0:
         raise DataError(
-            f"The labels are {labels.dtype}{list(labels.shape)}, but must be whole numbers from 0 up: "
+            f"The labels are {labels.dtype}{list(labels.shape)}, but must be integers of at least "
+            "0: "
             f"give one for each of the {len(images)} images."
         )
     return np.ascontiguousarray(labels, np.int32)

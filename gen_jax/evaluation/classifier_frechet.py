@@ -1,4 +1,4 @@
-"""Frechet distances to the test images in the features of a classifier of the same data set."""
+"""Frechet distances to the test images, in the features of a classifier of the same data set."""
 
 from collections.abc import Mapping
 
@@ -15,10 +15,11 @@ UNIT = "squared Frechet distance to the test images, features of our classifier 
 def frechet_to_test(
     name: str, data: Data, sets: Mapping[str, Array | np.ndarray]
 ) -> dict[str, Measure]:
-    """{"test/frechet_SET": distance} for each set of images, as vectors [n, d] or as [n, h, w, c].
+    """Return {"test/frechet_SET": distance} for each set of images, given as [n, d] or
+    [n, h, w, c].
 
-    Images are uint8, or floats in [0, 1]. The classifier of the data set `name` is trained on the
-    training images, once, or read from the user's cache.
+    Images are uint8, or floats in [0, 1]. The classifier of the data set `name` is trained once on
+    the training images, or read from the user's cache.
     """
     image, label = data.test["image"], data.test["label"]
     network = classifier.classifier(

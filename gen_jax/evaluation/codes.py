@@ -1,4 +1,4 @@
-"""Codes of an autoencoder beside their prior: numbers and pictures."""
+"""Comparison of the codes of an autoencoder with their prior: numbers and pictures."""
 
 from collections.abc import Callable
 
@@ -15,13 +15,13 @@ from gen_jax.evaluation import probes, two_sample
 from gen_jax.game import Trained
 from gen_jax.types import Array, Key, Measure
 
-COMPARED = 2000  # codes, with as many draws of the prior
+COMPARED = 2000  # codes, and the same number of draws from the prior
 
 
 def vectors(arrays: Arrays) -> Array:
-    """Grey values in [0, 1] of the field "image", as in training: [n, d].
+    """Return the grey values of the field "image", in [0, 1] as in training: [n, d].
 
-    `pipeline.flat` divides in NumPy, and half of its values differ in the last bit.
+    `pipeline.flat` divides in NumPy, where half of the values differ in the last bit.
     """
     image = {"image": jnp.asarray(arrays["image"])}
     return pipeline.vectors(image, jax.random.key(0))["x"]
@@ -35,10 +35,11 @@ def compare(
     seed: int,
     names: tuple[str, str] = ("codes", "the prior"),
 ) -> dict[str, Measure]:
-    """Two-sample statistics of the first 2000 codes of test images and draws of their prior.
+    """Return two-sample statistics of the first 2000 codes of test images and draws from their
+    prior.
 
-    Both are [n, d]. The classifier also sees `labels`, one-hot [n, k], beside each of them. `names`
-    are used in the units. DataError where the points are unfit, as in `two_sample`.
+    Both are [n, d]. The classifier also receives `labels`, one-hot [n, k], with each code and draw.
+    `names` are used in the units. Raises DataError for points that `two_sample` rejects.
     """
     a, b = np.asarray(codes)[:COMPARED], np.asarray(prior)[:COMPARED]
     mmd = two_sample.squared_mmd(a, b)
@@ -51,19 +52,20 @@ def compare(
     return {
         "test/mmd": Measure(mmd, f"{against}; Gaussian kernel of the median distance"),
         "test/two_sample_accuracy": Measure(
-            accuracy, f"of telling {shown} from {names[1]}; 0.5 is equal"
+            accuracy, f"of a classifier of {shown} and {names[1]}; 0.5 if they are equal"
         ),
     }
 
 
 def reconstruction_error(reconstruction: Array | np.ndarray, x: Array) -> dict[str, Measure]:
-    """The squared error of images, summed over pixels: [n, d] each."""
+    """Return the mean over images of the squared error, summed over pixels: [n, d] each."""
     error = ((reconstruction - x) ** 2).sum(1).mean()
     return {"test/reconstruction": Measure(error, "squared error per image")}
 
 
 def nearest_neighbours(model: Trained, data: Data, codes: np.ndarray) -> dict[str, Measure]:
-    """The error of 1-NN on the codes of the test images, [m, d], among those of training images.
+    """Return the 1-NN error on the codes of the test images, [m, d], with the codes of training
+    images.
 
     The model has autoencode(x) -> y, z, code, reconstruction.
     """
@@ -75,23 +77,27 @@ def nearest_neighbours(model: Trained, data: Data, codes: np.ndarray) -> dict[st
 
 
 def entropies(y: np.ndarray) -> dict[str, Measure]:
-    """Entropy of the mean of q(y|x), and mean entropy of q(y|x), in nats: [n, categories]."""
+    """Return the entropy of the mean of q(y|x), and the mean entropy of q(y|x), in nats:
+    [n, categories].
+    """
     mean, each = entr(y.mean(0)).sum(), entr(y).sum(1).mean()
-    what = "nats, of the mean of q(y|x); the prior's is log of the categories"
+    what = "nats, of the mean of q(y|x); that of the prior is log(categories)"
     return {
         "test/category_entropy": Measure(mean, what),
-        "test/mean_entropy": Measure(each, "nats, of q(y|x), mean; a category has 0"),
+        "test/mean_entropy": Measure(each, "nats, mean over q(y|x); 0 if each is one-hot"),
     }
 
 
 def pictures(
     model: Trained, data: Data, key: Key, prior: Callable[[Key, Array], Array], *, one_style: bool
 ) -> dict[str, np.ndarray]:
-    """Pictures of a model with decode(z, label) and autoencode(x, label, key) -> z, reconstruction.
+    """Return pictures of a model with decode(z, label) and autoencode(x, label, key) -> z,
+    reconstruction.
 
-    "samples": 10 rows of draws of prior(key, labels) -> z, one label per column; with `one_style`,
-    one z per row. "reconstructions": 50 pairs of a test image and its reconstruction. "codes", if z
-    is [n, 2]: codes of test images, and as many draws of the prior, in the colours of their labels.
+    "samples": 10 rows of draws from prior(key, labels) -> z, with one label per column; with
+    `one_style`, each row has one z. "reconstructions": 50 pairs of a test image and its
+    reconstruction. "codes", if z is [n, 2]: codes of test images and the same number of draws from
+    the prior, coloured by label.
     """
     key_prior, key_test, key_plane = jax.random.split(key, 3)
     labels = jnp.tile(jnp.arange(10), 10)
@@ -119,11 +125,11 @@ def pictures(
 def category_pictures(
     model: Trained, data: Data, y: Array, z: Array, *, plane: bool
 ) -> dict[str, np.ndarray]:
-    """Pictures of a model with decode(y, z) -> code, x and autoencode(x) -> y, z, code, x.
+    """Return pictures of a model with decode(y, z) -> code, x and autoencode(x) -> y, z, code, x.
 
-    "samples": one category of y [k, categories] per column, one style of z [rows, latents] per row.
-    "reconstructions": 50 pairs of a test image and its reconstruction. "codes", if `plane`: codes
-    of test images in the colours of their labels.
+    "samples": each column has one category of y [k, categories], each row one style of z
+    [rows, latents]. "reconstructions": 50 pairs of a test image and its reconstruction. "codes", if
+    `plane`: codes of test images, coloured by label.
     """
     x, shape = vectors(data.test), data.test["image"].shape[1:]
     *_, code, reconstruction = model.autoencode(x)

@@ -1,8 +1,8 @@
-"""How far two sets of images are apart, seen through a feature map.
+"""Distances between two sets of images in a feature space.
 
-Every function takes features [n, d] from any network. A number means nothing without the map that
-it was seen through, so a metric's name carries the map's: `frechet/mnist-cnn-s0-1a2b3c4d`; only
-Inception's may be called FID. In float64.
+Every function takes features [n, d] of any network. A distance depends on its feature map, so the
+name of a metric includes the name of the map: `frechet/mnist-cnn-s0-1a2b3c4d`. Only distances in
+Inception features may be called FID. Everything is computed in float64.
 """
 
 import functools
@@ -17,7 +17,7 @@ from gen_jax.types import Measure
 
 
 class Moments(NamedTuple):
-    """What the Frechet distance needs to know of a set of features."""
+    """The statistics of a set of features that the Frechet distance needs."""
 
     mean: np.ndarray  # [d]
     covariance: np.ndarray  # [d, d], divided by n - 1
@@ -25,7 +25,9 @@ class Moments(NamedTuple):
 
 
 def moments(features: ArrayLike) -> Moments:
-    """Mean and unbiased covariance of features [n, d]; those of a single point are zero."""
+    """Return the mean and unbiased covariance of features [n, d]; the covariance of one point is
+    zero.
+    """
     features = _checked(features)
     mean = features.mean(axis=0)
     centred = features - mean
@@ -33,7 +35,7 @@ def moments(features: ArrayLike) -> Moments:
 
 
 def merge(a: Moments, b: Moments) -> Moments:
-    """The moments of two sets together, exactly (Chan, Golub & LeVeque 1983)."""
+    """Return the exact moments of the union of two sets (Chan, Golub & LeVeque 1983)."""
     _same_dimension(a.mean, b.mean)
     n = a.n + b.n
     off = b.mean - a.mean
@@ -44,17 +46,17 @@ def merge(a: Moments, b: Moments) -> Moments:
 
 
 def streamed(batches: Iterable[ArrayLike]) -> Moments:
-    """The moments of batches of features [b, d], one at a time, as if they were one array."""
+    """Return the moments of all batches of features [b, d], read one batch at a time."""
     return functools.reduce(merge, map(moments, batches))
 
 
 def distance(a: Moments, b: Moments) -> float:
-    """|m - m'|^2 + tr(C + C') - 2 tr((C C')^1/2): squared Frechet distance of two Gaussians (Dowson
-    & Landau 1982).
+    """Return |m - m'|^2 + tr(C + C') - 2 tr((C C')^1/2), the squared Frechet distance of two
+    Gaussians (Dowson & Landau 1982).
 
-    tr((C^1/2 C' C^1/2)^1/2) is the sum of the singular values of C^1/2 C'^1/2. In this form no
-    square root is taken of a product, so nothing turns imaginary and a singular covariance (fewer
-    images than features) costs no accuracy.
+    tr((C^1/2 C' C^1/2)^1/2) is the sum of the singular values of C^1/2 C'^1/2. This form takes no
+    square root of a product, so no value becomes complex, and a singular covariance (fewer images
+    than features) loses no accuracy. Raises DataError for sets of fewer than 2 points.
     """
     _same_dimension(a.mean, b.mean)
     if min(a.n, b.n) < 2:
@@ -65,16 +67,16 @@ def distance(a: Moments, b: Moments) -> float:
     squared = (
         np.sum((a.mean - b.mean) ** 2) + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross
     )
-    return max(float(squared), 0.0)  # below zero by rounding only: it is a squared distance
+    return max(float(squared), 0.0)  # only rounding can make it negative
 
 
 def distances(a: ArrayLike, b: ArrayLike, seen_by: str, title: str = "") -> dict[str, Measure]:
-    """The squared Frechet distance and 1000 times the kernel distance, under names with that of the
-    feature map.
+    """Return the squared Frechet distance and 1000 times the kernel distance, with the feature map
+    in their names.
     """
     title = title or seen_by
-    frechet = f"squared Frechet distance of {title}'s features, which few images make larger"
-    kid = f"1000 times the kernel distance of {title}'s features"
+    frechet = f"squared Frechet distance of {title} features, larger for few images"
+    kid = f"1000 times the kernel distance of {title} features"
     return {
         f"frechet_{seen_by}": Measure(distance(moments(a), moments(b)), frechet),
         f"kid_{seen_by}": Measure(1000 * squared_discrepancy(a, b), kid),
@@ -91,14 +93,17 @@ class KernelDistance(NamedTuple):
 def kernel_distance(
     a: ArrayLike, b: ArrayLike, *, subsets: int = 100, size: int = 1000, seed: int = 0
 ) -> KernelDistance:
-    """The kernel distance (KID; Binkowski et al. 2018, section 4): `squared_discrepancy` of random
-    subsets.
+    """Return the kernel distance (KID; Binkowski et al. 2018, section 4), the mean of
+    `squared_discrepancy` over random subsets.
+
+    Raises DataError for an invalid number or size of subsets.
     """
     a, b = _checked(a), _checked(b)
     if not 1 < size <= min(len(a), len(b)) or subsets < 1:
         raise DataError(
-            f"{subsets} subsets of {size} points were asked for, but the sets have {len(a)} and {len(b)}: "
-            "give at least 1 subset, of at least 2 points and no more than the smaller set has."
+            f"{subsets} subsets of {size} points are not possible with sets of {len(a)} and "
+            f"{len(b)}: "
+            "give at least 1 subset, of at least 2 points and at most the size of the smaller set."
         )
     generator = np.random.default_rng(seed)
     values = [
@@ -111,16 +116,16 @@ def kernel_distance(
 
 
 def squared_discrepancy(a: ArrayLike, b: ArrayLike) -> float:
-    """E k(a, a') + E k(b, b') - 2 E k(a, b) with k(x, y) = (x.y / d + 1)^3 (Gretton et al. 2012,
-    eq. 3).
+    """Return E k(a, a') + E k(b, b') - 2 E k(a, b) with k(x, y) = (x.y / d + 1)^3 (Gretton et al.
+    2012, eq. 3).
 
-    Pairs of one point with itself are left out, so the estimate has no bias and may be negative.
+    Pairs of a point with itself are excluded, so the estimate is unbiased and may be negative.
     """
     a, b = _checked(a), _checked(b)
     _same_dimension(a[0], b[0])
     if min(len(a), len(b)) < 2:
         raise DataError(
-            f"The sets have {len(a)} and {len(b)} points, but their pairs need at least 2: give more."
+            f"The sets have {len(a)} and {len(b)} points, but pairs need at least 2: give more."
         )
     base = (x @ y.T / a.shape[1] + 1 for x, y in ((a, a), (b, b), (a, b)))
     within_a, within_b, between = (k**2 * k for k in base)  # k**3 is twenty times slower
@@ -134,10 +139,10 @@ def squared_discrepancy(a: ArrayLike, b: ArrayLike) -> float:
 def precision_recall(
     real: ArrayLike, fake: ArrayLike, *, neighbours: int = 3
 ) -> tuple[float, float]:
-    """Share of fakes inside the real images' balls, and the reverse (Kynkaanniemi et al. 2019,
-    eq. 1-2).
+    """Return the share of fakes inside the balls of real images, and the reverse (Kynkaanniemi
+    et al. 2019, eq. 1-2).
 
-    A point's ball reaches to its k-th nearest neighbour in its own set.
+    The ball of a point reaches to its k-th nearest neighbour in its own set.
     """
     real, fake = _checked(real), _checked(fake)
     around_fake, _ = _balls(real, fake, neighbours)
@@ -148,11 +153,11 @@ def precision_recall(
 def density_coverage(
     real: ArrayLike, fake: ArrayLike, *, neighbours: int = 5
 ) -> tuple[float, float]:
-    """Real balls around a fake, over k; share of real balls with a fake inside (Naeem et al. 2020,
-    section 3).
+    """Return the mean number of real balls around a fake, divided by k, and the share of real balls
+    with a fake inside (Naeem et al. 2020, section 3).
 
-    Two sets of n from one distribution have density 1 and coverage 1 - (n-1)...(n-k) /
-    (2n-1)...(2n-k) in expectation.
+    For two sets of n points of one distribution, the expected density is 1 and the expected
+    coverage is 1 - (n-1)...(n-k) / (2n-1)...(2n-k).
     """
     around_fake, filled = _balls(_checked(real), _checked(fake), neighbours)
     return float(np.mean(around_fake) / neighbours), float(np.mean(filled))
@@ -161,17 +166,18 @@ def density_coverage(
 def _balls(
     centres: np.ndarray, points: np.ndarray, neighbours: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How many of the centres' balls each point lies in [m], and whether each ball holds any point
-    [n].
+    """Return how many balls of the centres each point lies in [m], and whether each ball holds any
+    point [n].
     """
     from sklearn.metrics import pairwise_distances_chunked  # slow to import
 
     _same_dimension(centres[0], points[0])
     if not 0 < neighbours < len(centres):
         raise DataError(
-            f"Neighbour {neighbours} of {len(centres)} points was asked for: give 1 to {len(centres) - 1}."
+            f"Neighbour {neighbours} of {len(centres)} points does not exist: give 1 to "
+            f"{len(centres) - 1}."
         )
-    # MiB; each point is its own neighbour 0
+    # working_memory is in MiB; each point is its own neighbour 0
     own = pairwise_distances_chunked(centres, working_memory=256)
     # [n]
     radii = np.concatenate(
@@ -186,13 +192,14 @@ def _balls(
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """The symmetric square root of a covariance, which may be singular."""
+    """Return the symmetric square root of a covariance, which may be singular."""
     values, vectors = np.linalg.eigh(np.asarray(covariance, np.float64))
     if values[0] < -1e-6 * abs(values[-1]):
         raise DataError(
-            f"A covariance has the eigenvalue {values[0]:.3g}, but none may be negative: compute it again."
+            f"A covariance has the eigenvalue {values[0]:.3g}, but none may be negative: recompute "
+            "it."
         )
-    # rounding noise, whose root would not be small
+    # removes rounding noise, whose square root would not be small
     values[values < len(values) * np.finfo(float).eps * values[-1]] = 0
     return (vectors * np.sqrt(values)) @ vectors.T
 
@@ -201,11 +208,12 @@ def _checked(features: ArrayLike) -> np.ndarray:
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or 0 in features.shape:
         raise DataError(
-            f"Features have shape {list(features.shape)}, but must be [n, d], not empty: flatten them first."
+            f"Features have shape {list(features.shape)}, but must be [n, d], not empty: flatten "
+            "them first."
         )
     if not np.isfinite(features).all():
         raise NonFiniteError(
-            "Some features are NaN or infinite, but a distance needs finite ones: look at the images."
+            "Some features are NaN or infinite, but a distance needs finite ones: check the images."
         )
     return features
 
@@ -213,5 +221,6 @@ def _checked(features: ArrayLike) -> np.ndarray:
 def _same_dimension(a: np.ndarray, b: np.ndarray) -> None:
     if len(a) != len(b):
         raise DataError(
-            f"The two sets have features of {len(a)} and {len(b)} dimensions: use one feature map for both."
+            f"The two sets have features of {len(a)} and {len(b)} dimensions: use one feature map "
+            "for both."
         )

@@ -1,4 +1,4 @@
-"""How well features serve a linear classifier of few labelled images (Radford et al. 2015,
+"""Accuracy of a linear classifier of features, trained on few labelled images (Radford et al. 2015,
 section 5.1).
 """
 
@@ -13,7 +13,7 @@ from gen_jax.evaluation import probes
 from gen_jax.game import Trained
 from gen_jax.types import Array, Batch, Key, Measure
 
-Features = Callable[[Batch], Array]  # of a prepared batch: [b, d]
+Features = Callable[[Batch], Array]  # prepared batch -> [b, d]
 
 
 def evaluate(
@@ -26,9 +26,9 @@ def evaluate(
     labelled: int,
     classes: int,
 ) -> dict[str, Measure]:
-    """The accuracy on features of the trained model, and of the same model before training.
+    """Return the accuracy on features of the trained model, and of the same model before training.
 
-    `method` is the model's method that gives the features of the batch's fields `inputs`.
+    `method` names the method of the model that returns the features of the batch fields `inputs`.
     """
     key_init, *keys = jax.random.split(key, 5)
     some = {name: array[:1] for name, array in data.train.items()}
@@ -45,7 +45,7 @@ def evaluate(
 
         own = keys[2 * i], keys[2 * i + 1]
         value = accuracy(features_of, data, own, labelled=labelled, classes=classes)
-        unit = f"% of the test images, by {labelled} of each class"
+        unit = f"% of the test images, with {labelled} training images per class"
         found[f"test/svm_accuracy_{labelled}{end}"] = Measure(value, unit)
     return found
 
@@ -53,15 +53,16 @@ def evaluate(
 def accuracy(
     features: Features, data: Data, keys: tuple[Key, Key], *, labelled: int, classes: int
 ) -> float:
-    """% of the test images that an L2-SVM classifies correctly, with `labelled` training images of
-    each class.
+    """Return the % of test images that an L2-SVM classifies correctly, after training on `labelled`
+    images per class.
 
-    Each class has equally many images, no more than the rarest class has. The last quarter chooses
-    the SVM's C. One key prepares the training images, the other the test images.
+    Each class has the same number of images, at most that of the rarest class. The SVM's C is
+    chosen on the last quarter of them. One key prepares the training images, the other the test
+    images.
     """
     ranks = [np.flatnonzero(data.train["label"] == label)[:labelled] for label in range(classes)]
     fewest = min(map(len, ranks))
-    chosen = np.stack([rank[:fewest] for rank in ranks], 1).ravel()  # the classes in turn
+    chosen = np.stack([rank[:fewest] for rank in ranks], 1).ravel()  # cycles through the classes
     train = {name: array[chosen] for name, array in data.train.items()}
 
     def computed(arrays: Arrays, key: Key) -> Iterator[np.ndarray]:

@@ -1,7 +1,7 @@
-"""A GAN and a VAE side by side: on points whose density is known, and on images.
+"""Comparison of a GAN and a VAE: on points with a known density, and on images.
 
 The model is a module with the networks `generator` of the GAN and `encoder` and `decoder` of the
-VAE, and the method `likelihood`, z -> p(x|z), which adds the VAE's noise to what it decodes.
+VAE. Its method `likelihood`, z -> p(x|z), adds the VAE's noise to the output of the decoder.
 """
 
 from typing import Protocol
@@ -30,37 +30,38 @@ class GANAndVAE(Protocol):
 
 
 class Sizes(Protocol):
-    """How much is measured."""
+    """The sample sizes of the evaluation."""
 
     @property
-    def draws(self) -> int: ...  # points or images of each model
+    def draws(self) -> int: ...  # points or images per model
     @property
-    def samples(self) -> int: ...  # importance samples for each point
+    def samples(self) -> int: ...  # importance samples per point
     @property
-    def images(self) -> int: ...  # of each kind, for the likelihoods
+    def images(self) -> int: ...  # validation and test images each, for the likelihoods
     @property
-    def chains(self) -> int: ...  # of annealed importance sampling, for each image
+    def chains(self) -> int: ...  # of annealed importance sampling, per image
     @property
     def steps(self) -> int: ...  # of annealed importance sampling
 
 
 def means(model: GANAndVAE, z: Array) -> dict[str, Array]:
-    """The same latents through both models, without noise: [n, k] -> [n, d]."""
+    """Decode the same latents with both models, without noise: [n, k] -> [n, d]."""
     return {"gan": model.generator(z), "vae": model.decoder(z)}
 
 
 def draws(model: GANAndVAE, z: Array, key: Key) -> dict[str, Array]:
-    """Samples of both models, the VAE's with its noise: [n, k] -> [n, d]."""
+    """Sample both models, the VAE with its noise: [n, k] -> [n, d]."""
     return {"gan": model.generator(z), "vae": model.likelihood(z).sample(key, 1)[0]}
 
 
 def on_points(
     world: Mixture, model: Trained, data: Data, key: Key, latents: int, sizes: Sizes
 ) -> dict[str, Measure]:
-    """Modes, and KL both ways, of points drawn from the models; for the VAE also with its density
-    by importance weights.
+    """Return modes and both KL divergences of points drawn from the models.
 
-    `truth` is of draws from the world itself: the best that the estimates can give.
+    For the VAE, the divergences are also computed with its density by importance weights. Those of
+    `truth` are of draws from the data distribution itself: the best values that the estimates can
+    reach.
     """
     prior, noise, truth, first, second = jax.random.split(key, 5)
     z = jax.random.normal(prior, (sizes.draws, latents))
@@ -80,8 +81,9 @@ def on_images(
     latents: int,
     sizes: Sizes,
 ) -> dict[str, Measure]:
-    """Frechet distances of images without noise, by the classifier of the data set `name`, and
-    likelihoods under N(G(z), sigma^2 I), where `decoder` is the module of G.
+    """Return Frechet distances of images without noise, and likelihoods under N(G(z), sigma^2 I).
+
+    The distances use the classifier of the data set `name`; `decoder` is the module of G.
     """
     prior, *keys = jax.random.split(key, 5)
     drawn = model(means, jax.random.normal(prior, (sizes.draws, latents)))
@@ -101,7 +103,7 @@ def on_images(
 
 
 def planes(model: Trained, data: Data, key: Key, latents: int) -> dict[str, np.ndarray]:
-    """Test points, the GAN's and the VAE's, 2000 each, side by side in the plane."""
+    """Plot 2000 test points, and 2000 of each model, side by side in the plane."""
     prior, noise = jax.random.split(key)
     drawn = model(draws, jax.random.normal(prior, (2000, latents)), noise)
     reach = 1.2 * np.abs(data.test["x"]).max()
@@ -111,7 +113,7 @@ def planes(model: Trained, data: Data, key: Key, latents: int) -> dict[str, np.n
 
 
 def image_grids(model: Trained, data: Data, key: Key, latents: int) -> dict[str, np.ndarray]:
-    """100 images of both models from the same latents."""
+    """Draw 100 images of both models from the same latents."""
     prior, _ = jax.random.split(key)
     drawn = model(means, jax.random.normal(prior, (100, latents)))
     shape = data.test["image"].shape[1:]

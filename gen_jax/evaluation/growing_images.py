@@ -1,6 +1,4 @@
-"""Images of a generator that grows, at the level that its training has reached, and real images
-beside them.
-"""
+"""Images of a progressively grown generator at the current level, and real images to compare."""
 
 import functools
 from collections.abc import Callable
@@ -17,25 +15,26 @@ from gen_jax.game import Trained
 from gen_jax.networks.progan import Level
 from gen_jax.types import Array, Batch, Key
 
-CHUNK = 64  # images drawn at a time: batch norm, where there is any, sees these
+CHUNK = 64  # images per forward pass; batch norm, if used, takes statistics over these
 
 
 @functools.cache
 def generator(side: int, fading: bool) -> Callable[..., Array]:
-    """A function of the bound module: z [n, latents], fade [n] -> [n, side, side, c]."""
+    """Return a function of the bound module: z [n, latents], fade [n] -> [n, side, side, c]."""
     return lambda model, z, fade: model.generate(z, side, fade[0] if fading else None)
 
 
 def generate(
     model: Trained, levels: tuple[Level, ...], z: Array | np.ndarray, side: int
 ) -> np.ndarray:
-    """Images of the level that was played last, enlarged to `side`: z [n, d] -> uint8
+    """Generate images at the last trained level, enlarged to `side`: z [n, d] -> uint8
     [n, side, side, c].
     """
     level = next(level for level in levels if model.step <= level.end)
     fade = np.full(len(z), level.fade(jnp.int32(model.step), 1) if level.fading else 0, np.float32)
     draw = generator(level.side, level.fading)
-    filled = np.resize(z, (-(-len(z) // CHUNK) * CHUNK, z.shape[1]))  # batch norm sees no zeros
+    # Latents are repeated, not padded with zeros, which would enter the statistics of batch norm.
+    filled = np.resize(z, (-(-len(z) // CHUNK) * CHUNK, z.shape[1]))
     fakes = by_chunks(
         lambda z, fade: model(draw, z, fade), filled, np.resize(fade, len(filled)), size=CHUNK
     )
@@ -47,14 +46,15 @@ def generate(
 def picture(
     model: Trained, levels: tuple[Level, ...], z: Array | np.ndarray, side: int
 ) -> np.ndarray:
-    """`generate`'s images as one picture: uint8 [h, w, 3]."""
+    """Return the images of `generate` as one picture: uint8 [h, w, 3]."""
     return images.grid(generate(model, levels, z, side))
 
 
 def real(arrays: Arrays, view: Callable[[Batch, Key], Array], count: int) -> np.ndarray:
-    """So many images, or as many as there are, always the same ones: uint8 [n, h, w, c].
+    """Return `count` real images, or all if there are fewer, always the same ones: uint8
+    [n, h, w, c].
 
-    `view` gives a batch's images [b, h, w, c] in [-1, 1].
+    `view` maps a batch to images [b, h, w, c] in [-1, 1].
     """
     chosen = np.random.default_rng(0).permutation(pipeline.size(arrays))[:count]
     some = {name: array[np.sort(chosen)] for name, array in arrays.items()}

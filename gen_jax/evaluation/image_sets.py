@@ -1,9 +1,9 @@
-"""How near sets of images are to the training images, by the measures of Karras et al. 2018,
+"""Similarity of sets of images to the training images, by the measures of Karras et al. 2018,
 section 5.
 
-The sliced Wasserstein distance and MS-SSIM of pairs compare pixels; the others compare features of
-pretrained networks, whose names are in those of the numbers: ResNet-50, and Inception if the user
-has its weights. Only Inception gives FID and the Inception score.
+The sliced Wasserstein distance and the MS-SSIM of pairs compare pixels. The other measures compare
+features of pretrained networks, and their names include the name of the network: ResNet-50, and
+Inception if the user has its weights. Only Inception yields FID and the Inception score.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,50 +16,52 @@ from gen_jax.evaluation import feature_distances, inception_score, sliced_wasser
 from gen_jax.pretrained import inception, resnet
 from gen_jax.types import Measure
 
-PAIRS = 10_000  # of images, for MS-SSIM (section 6.1)
+PAIRS = 10_000  # pairs of images for MS-SSIM (section 6.1)
 TITLES = {resnet.NAME: resnet.TITLE}
-See = Callable[[Any], tuple[np.ndarray, np.ndarray]]  # images -> features, logits
+FeatureNetwork = Callable[[Any], tuple[np.ndarray, np.ndarray]]  # images -> features, logits
 
 
-def feature_networks() -> dict[str, See]:
-    """The networks by their names; the user's weights are read when this is first called."""
+def feature_networks() -> dict[str, FeatureNetwork]:
+    """Return the networks by name. The user's weights are read at the first call."""
     given = inception.load_if_configured()
     return {resnet.NAME: resnet.see, **({given.name: given.see} if given else {})}
 
 
 def inception_scores() -> list[str]:
-    """The name of the number that is the Inception score, if the user has Inception's weights."""
+    """Return the names of the metrics that are Inception scores: one if the user has Inception's
+    weights, else none.
+    """
     given = inception.load_if_configured()
     return [f"test/class_score_{given.name}"] if given else []
 
 
-def judged(
+def compare(
     true: np.ndarray, others: Mapping[str, tuple[np.ndarray, str]], *, perceived: int
 ) -> dict[str, Measure]:
-    """Each of the other sets compared with the training images `true`: uint8 [n, s, s, c], as many
-    in each.
+    """Compare each of the other sets with the training images `true`: uint8 [n, s, s, c], the same
+    number in each.
 
-    `others` maps the end of a number's name to a set and what it is called in units. At most
-    `perceived` images of each set are shown to feature networks, which need three channels.
+    `others` maps the suffix of a metric name to a set and its description in units. At most
+    `perceived` images of each set are passed to the feature networks, which need three channels.
     """
     count, side, _, channels = true.shape
     few = min(perceived, count) if channels == 3 else 0
     networks = feature_networks() if few else {}
     true_features = {name: see(_scaled(true[:few]))[0] for name, see in networks.items()}
     metrics = {
-        "test/judged": Measure(count, "images of either kind"),
-        "test/perceived": Measure(few, "of them seen through pretrained networks"),
+        "test/judged": Measure(count, "images in each set"),
+        "test/perceived": Measure(few, "of them passed to pretrained networks"),
     }
     keys = jax.random.split(jax.random.key(0), len(others))
     for (end, (some, what)), key in zip(others.items(), keys, strict=True):
         found = sliced_wasserstein.distances(true, some, key, images=count)
         if side >= ssim.LEAST:
             value = ssim.diversity(some, span=255, pairs=PAIRS)
-            unit = "MS-SSIM of random pairs, lower where they vary more"
+            unit = "MS-SSIM of random pairs, lower for more varied images"
             found["ms_ssim"] = Measure(value, unit)
         for name, features in true_features.items():
             seen, logits = networks[name](_scaled(some[:few]))
-            found |= _through(name, seen, features, logits)
+            found |= _feature_measures(name, seen, features, logits)
         metrics |= {
             f"test/{name}{end}": Measure(value, f"{value.unit}; {what}")
             for name, value in found.items()
@@ -67,14 +69,14 @@ def judged(
     return metrics
 
 
-def _through(
+def _feature_measures(
     name: str, seen: np.ndarray, true: np.ndarray, logits: np.ndarray
 ) -> dict[str, Measure]:
-    """Distances between features [n, d], and the score of logits [n, classes], of the network of
-    this name.
+    """Return distances between features [n, d], and the score of logits [n, classes], of the named
+    network.
     """
     title = TITLES.get(name, "")
-    unit = f"as the Inception score is made, of {title or name}'s classes"
+    unit = f"computed like the Inception score, with the classes of {title or name}"
     score = Measure(inception_score.class_score(logits).mean, unit)
     found = {
         **feature_distances.distances(seen, true, name, title),

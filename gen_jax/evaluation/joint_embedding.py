@@ -1,9 +1,9 @@
 """Text and images in one space: the char-CNN-RNN and the structured joint embedding.
 
 Reed et al. 2016 (CVPR), "Learning Deep Representations of Fine-Grained Visual Descriptions",
-arXiv:1605.05395. It is trained here, once for each set of captions, and kept in the cache. In the
-paper the images' features are those of GoogLeNet, which cannot be had; here a convolutional network
-is trained along with the text's.
+arXiv:1605.05395. The embedding is trained once for each set of captions and kept in the cache. In
+the paper, the image features are those of GoogLeNet, whose weights are not available. Here, a
+convolutional network is trained together with the text encoder.
 """
 
 import dataclasses
@@ -33,15 +33,15 @@ from gen_jax.storage import cache
 from gen_jax.types import Array, Batch, Key, Metrics
 
 log = logging.getLogger("gen_jax.evaluation.joint_embedding")
-# of the code: 70 characters, "-" twice
+# the alphabet of the official code: 70 characters, "-" twice
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "
-CHUNK = 100  # steps in one program; captions or images embedded at once
+CHUNK = 100  # steps per program; captions or images per forward pass
 
 
 class CharCNNRNN(nn.Module):
-    """A caption's features: characters uint8 [b, length] -> [b, features].
+    """Features of captions: characters uint8 [b, length] -> [b, features].
 
-    Weights and biases are drawn from U(-0.08, 0.08).
+    Weights and biases are initialised from U(-0.08, 0.08).
     """
 
     features: int
@@ -64,9 +64,8 @@ class CharCNNRNN(nn.Module):
 
 
 def pooled(x: Array) -> Array:
-    """The largest of each three in a row, without those left at the end.
-
-    [b, 1, t, c] -> [b, 1, t // 3, c].
+    """Max-pool windows of three, and drop an incomplete window at the end: [b, 1, t, c]
+    -> [b, 1, t // 3, c].
     """
     return x[:, :, : x.shape[2] // 3 * 3].reshape(len(x), 1, -1, 3, x.shape[-1]).max(3)
 
@@ -86,7 +85,7 @@ class ImageEncoder(nn.Module):
 
 
 class JointEmbedding(nn.Module):
-    """Both encoders; the score of a text and an image is the inner product of their features."""
+    """Both encoders. The score of a text and an image is the inner product of their features."""
 
     text: CharCNNRNN
     image: ImageEncoder
@@ -94,22 +93,24 @@ class JointEmbedding(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Embedding(Checked):
-    """How text and images are embedded. The defaults are those of the code for birds."""
+    """Settings of the embedding. The defaults are those of the official code for birds."""
 
     features: Count = 1024  # of a text and of an image
     length: Count = 201  # characters of a caption that are read
-    # channels of the convolutions over characters; the last is that of the recurrent network too
+    # channels of the convolutions over characters; the last is also the width of the RNN
     widths: tuple[Count, ...] = (384, 512, 256)
-    # channels of the strided convolutions over images; in the paper GoogLeNet, which is not trained
+    # channels of the strided convolutions over images; the paper uses a fixed GoogLeNet instead
     image_widths: tuple[Count, ...] = (64, 128, 256)
-    batch_size: Count = 40  # classes in a batch, with an image and a caption of each
-    steps: Count = 20_000  # batches to train on; in the code 200 epochs
-    epoch: Count = 100  # batches after which the learning rate is multiplied by 0.98
+    batch_size: Count = 40  # classes per batch, each with one image and one caption
+    steps: Count = 20_000  # training steps; 200 epochs in the official code
+    epoch: Count = 100  # steps after which the learning rate is multiplied by 0.98
     learning_rate: Positive = 7e-4  # of RMSprop
 
 
 def embedding_loss(model: JointEmbedding, batch: Batch, key: Key) -> tuple[Array, Metrics]:
-    """Equation 3 and its mirror: the right pair must beat each wrong one by 1, by text and image."""
+    """Equation 3 and its mirror: the score of a matching pair must exceed those of mismatched texts
+    and images by 1.
+    """
     scores = model.text(batch["characters"]) @ model.image(batch["image"]).T  # [b, b]
     loss = losses.joint_embedding(scores) + losses.joint_embedding(scores.T)
     right = scores.argmax(-1) == jnp.arange(len(scores))
@@ -119,7 +120,7 @@ def embedding_loss(model: JointEmbedding, batch: Batch, key: Key) -> tuple[Array
 class TextImageEmbedding(NamedTuple):
     """A trained embedding."""
 
-    name: str  # the data and the weights, for the name of what is measured with it
+    name: str  # identifies data and weights; part of the names of metrics computed with it
     length: int  # of captions, in characters
     trained: game.Trained
 
@@ -133,7 +134,9 @@ class TextImageEmbedding(NamedTuple):
 
 
 def characters(captions: Iterable[str], length: int) -> np.ndarray:
-    """Places in the alphabet from 1 on; 0 for other characters and padding: uint8 [n, length]."""
+    """Return positions in the alphabet, from 1; 0 for other characters and padding: uint8
+    [n, length].
+    """
     places = {character: i for i, character in enumerate(ALPHABET, 1)}
     rows = [[places.get(c, 0) for c in caption.lower()[:length]] for caption in captions]
     padded = [row + [0] * (length - len(row)) for row in rows]
@@ -149,16 +152,16 @@ def load_or_train(
     embedding: Embedding,
     seed: int = 0,
 ) -> TextImageEmbedding:
-    """The embedding of images uint8 [n, s, s, 3], captions [n, k] and classes [n].
+    """Return the embedding of images uint8 [n, s, s, 3], captions [n, k] and classes [n].
 
-    It is read from the cache, or trained now and stored there; `name` is that of the data. Raises
-    UserError where there are fewer classes than in a batch or captions are cut too short for the
-    convolutions, and NonFiniteError where the training diverges.
+    It is read from the cache, or trained and stored there; `name` is the name of the data set.
+    Raises UserError if there are fewer classes than a batch needs or if captions are too short for
+    the convolutions, and NonFiniteError if training diverges.
     """
     count = len(np.unique(classes))
     if count < embedding.batch_size:
         raise UserError(
-            f"embedding.batch-size is {embedding.batch_size}; the data have {count} classes, so "
+            f"embedding.batch-size is {embedding.batch_size}; the data set has {count} classes, so "
             "give at most that many."
         )
     if embedding.length < (least := shortest(len(embedding.widths))):
@@ -185,7 +188,7 @@ def load_or_train(
         params, accuracy = _train(model, images, read, np.asarray(classes), embedding, seed)
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
             raise NonFiniteError(
-                f"The embedding of {name} is not finite after its training: lower "
+                f"The embedding of {name} is not finite after training: lower "
                 f"--embedding.learning-rate, which is {embedding.learning_rate:g}."
             )
         words = "%s: text finds its image among %d in %.1f %%."
@@ -201,7 +204,7 @@ def load_or_train(
 
 
 def shortest(layers: int) -> int:
-    """The number of characters of which this many convolutions leave one value."""
+    """Return the number of characters for which this many convolutions leave one value."""
     return functools.reduce(lambda length, _: 3 * length + 3, range(layers - 1), 4)
 
 
@@ -213,9 +216,9 @@ def _train(
     embedding: Embedding,
     seed: int,
 ) -> tuple[Any, float]:
-    """Params of NumPy arrays, and the accuracy at the end.
+    """Return the parameters as NumPy arrays, and the final accuracy.
 
-    A batch has an image of each of some classes, with one of its captions.
+    A batch has one image of each of some classes, with one of its captions.
     """
     order = np.argsort(classes, kind="stable")
     _, starts, sizes = np.unique(classes[order], return_index=True, return_counts=True)

@@ -1,4 +1,6 @@
-"""How well images are drawn from key patches: where the patches are put, and what is drawn there."""
+"""Evaluation of images that are drawn from key patches: the placement of the patches and the drawn
+image.
+"""
 
 from collections.abc import Callable
 
@@ -18,20 +20,18 @@ from gen_jax.types import Array, Batch, Key, Measure
 Draw = Callable[[Array, Key], tuple[Array, Array]]
 
 UNITS = {
-    "mask_iou": "intersection over union of the mask (above 1/2) and the patches' true places",
-    "centre_error": "pixels, from the middle of the mask to that of the true places",
-    "patch_error": "of pixels in [0, 1], mean absolute, where the patches truly are",
-    "image_error": "of pixels in [0, 1], mean absolute, all of the image",
-    "shape_accuracy": "% of images in which the true shape is read back",
-    "colour_accuracy": "% of images in which the true colour is read back",
-    "order_difference": (
-        "of pixels in [0, 1], the largest change where the patches come in another order"
-    ),
+    "mask_iou": "intersection over union of the mask (above 1/2) and the true patch positions",
+    "centre_error": "pixels, between the centres of the mask and of the true patch positions",
+    "patch_error": "mean absolute error at the true patch positions, of pixels in [0, 1]",
+    "image_error": "mean absolute error of the whole image, of pixels in [0, 1]",
+    "shape_accuracy": "% of images in which the true shape is recognised",
+    "colour_accuracy": "% of images in which the true colour is recognised",
+    "order_difference": ("largest change when the patches are reordered, of pixels in [0, 1]"),
 }
 
 
 def evaluate(draw: Draw, data: Data, key: Key) -> dict[str, Measure]:
-    """The means of `measures` over the test images, and the largest "order_difference"."""
+    """Return the means of `measures` over the test images, and the largest "order_difference"."""
     parts = []
     for batch, noise in pipeline.batches(data.test, data.prepare, key, batch_size=100):
         fake, logits = draw(batch["patch"], noise)
@@ -46,7 +46,9 @@ def evaluate(draw: Draw, data: Data, key: Key) -> dict[str, Measure]:
 
 @jax.jit
 def measures(batch: Batch, fake: Array, logits: Array, reordered: Array) -> dict[str, Array]:
-    """Of each drawing [b, s, s, 3], by the names of UNITS: [b]. Shape and colour only of shapes."""
+    """Measure each drawing [b, s, s, 3], by the names in UNITS: [b]. Shape and colour are only for
+    the shapes data.
+    """
     mask, placed = batch["mask"][..., 0], logits[..., 0] > 0
     error = jnp.abs(fake - batch["x"]).mean(-1) / 2
     found = {
@@ -65,7 +67,9 @@ def measures(batch: Batch, fake: Array, logits: Array, reordered: Array) -> dict
 
 
 def grid(draw: Draw, data: Data, key: Key) -> np.ndarray:
-    """Of 20 test images the patches, the drawn mask and image, and the truth: uint8 [h, w, 3]."""
+    """Draw 20 test images: the patches, the drawn mask and image, and the true image: uint8
+    [h, w, 3].
+    """
     some = {n: a[np.linspace(0, len(a) - 1, 20).astype(int)] for n, a in data.test.items()}
     (batch, noise), *_ = pipeline.batches(some, data.prepare, key, batch_size=20)
     fake, logits = draw(batch["patch"], noise)

@@ -1,4 +1,6 @@
-"""What a conditional generator's samples teach a classifier (Radford et al. 2015, section 8.1)."""
+"""Accuracy of a classifier trained on samples of a conditional generator (Radford et al. 2015,
+section 8.1).
+"""
 
 from collections.abc import Callable
 
@@ -12,7 +14,7 @@ from gen_jax.types import Array, Key, Measure
 
 Latents = Callable[[Key, int], Array]  # (key, n) -> z [n, d]
 THICKNESS = (
-    "of thick - thin + thin digit: 0 is as thin as the last, 1 as thick as a thick one of its label"
+    "of thick - thin + thin digit: 0 as thin as the last, 1 as thick as a thick digit of its label"
 )
 
 
@@ -27,11 +29,11 @@ def evaluate(
     batch_size: int,
     classes: int,
 ) -> dict[str, Measure]:
-    """How much of the test images 1-NN gets wrong, when it learns from `count` samples, and from as
-    many real images.
+    """Return the 1-NN error on the test images, when trained on `count` samples and on `count` real
+    images.
 
-    Also how often a classifier trained on the data set of this `name` gives a sample the label that
-    was asked for, and the thickness of `latent_arithmetic`. `generate` gives images in [0, 1].
+    Also returns how often a classifier trained on the data set `name` assigns a sample its label,
+    and the thickness of `latent_arithmetic`. `generate` returns images in [0, 1].
     """
     images, asked = [], []
     batches = -(-count // batch_size)
@@ -53,14 +55,14 @@ def evaluate(
     rows = latent_arithmetic.rows(generate, z, classes)
     return {
         f"test/nearest_neighbour_error_{count}": Measure(
-            by_samples, "% of the test images, by 1-NN on as many samples"
+            by_samples, "% of the test images, by 1-NN on the same number of samples"
         ),
         f"test/nearest_neighbour_error_of_{count}_images": Measure(
             by_images, "% of the test images, by 1-NN on training images"
         ),
         "test/label_accuracy": Measure(
             100 * float((real.logits(x).argmax(-1) == y).mean()),
-            "% of the samples that our classifier gives the label they were asked for",
+            "% of the samples that our classifier assigns their label",
         ),
         "test/thickness": Measure(latent_arithmetic.thickness(rows), THICKNESS),
     }

@@ -1,6 +1,6 @@
 """Interpolation and vector arithmetic on z (Radford et al. 2015, figures 4 and 7).
 
-The arithmetic is on thick and thin images, whose ink can be measured.
+The arithmetic is on thick and thin images, because their ink can be measured.
 """
 
 from collections.abc import Callable
@@ -12,21 +12,21 @@ from gen_jax.images import grid, to_uint8
 from gen_jax.types import Array
 
 Generate = Callable[[Array, Array], Array]  # z [n, d], labels [n] -> images [n, h, w, c]
-DRAWS = 200  # z among which the thick and the thin ones are found
+DRAWS = 200  # latents from which thick and thin images are chosen
 
 
 def interpolate(a: Array, b: Array, count: int) -> Array:
-    """Lines of `count` points from each a to each b: [n, d] x 2 -> [n * count, d]."""
+    """Return `count` points on the line from each a to each b: [n, d] x 2 -> [n * count, d]."""
     t = jnp.linspace(0, 1, count)[None, :, None]
     return ((1 - t) * a[:, None] + t * b[:, None]).reshape(-1, a.shape[1])
 
 
 def grids(generate: Generate, z: Array, labels: Array, *, low: float) -> dict[str, np.ndarray]:
-    """Two pictures in ten columns, uint8 [h, w, 3]: "samples" of z [100, d], and "interpolations",
-    one in each row.
+    """Return two pictures in ten columns, uint8 [h, w, 3]: "samples" of z [100, d], and
+    "interpolations", one per row.
 
-    These lead from each of the first ten z to one of the next ten. Images are in [low, 1]; labels
-    are [100].
+    The interpolations run from each of the first ten z to one of the next ten. Images are in
+    [low, 1]; labels are [100].
     """
     points = {"samples": z, "interpolations": interpolate(z[:10], z[10:20], 10)}
     return {
@@ -36,11 +36,11 @@ def grids(generate: Generate, z: Array, labels: Array, *, low: float) -> dict[st
 
 
 def rows(generate: Generate, z: Array, classes: int) -> Array:
-    """A row for each label i and the next one, j: z [n, d] -> [classes, 5, h, w, c].
+    """Return one row for each label i and the next label j: z [n, d] -> [classes, 5, h, w, c].
 
-    A row shows thick i, thin i, thin j, the sum z_1 - z_2 + z_3 of these three as j, and thick j.
-    The z of a thick or thin image is the mean of three of the n: those with more ink than 90 % of
-    them, or than 10 %.
+    A row shows thick i, thin i, thin j, the sum z_1 - z_2 + z_3 of these three with label j, and
+    thick j. The z of a thick or thin image is the mean of three of the n, from the 90th or the 10th
+    percentile of ink.
     """
     labels = jnp.arange(classes)
     drawn = generate(jnp.tile(z, (classes, 1)), jnp.repeat(labels, len(z)))
@@ -57,14 +57,14 @@ def rows(generate: Generate, z: Array, classes: int) -> Array:
 
 
 def picture(generate: Generate, z: Array, classes: int) -> np.ndarray:
-    """The images of `rows` as one picture: uint8 [h, w, 3]."""
+    """Return the images of `rows` as one picture: uint8 [h, w, 3]."""
     images = rows(generate, z, classes)
     return grid(images.reshape(-1, *images.shape[2:]), columns=images.shape[1])
 
 
 def thickness(images: Array) -> float:
-    """Ink of the fourth column of `rows`, on a scale from the third, 0, to the fifth, 1:
-    [k, 5, h, w, c] -> [].
+    """Return the ink of the fourth column of `rows`, on a scale where the third is 0 and the fifth
+    is 1: [k, 5, h, w, c] -> [].
     """
     ink = images.sum((0, 2, 3, 4))
     return float((ink[3] - ink[2]) / (ink[4] - ink[2]))

@@ -13,24 +13,25 @@ from gen_jax.types import Array, Key, Measure
 PARZEN = (
     "Parzen window of 10 000 draws, width from 10 values by validation images, 10 000 test images"
 )
-WIDTHS = tuple(float(width) for width in np.logspace(-1, 0, 10))  # of Goodfellow et al. 2014
+WIDTHS = tuple(float(width) for width in np.logspace(-1, 0, 10))  # Goodfellow et al. 2014
 
 
 def importance_weighted(
     log_weights: Callable[[Key, int], Array], key: Key, *, samples: int, chunk: int
 ) -> Array:
-    """log 1/k sum_i w_i of each image, [b]: w_i = p(x, z_i) / q(z_i|x) of k draws z_i ~ q(z|x).
+    """Return log 1/k sum_i w_i of each image, [b]: w_i = p(x, z_i) / q(z_i|x) of k draws z_i ~
+    q(z|x).
 
     Its expectation is at most log p(x) and grows with k (Burda et al. 2016, section 3).
-    `log_weights(key, m)` draws m values of log w for each image, [m, b]; only `chunk` of the
-    `samples` are held at a time. The draws depend on the key, on `samples` and on `chunk`. It works
-    inside jit. UserError where `samples` or `chunk` is below 1.
+    `log_weights(key, m)` draws m values of log w for each image, [m, b]; at most `chunk` of the
+    `samples` are in memory at once. The draws depend on the key, on `samples` and on `chunk`. The
+    function can be called inside jit. Raises UserError if `samples` or `chunk` is below 1.
     """
     if samples < 1 or chunk < 1:
         raise UserError(
-            f"{samples} samples in chunks of {chunk} were asked for: give at least 1 of each."
+            f"{samples} samples in chunks of {chunk} are too few: give at least 1 of each."
         )
-    following, first = divmod(samples - 1, chunk)  # the first chunk takes what is left over
+    following, first = divmod(samples - 1, chunk)  # the first chunk takes the remainder
     keys = jax.random.split(key, following + 1)
 
     def add(total: Array, key: Key) -> tuple[Array, None]:
@@ -41,10 +42,11 @@ def importance_weighted(
 
 
 def parzen(samples: Array | np.ndarray, x: Array | np.ndarray, width: float) -> np.ndarray:
-    """log 1/n sum_i N(x; s_i, width^2 I), in nats: samples [n, d], x [m, d] -> [m].
+    """Return log 1/n sum_i N(x; s_i, width^2 I), in nats: samples [n, d], x [m, d] -> [m].
 
-    The Parzen window of Goodfellow et al. 2014, section 5: a biased and noisy estimate of a model's
-    likelihood (Theis et al. 2016), which is here because the papers report it.
+    This is the Parzen window estimate of Goodfellow et al. 2014, section 5. It is a biased and
+    noisy estimate of the likelihood of a model (Theis et al. 2016), included because the papers
+    report it.
     """
     samples = jnp.asarray(samples, jnp.float32)
     blocks = [jnp.asarray(x[i : i + 500], jnp.float32) for i in range(0, len(x), 500)]
@@ -66,7 +68,9 @@ def _window(samples: Array, x: Array, width: Array) -> Array:
 def parzen_width(
     samples: Array | np.ndarray, validation: Array | np.ndarray, widths: Sequence[float]
 ) -> float:
-    """The likeliest width of the window: samples [n, d], validation [m, d] -> one of `widths`."""
+    """Return the width with the highest likelihood: samples [n, d], validation [m, d] -> one of
+    `widths`.
+    """
     return max(widths, key=lambda width: float(parzen(samples, validation, width).mean()))
 
 
@@ -76,9 +80,11 @@ def parzen_estimate(
     test: Array | np.ndarray,
     widths: Sequence[float] = WIDTHS,
 ) -> dict[str, Measure]:
-    """The mean over test images and its standard error, at the width that validation images choose.
+    """Return the mean over test images and its standard error, at the width chosen on validation
+    images.
 
-    The protocol of Goodfellow et al. 2014, section 5, in nats: [n, d], [m, d], [k, d].
+    This is the protocol of Goodfellow et al. 2014, section 5. In nats: samples [n, d], validation
+    images [m, d], test images [k, d].
     """
     width = parzen_width(samples, validation, widths)
     log_p = parzen(samples, test, width)

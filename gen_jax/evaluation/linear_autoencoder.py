@@ -1,4 +1,6 @@
-"""Is a linear autoencoder a generative model? In a linear-Gaussian world the answer is exact."""
+"""A linear autoencoder as a generative model: in a linear-Gaussian world, its quality is known
+exactly.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +11,16 @@ from gen_jax.evaluation.feature_distances import Moments, distance
 from gen_jax.types import Measure
 
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the decoder
-DRAWS = 100_000  # of the world, for pPCA
+DRAWS = 100_000  # training points of pPCA
 CLOSED_FORM = "squared Frechet distance, closed form"
 
 
 def evaluate() -> dict[str, Measure]:
-    """Distances to x in R^8, which has 3 latents and noise of variance 0.5.
+    """Return distances to x in R^8, which has 3 latents and noise of variance 0.5.
 
-    Every decoder (s W, m), with the encoder that inverts it, reconstructs equally well, whatever
-    s: nothing in the objective of an autoencoder ties the scale of its codes to the prior. The
-    optimum of a VAE is pPCA, which is the truth.
+    Every decoder (s W, m), with its inverse as encoder, reconstructs equally well for any s: the
+    objective of an autoencoder does not relate the scale of its codes to the prior. The optimum of
+    a VAE is pPCA, which recovers the true distribution.
     """
     weights = jax.random.normal(jax.random.key(0), (8, 3))
     truth = LinearGaussian(weights, jnp.ones(8), jnp.float32(0.5))

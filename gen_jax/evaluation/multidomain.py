@@ -1,5 +1,5 @@
-"""How well images are translated from domain to domain: where they arrive, how far from the truth,
-and what is kept.
+"""Evaluation of image translation among several domains: the domain reached, the distance to the
+ground truth, and the content preserved.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ from gen_jax.evaluation.classifier import Classifier, classifier
 from gen_jax.types import Array, Measure, Params
 
 Generator = Callable[[np.ndarray, np.ndarray], Array]  # x [n, h, w, 3] in [-1, 1], c [n, k] -> x
-Translate = Callable[[np.ndarray, np.ndarray], np.ndarray]  # the same of uint8 images
+Translate = Callable[[np.ndarray, np.ndarray], np.ndarray]  # the same for uint8 images
 
 
 def evaluate(
@@ -26,9 +26,9 @@ def evaluate(
     test: LabelledImages,
     name: str,
 ) -> dict[str, Measure]:
-    """The means over all tasks of what `measured` gives; and the errors of the classifiers.
+    """Return the means of `measured` over all tasks, and the errors of the classifiers.
 
-    The classifiers are trained on the real images `train`, and kept in the cache under `name`.
+    The classifiers are trained on the real images `train`, and cached under `name`.
     """
     domains = classifier(
         train.x, train.domain, test=(test.x, test.domain), name=f"{name}-domains", shift=0
@@ -46,11 +46,11 @@ def evaluate(
     }
     means["test/domain_error_of_real"] = Measure(
         100 * (1 - domains.accuracy),
-        "% of the real images that it does not see in their own domain",
+        "% of the real images that it assigns to a wrong domain",
     )
     if classes:
         means["test/class_error_of_real"] = Measure(
-            100 * (1 - classes.accuracy), "% of the real images whose class it does not see"
+            100 * (1 - classes.accuracy), "% of the real images that it assigns to a wrong class"
         )
     return means
 
@@ -58,56 +58,58 @@ def evaluate(
 def measured(
     translate: Translate, task: TranslationTask, domains: Classifier, classes: Classifier | None
 ) -> dict[str, Measure]:
-    """The measures of one task; both classifiers were trained on real images."""
+    """Return the measures of one task. Both classifiers were trained on real images."""
     made = translate(task.x, task.target_label)
     wrong = domains.logits(made).argmax(1) != task.target_domain
     found = {
         "test/domain_error": Measure(
             100 * float(wrong.mean()),
-            "% of the translations that a classifier of real images does not see in the domain "
-            "asked for",
+            "% of the translations that a classifier of real images assigns to a domain other than "
+            "the target",
         ),
         "test/l1_reconstruction": Measure(
             difference(translate(made, task.source_label), task.x),
-            "of 255: of an image from itself, there and back",
+            "of 255: between an image and its cycle reconstruction",
         ),
         "test/l1_own": Measure(
             difference(translate(task.x, task.source_label), task.x),
-            "of 255: of an image from itself, translated into the domain in which it is",
+            "of 255: between an image and its translation into its own domain",
         ),
     }
     if task.truth is not None:
         found["test/l1"] = Measure(
             difference(made, task.truth),
-            "of 255: mean difference of a translation from the same example as it is in that "
+            "of 255: mean difference between a translation and the ground truth in the target "
             "domain",
         )
         found["test/l1_of_nothing"] = Measure(
-            difference(task.x, task.truth), "of 255: the same where the image stays as it is"
+            difference(task.x, task.truth),
+            "of 255: the same for the untranslated image (identity baseline)",
         )
     if classes:
         before, after = (classes.logits(images).argmax(1) for images in (task.x, made))
         found["test/class_lost"] = Measure(
             100 * float((before != after).mean()),
-            "% of the translations that a classifier of real images takes for another class than "
-            "before",
+            "% of the translations that a classifier of real images assigns to another class than "
+            "the source image",
         )
     return found
 
 
 def difference(x: np.ndarray, y: np.ndarray) -> float:
-    """The mean absolute difference of uint8 arrays of one shape, of 255."""
+    """Return the mean absolute difference of uint8 arrays of one shape, on a scale of 0 to 255."""
     return float(np.abs(x.astype(np.float32) - y).mean())
 
 
 def parameters(params: Params, label_weights: int, domains: int) -> dict[str, Measure]:
-    """Weights of one model of all domains, and of k (k - 1) models of pairs, which see no label.
+    """Count the weights of one model of all domains, and of k (k - 1) models of pairs without
+    labels.
 
-    `label_weights` is the number of weights that are there for the labels.
+    `label_weights` is the number of weights that process labels.
     """
     total = sum(leaf.size for leaf in jax.tree.leaves(params)) / 1e6
     pairs = domains * (domains - 1) * (total - label_weights / 1e6)
-    unit = "million, of both networks without labels for each ordered pair of domains"
+    unit = "million, for both networks without labels, one pair per ordered pair of domains"
     return {
         "parameters": Measure(total, "million, for all domains"),
         "parameters_by_pairs": Measure(pairs, unit),
@@ -117,8 +119,8 @@ def parameters(params: Params, label_weights: int, domains: int) -> dict[str, Me
 def grid(
     generator: Generator, data: DataSet, arrays: Arrays, side: int, *, rows: int
 ) -> np.ndarray:
-    """A picture, uint8 [h, w, 3]: in each row an image, its translations, and their ground truth,
-    where it is known.
+    """Return a picture, uint8 [h, w, 3]: each row has an image, its translations, and their ground
+    truth, if known.
     """
     chosen = np.linspace(0, pipeline.size(arrays) - 1, rows).astype(int)
     few = data.real({name: array[chosen] for name, array in arrays.items()}, side)
@@ -130,7 +132,7 @@ def grid(
 
 
 def by_hundreds(generator: Generator, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Translations, at most a hundred at once: uint8 [n, h, w, 3], [n, k] -> uint8 [n, h, w, 3]."""
+    """Translate a hundred images at a time: uint8 [n, h, w, 3], [n, k] -> uint8 [n, h, w, 3]."""
     count = -(-len(x) // 100)
     parts = zip(np.array_split(x, count), np.array_split(labels, count), strict=True)
     made = [generator(part / np.float32(127.5) - 1, label) for part, label in parts]

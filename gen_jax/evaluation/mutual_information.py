@@ -1,4 +1,4 @@
-"""What a generator's images tell of their codes, and pictures in which one code varies."""
+"""Mutual information between codes and generated images, and pictures in which one code varies."""
 
 import math
 from collections.abc import Sequence
@@ -11,23 +11,21 @@ from gen_jax.distributions import LOG_2PI
 from gen_jax.networks.infogan import Code, Prior
 from gen_jax.types import Key, Measure
 
-# L_I of a continuous code under Gaussians of sigma 1 is at most CEILING, with the right mean. The
-# official code of InfoGAN has E -log N(c; 0, 1) in the place of the entropy of U(-1, 1), and so
-# counts EXCESS too many.
+# With Gaussians of sigma 1, L_I of a continuous code is at most CEILING, reached with the right
+# mean. The official code of InfoGAN uses E -log N(c; 0, 1) instead of the entropy of U(-1, 1),
+# which adds EXCESS.
 CEILING = math.log(2) - LOG_2PI / 2  # nats
 EXCESS = (LOG_2PI + 1 / 3) / 2 - math.log(2)  # nats
-CONTINUOUS = f"nats; at most {CEILING:.4f} where sigma is 1, without a ceiling where it is learned"
-COUNTED = (
-    f"nats as the official code counts them, {EXCESS:.4f} too many; at most {CEILING + EXCESS:.4f}"
-)
+CONTINUOUS = f"nats; at most {CEILING:.4f} if sigma is 1, unbounded if sigma is learned"
+COUNTED = f"nats as in the official code, {EXCESS:.4f} too high; at most {CEILING + EXCESS:.4f}"
 
 
 def bounds(
     nats: np.ndarray, names: Sequence[str], *, categories: int, counted: bool
 ) -> dict[str, Measure]:
-    """L_I of the category, then of each continuous code, by name: [codes] in nats.
+    """Return L_I of the category, then of each continuous code, by name: [codes] in nats.
 
-    With `counted`, those of the continuous codes also as the official code counts them.
+    With `counted`, also returns those of the continuous codes as the official code computes them.
     """
     units = [f"nats; at most log {categories} = {math.log(categories):.4f}"]
     units += (len(names) - 1) * [CONTINUOUS]
@@ -39,10 +37,12 @@ def bounds(
 
 
 def traversals(prior: Prior, key: Key) -> dict[str, Code]:
-    """Codes of ten rows of ten images for each picture: 100 draws, and for each code its traversal.
+    """Return the codes of ten rows of ten images for each picture: 100 draws, and a traversal of
+    each code.
 
-    The category goes from left to right, a draw a row; a continuous code from -2 to 2, a category a
-    row (Chen et al. 2016, figure 2). Pictures of the category need a prior of ten categories.
+    The category varies from left to right, with one draw per row. A continuous code varies from -2
+    to 2, with one category per row (Chen et al. 2016, figure 2). Pictures of the category need a
+    prior with ten categories.
     """
     key_samples, key_rows = jax.random.split(key)
     rows = jax.tree.map(lambda x: jnp.repeat(x, 10, axis=0), prior.draw(10, key_rows))

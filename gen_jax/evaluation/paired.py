@@ -1,7 +1,7 @@
-"""How good translations between two domains are, where the truth is known: each image has a partner
-in the other.
+"""Evaluation of translations between two domains with known ground truth: each image has a partner
+in the other domain.
 
-Images are [n, h, w, 3] in [-1, 1], by the names of their domains; partners stand in the same rows.
+Images are [n, h, w, 3] in [-1, 1], by the names of their domains. Partners have the same index.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,20 +32,20 @@ TO_PARTNERS = {
     "top_5": NEAREST + " 5",
 }
 LPIPS = "LPIPS 0.1, by AlexNet"
-SOME = "as many as test/perceived"
+SOME = "on test/perceived images"
 PAIRING = {
-    "fits": "1 if the atoms go one to one to atoms of their mass",
-    "true_pairing": "1 if each atom goes to its partner",
-    "chance": "of the true pairing, if all that fit were equally likely",
-    "distance": "of the atoms, moved, to the nearest atoms; the circle has radius 1",
+    "fits": "1 if the map is one-to-one between atoms of equal mass",
+    "true_pairing": "1 if each atom is mapped to its partner",
+    "chance": "probability of the true pairing, if all that fit were equally likely",
+    "distance": "from mapped atoms to the nearest atoms; the circle has radius 1",
 }
 
 
 def evaluate(
     domains: unpaired.Images | unpaired.Points, model: Trained, test: Arrays, feature_images: int
 ) -> dict[str, Measure]:
-    """The measures of a model's translations of test images (see `compare`), or of atoms (see
-    `pairing`).
+    """Return the measures of a model's translations of test images (see `compare`), or of atoms
+    (see `pairing`).
     """
     if isinstance(domains, unpaired.Points):
         return pairing(domains.atoms(), model.to_y(test["x"]))
@@ -57,8 +57,8 @@ def evaluate(
 def pictures(
     domains: unpaired.Images | unpaired.Points, model: Trained, test: Arrays
 ) -> dict[str, np.ndarray]:
-    """Rows of eight test images of either domain (see `grids`), or where points are taken (see
-    `scatter`).
+    """Return rows of eight test images of each domain (see `grids`), or a scatter plot of points
+    (see `scatter`).
     """
     if isinstance(domains, unpaired.Points):
         return {"samples": scatter(domains.atoms(), model.to_y)}
@@ -67,14 +67,14 @@ def pictures(
 
 
 def cycle(model: Any, x: Array, y: Array) -> tuple[Array, ...]:
-    """F(y), G(x), F(G(x)) and G(F(y)) of a model with G, `to_y`, and F, `to_x`."""
+    """Return F(y), G(x), F(G(x)) and G(F(y)) of a model with G, `to_y`, and F, `to_x`."""
     fake_x, fake_y = model.to_x(y), model.to_y(x)
     return fake_x, fake_y, model.to_x(fake_y), model.to_y(fake_x)
 
 
 def translate(model: Trained, true: Images) -> Images:
-    """Translations into each domain, by its name, and cycle reconstructions, by "cycle_" and its
-    name.
+    """Return translations into each domain, by its name, and cycle reconstructions, by "cycle_" and
+    its name.
     """
     x, y = true
     rows = range(0, len(true[x]), BATCH)
@@ -87,8 +87,8 @@ def translate(model: Trained, true: Images) -> Images:
 
 
 def grids(true: Images, made: Images) -> dict[str, np.ndarray]:
-    """A picture of each domain, with rows of an image, its translation, its cycle and the truth:
-    uint8 [h, w, 3].
+    """Return a picture for each domain, whose rows show an image, its translation, its cycle
+    reconstruction and the ground truth: uint8 [h, w, 3].
     """
     pictures = {}
     for name, other in _directions(true):
@@ -100,7 +100,7 @@ def grids(true: Images, made: Images) -> dict[str, np.ndarray]:
 
 
 def check_side(side: int, feature_images: int) -> None:
-    """UserError where images of this side are to be seen through LPIPS and are too small for it."""
+    """Raise UserError if LPIPS is to be computed and images of this side are too small for it."""
     if feature_images and side < (least := NETWORKS["alex"].least):
         raise UserError(
             f"side is {side}; LPIPS needs {least} pixels: give as many, or --feature-images 0."
@@ -110,10 +110,11 @@ def check_side(side: int, feature_images: int) -> None:
 def compare(
     true: Images, made: Images, *, feature_images: int, paired: bool = True
 ) -> dict[str, Measure]:
-    """Measures of what `translate` gives, and of the untranslated images in its place.
+    """Return measures of the output of `translate`, and of the untranslated images as identity
+    baseline.
 
-    At most `feature_images` images are seen through pretrained networks. Translations are compared
-    with their partners where these are known (`paired`), and as sets in any case.
+    At most `feature_images` images are passed to pretrained networks. Translations are compared
+    with their partners if these are known (`paired`), and always as sets.
     """
     count = len(next(iter(true.values())))
     some = np.linspace(0, count - 1, min(feature_images, count)).astype(int)
@@ -122,7 +123,7 @@ def compare(
     }
 
     def compared(image: np.ndarray, name: str, seen: np.ndarray | None) -> dict[str, Measure]:
-        """Images in the place of those of a domain, some of which have these features."""
+        """Compare these images with those of a domain; `seen` holds features of some."""
         found: dict[str, Measure] = {}
         if paired:
             values = ssim.to_partners(127.5 * (image + 1), 127.5 * (true[name] + 1), span=255)
@@ -136,19 +137,19 @@ def compare(
         return found
 
     measures = {
-        "test/places": Measure(count, "images of either domain"),
-        "test/perceived": Measure(len(some), "of them seen through pretrained networks"),
+        "test/places": Measure(count, "images of each domain"),
+        "test/perceived": Measure(len(some), "of them passed to pretrained networks"),
     }
     for name, other in _directions(true):
         error = 127.5 * float(np.abs(made[f"cycle_{name}"] - true[name]).mean())
-        unit = f"{ERROR}; {name} to {other} and back"
+        unit = f"{ERROR}; cycle reconstruction, {name} to {other} to {name}"
         measures[f"test/cycle_{name}"] = Measure(error, unit)
         seen = resnet.features(made[name][some]) if feature_images else None
         for kind, value in compared(made[name], name, seen).items():
-            unit = f"{value.unit}; of the {name} made from the {other}"
+            unit = f"{value.unit}; of {name} translated from {other}"
             measures[f"test/{kind}_{name}"] = Measure(value, unit)
         for kind, value in compared(true[other], name, features.get(other)).items():
-            unit = f"{value.unit}; of the {other} as it is, beside the {name}"
+            unit = f"{value.unit}; identity baseline: untranslated {other} in place of {name}"
             measures[f"test/{kind}_{name}_untranslated"] = Measure(value, unit)
     return measures
 
@@ -159,13 +160,13 @@ def _directions(true: Images) -> tuple[tuple[str, str], tuple[str, str]]:
 
 
 def pairing(atoms: Atoms, moved: Array) -> dict[str, Measure]:
-    """Which pairing of atoms a map is that takes those of x to these places: [k, 2]."""
-    found = atoms.judged(moved)
+    """Identify the pairing of atoms of a map that moves those of x to these positions: [k, 2]."""
+    found = atoms.scores(moved)
     return {f"test/{name}": Measure(value, PAIRING[name]) for name, value in found.items()}
 
 
 def scatter(atoms: Atoms, to_y: Callable[[np.ndarray], Array]) -> np.ndarray:
-    """A picture of where a map takes the points around each atom of x, a colour for each: uint8
+    """Plot where a map moves the points around each atom of x, one colour per atom: uint8
     [h, w, 3].
     """
     train, _ = atoms.arrays()

@@ -1,4 +1,4 @@
-"""Simple classifiers that measure what images, features and codes are good for."""
+"""Simple classifiers that measure the quality of images, features and codes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +11,13 @@ from gen_jax.data.catalog import sets
 from gen_jax.evaluation import classifier
 from gen_jax.types import Measure
 
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # the values of C that are tried
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # candidate values of C
 
 
 def nearest_neighbour_error(
     images: np.ndarray, labels: np.ndarray, test_images: np.ndarray, test_labels: np.ndarray
 ) -> float:
-    """The error of 1-NN by Euclidean distance, in %: [n, ...], [n], test [m, ...], [m]."""
+    """Return the 1-NN error by Euclidean distance, in %: [n, ...], [n], test [m, ...], [m]."""
     from sklearn.neighbors import KNeighborsClassifier
 
     flat = [np.asarray(x, np.float32).reshape(len(x), -1) for x in (images, test_images)]
@@ -28,9 +28,10 @@ def nearest_neighbour_error(
 def linear_svm(
     features: ArrayLike, labels: ArrayLike, *, held_out: int, penalties: Sequence[float] = PENALTIES
 ) -> Any:
-    """The linear L2-SVM (squared hinge, one against the rest) of features [n, d] scaled to [-1, 1].
+    """Fit a linear L2-SVM (squared hinge, one against the rest) to features [n, d] scaled to
+    [-1, 1].
 
-    C is the one of `penalties` that is most accurate on the last `held_out` examples, after
+    C is the value in `penalties` with the highest accuracy on the last `held_out` examples, after
     training on the others.
     """
     from sklearn.pipeline import make_pipeline
@@ -53,7 +54,8 @@ def linear_svm(
 def label_accuracy(
     drawn: ArrayLike, labels: ArrayLike, name: str, directory: Path | None
 ) -> Measure:
-    """How often images drawn with a label are classified as it: [n, d] in [0, 1], [n].
+    """Return how often images drawn with a label are classified as that label: [n, d] in [0, 1],
+    [n].
 
     The classifier is trained on the data set `name`, in `directory` (None: the default one).
     """
@@ -67,16 +69,16 @@ def label_accuracy(
 
 
 def cluster_labels(probabilities: ArrayLike, labels: ArrayLike) -> np.ndarray:
-    """The label of each cluster by q(y|x) and labels: [n, clusters], [n] -> [clusters].
+    """Return the label of each cluster from q(y|x) and labels: [n, clusters], [n] -> [clusters].
 
-    Cluster i takes that of the image x with the largest q(y = i|x).
-    Makhzani et al. 2015, section 6.
+    Cluster i gets the label of the image x with the largest q(y = i|x) (Makhzani et al. 2015,
+    section 6).
     """
     return np.asarray(labels)[np.asarray(probabilities).argmax(0)]
 
 
 def category_error(probabilities: ArrayLike, labels: ArrayLike, of_category: ArrayLike) -> Measure:
-    """How often the likeliest category is not of the image's label: [n, k], [n], [k] -> in %.
+    """Return how often the most likely category does not match the label: [n, k], [n], [k] -> in %.
 
     `of_category` holds the label of each category.
     """

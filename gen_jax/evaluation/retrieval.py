@@ -1,5 +1,5 @@
-"""Of images made for captions: which of them find their caption among others, which show what it
-says, and whether a style can be told and moved.
+"""Evaluation of images generated from captions: caption retrieval, agreement with the caption, and
+recognition and transfer of style.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,18 +23,18 @@ from gen_jax.types import Array, Key, Measure
 Generator = Callable[[Array, Array], Array]  # z [n, k], text [n, d] -> [n, s, s, 3] in [-1, 1]
 StyleEncoder = Callable[[Array], Array]  # [n, s, s, 3] in [-1, 1] -> z [n, k]
 EncoderName = Literal["characters", "minilm", "both"]
-AMONG = 100  # captions, of which one is right
-CHUNK = 100  # images computed at once
-TESTED = 1000  # images of each split, at most, for which captions are judged
-CAPTIONS = {"test": "unseen captions", "seen": "captions to learn from"}
+AMONG = 100  # candidate captions, one of which is right
+CHUNK = 100  # images per forward pass
+TESTED = 1000  # maximum number of images per split
+CAPTIONS = {"test": "unseen captions", "seen": "training captions"}
 
 
 def encoders(
     name: EncoderName, features: int, embedding: Callable[[], TextImageEmbedding]
 ) -> tuple[Encoder, ...]:
-    """The char-CNN-RNN of the embedding, or the frozen MiniLM, or both side by side.
+    """Return the char-CNN-RNN of the embedding, the frozen MiniLM, or both side by side.
 
-    The embedding has so many features; it is asked for when there is text for it.
+    The embedding has `features` features; it is loaded when the first text is encoded.
     """
     characters = Encoder(features, lambda texts: embedding().text(texts))
     sentences = Encoder(minilm.WIDTH, lambda texts: of_distinct(minilm.embed, texts))
@@ -52,10 +52,11 @@ def evaluate(
     key: Key,
     name: str,
 ) -> dict[str, Measure]:
-    """`caption_measures` of both splits, and `style_measures`, of a `generator` and its `style`.
+    """Return `caption_measures` of both splits, and `style_measures`, of a `generator` and its
+    `style`.
 
-    The splits are "train" and "test", their images of the generator's side; their texts, in this
-    order, are the features [n, k, d] of their captions; `name` is that of the data.
+    The splits are "train" and "test", with images of the generator's side. Their texts, in this
+    order, are the features [n, k, d] of their captions; `name` is the name of the data set.
     """
     train, test, reader = splits["train"], splits["test"], READERS.get(name)
     key_test, key_seen, key_style = jax.random.split(key, 3)
@@ -79,10 +80,11 @@ def evaluate(
 
 
 def grids(model: Trained, test: Captioned, text: np.ndarray, z: Array) -> dict[str, np.ndarray]:
-    """Pictures of as many captions as there are z, which are evenly spread over the test set.
+    """Return pictures of as many captions as there are z, spread evenly over the test set.
 
-    "samples": a row of the images of all z for each caption; "styles": a row of test images, then
-    for each caption a row of images in their styles. `text` [n, k, d] is of the captions.
+    "samples": for each caption, a row of images, one per z. "styles": a row of test images, then
+    for each caption a row of images in their styles. `text` [n, k, d] holds the features of the
+    captions.
     """
     count = len(z)
     rows = np.linspace(0, len(text) - 1, count).astype(int)
@@ -101,7 +103,7 @@ def grids(model: Trained, test: Captioned, text: np.ndarray, z: Array) -> dict[s
 
 
 def generate(generator: Generator, z: Array | np.ndarray, text: np.ndarray) -> np.ndarray:
-    """Images of z [n, k] and text [n, d], a hundred at a time: uint8 [n, s, s, 3]."""
+    """Generate images from z [n, k] and text [n, d], a hundred at a time: uint8 [n, s, s, 3]."""
     return images.to_uint8(by_chunks(generator, np.asarray(z), text, size=CHUNK), low=-1)
 
 
@@ -112,25 +114,25 @@ def caption_measures(
     embedding: TextImageEmbedding,
     reader: Reader | None,
 ) -> dict[str, Measure]:
-    """Whether fakes, uint8 [n, s, s, 3], show what the first captions of real images say.
+    """Measure whether fakes, uint8 [n, s, s, 3], match the first captions of real images.
 
-    The same is measured of the real images. What they show is told by the embedding, and if there
-    is a reader, by that too.
+    The real images are measured in the same way. The embedding compares image and caption, and so
+    does the reader, if there is one.
     """
     found, captions = {}, real.captions[:, 0]
     texts = embedding.text(captions)
     for suffix, what, pictures in (
-        ("", "images made", fakes),
+        ("", "generated images", fakes),
         ("_of_real", "real images", real.image),
     ):
         share = r_precision(embedding.images(pictures), texts, real.label, among=AMONG)
-        first = f"find their caption first among {AMONG}, {100 // AMONG} by chance"
+        first = f"rank their caption first of {AMONG}, {100 // AMONG} by chance"
         shares = {"r_precision": (share, first)}
         if reader:
             right = reader.matches(pictures, captions)  # [n, words]
-            shares["match"] = right.all(1).mean(), "show all that the caption says"
+            shares["match"] = right.all(1).mean(), "match the whole caption"
             for word, share in zip(WORDS, right.mean(0), strict=True):
-                shares[f"match_{word}"] = share, f"show the {word} that the caption says"
+                shares[f"match_{word}"] = share, f"match the {word} of the caption"
         for name, (share, do) in shares.items():
             unit = f"% of {what} that {do}; {CAPTIONS[split]}"
             found[f"{split}/{name}{suffix}"] = Measure(100 * float(share), unit)
@@ -146,10 +148,11 @@ def style_measures(
     reader: Reader | None,
     key: Key,
 ) -> dict[str, Measure]:
-    """Whether the styles of two images tell if these are alike, and if the style of one can be
-    given to the text of another (Reed et al. 2016, section 5.2): nothing where no style is known.
+    """Measure whether style codes distinguish styles, and whether the style of one image can be
+    combined with the text of another (Reed et al. 2016, section 5.2).
 
-    `text` [n, d] is that of the first caption of each image.
+    `text` [n, d] is that of the first caption of each image. The result is empty if no styles are
+    known.
     """
     if not test.style.any():
         return {}
@@ -160,21 +163,20 @@ def style_measures(
     found = {
         "test/style_auc": Measure(
             verification(style, test.style),
-            "area under the ROC of the cosine of two images' styles, for telling whether it is one "
+            "area under the ROC curve of the cosine of two style codes, for verification of equal "
             "style",
         ),
         "test/style_auc_of_pixels": Measure(
-            verification(pixels, test.style), "the same of the pixels"
+            verification(pixels, test.style), "the same for the cosine of pixels"
         ),
         "test/style_kept": Measure(
             100 * float((read_style(moved) == test.style).mean()),
-            "% of images in the style of another that are seen to have it; by chance 33, of emoji "
-            "25",
+            "% of images whose transferred style is recognised; by chance 33, for emoji 25",
         ),
     }
     if reader:
         right = reader.matches(moved, test.captions[other, 0]).all(1)
-        unit = "% of those that show all that the caption says"
+        unit = "% of those that match the whole caption"
         found["test/style_match"] = Measure(100 * float(right.mean()), unit)
     return found
 
@@ -182,7 +184,7 @@ def style_measures(
 def classified_style(
     train: Captioned, test: Captioned, name: str, pictures: np.ndarray
 ) -> np.ndarray:
-    """The style that a classifier of real images sees in pictures, uint8 [n, s, s, 3] -> [n]."""
+    """Classify the style of images with a classifier of real images, uint8 [n, s, s, 3] -> [n]."""
     known = (test.image, test.style)
     trained = classifier(train.image, train.style, test=known, name=name, shift=0)
     return trained.logits(pictures).argmax(1)
@@ -191,12 +193,12 @@ def classified_style(
 def r_precision(
     images: np.ndarray, texts: np.ndarray, labels: np.ndarray, *, among: int = 100, seed: int = 0
 ) -> float:
-    """How often an image's own text scores highest among itself and others, a share.
+    """Return the share of images whose own text scores highest among itself and others.
 
     Features of images [n, d], of texts [n, d], and labels [n]. The `among` - 1 others are drawn
-    from those of other labels; a score is an inner product (R-precision with one right caption, Xu
-    et al. 2018, section 4). A tie is lost. By chance 1 / `among`. Raises DataError for other
-    shapes, and where too few texts have other labels.
+    from texts with other labels. A score is an inner product (R-precision with one right caption,
+    Xu et al. 2018, section 4). A tie counts as wrong. Chance is 1 / `among`. Raises DataError for
+    other shapes, or if too few texts have other labels.
     """
     images, texts = np.asarray(images, np.float64), np.asarray(texts, np.float64)
     if images.shape != texts.shape or images.ndim != 2 or labels.shape != images.shape[:1]:
@@ -209,8 +211,8 @@ def r_precision(
         others = np.flatnonzero(labels != label)
         if len(others) < among - 1:
             raise DataError(
-                f"{len(others)} texts have other labels; {among - 1} are needed: give more, or ask "
-                "less."
+                f"{len(others)} texts have other labels; {among - 1} are needed: give more, or "
+                "lower `among`."
             )
         wrong = texts[generator.choice(others, among - 1, replace=False)]
         found.append(image @ text > (wrong @ image).max())
@@ -218,11 +220,12 @@ def r_precision(
 
 
 def verification(features: np.ndarray, groups: np.ndarray) -> float:
-    """How well the cosine of two vectors tells whether they are of one group: area under the ROC.
+    """Return the area under the ROC curve of the cosine of two vectors, as a test of whether they
+    are in one group.
 
     Features [n, d] and groups [n], over all pairs; 0.5 by chance (Reed et al. 2016, section 5.2,
-    where the groups are clusters of pose or background). Raises DataError where there are no pairs
-    of one group or none of two.
+    where the groups are clusters of pose or background). Raises DataError if no pair is in one
+    group, or if all pairs are.
     """
     from sklearn.metrics import roc_auc_score  # slow to import
 
@@ -232,7 +235,7 @@ def verification(features: np.ndarray, groups: np.ndarray) -> float:
     same = groups[first] == groups[second]
     if same.all() or not same.any():
         raise DataError(
-            f"The {len(unit)} vectors are of one group or of as many as there are: give two of one "
-            "at least."
+            f"The {len(unit)} vectors are all in one group or all in different groups: give at "
+            "least two groups, one of them with two vectors."
         )
     return float(roc_auc_score(same, (unit @ unit.T)[first, second]))

@@ -1,5 +1,5 @@
-"""Sliced Wasserstein distance of two sets of images, one for each scale of detail (Karras et al.
-2018, section 5).
+"""Sliced Wasserstein distance of two sets of images, one per level of detail (Karras et al. 2018,
+section 5).
 """
 
 import functools
@@ -12,10 +12,10 @@ from gen_jax.errors import DataError, NonFiniteError
 from gen_jax.types import Array, Key, Measure
 
 PROTOCOL = "16 384 images of each set, 128 patches of 7 x 7 of each at each level, 512 directions, times 1000"
-COARSEST = 16  # pixels a side, of the pyramid's last level
-PATCH = 7  # pixels a side
+COARSEST = 16  # pixels per side of the last level of the pyramid
+PATCH = 7  # pixels per side
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)  # the filter of Burt & Adelson 1983
-CHUNK = 256  # images seen at once
+CHUNK = 256  # images processed at once
 AT_ONCE = 32  # directions
 
 
@@ -28,16 +28,16 @@ def distances(
     patches: int = 128,
     directions: int = 512,
 ) -> dict[str, Measure]:
-    """1000 times the distance at each level, "swd_128", "swd_64" and so on by its side, and their
-    mean "swd".
+    """Return 1000 times the distance at each level, "swd_128", "swd_64" and so on by its side, and
+    their mean "swd".
 
-    Of the first `images` of both sets, [n, s, s, c] with values in any one range: each channel of a
-    set's patches is normalised to mean 0 and deviation 1. Images of under 32 pixels have one level.
-    The draws depend on the key alone. One level's patches, 4 * images * patches * 49 * c bytes for
-    each set, are held at a time.
+    The first `images` of both sets are compared, [n, s, s, c] with values in any common range: each
+    channel of a set's patches is normalised to mean 0 and standard deviation 1. Images of under 32
+    pixels have one level. The draws depend on the key only. The patches of one level are in memory
+    at once, 4 * images * patches * 49 * c bytes for each set.
 
-    DataError if the images are not square, of one size and enough; NonFiniteError if a pixel is not
-    finite.
+    Raises DataError if the images are not square, differ in size or are too few, and NonFiniteError
+    if a pixel is not finite.
     """
     _check(real, fake, images=images, patches=patches, directions=directions)
     found = {}
@@ -50,7 +50,7 @@ def distances(
         axes = jax.random.normal(
             jax.random.fold_in(key_directions, level), (directions, a.shape[1])
         )
-        unit = f"the same of details at {side} pixels"
+        unit = f"the same for details at {side} pixels"
         found[f"swd_{side}"] = Measure(1000 * wasserstein(a, b, axes), unit)
     mean = float(np.mean([*found.values()]))
     unit = "1000 times the sliced Wasserstein distance to training images, mean over levels"
@@ -58,7 +58,7 @@ def distances(
 
 
 def sides(side: int) -> list[int]:
-    """Of the pyramid's levels: halved while it is even and the half is at least 16."""
+    """Return the sides of the pyramid's levels, halved while even and the half is at least 16."""
     found = [side]
     while found[-1] % 2 == 0 and found[-1] // 2 >= COARSEST:
         found.append(found[-1] // 2)
@@ -66,8 +66,8 @@ def sides(side: int) -> list[int]:
 
 
 def pyramid(x: Array, levels: int) -> list[Array]:
-    """What each level adds to the next coarser one enlarged; the last is the coarsest:
-    -> [n, h/2^i, w/2^i, c]
+    """Return the Laplacian pyramid: the difference of each level from the enlarged next level, then
+    the coarsest level: -> [n, h/2^i, w/2^i, c].
     """
     found = []
     for _ in range(levels - 1):
@@ -78,18 +78,20 @@ def pyramid(x: Array, levels: int) -> list[Array]:
 
 
 def downsample(x: Array) -> Array:
-    """Smoothed, every second pixel kept: [n, h, w, c] -> [n, h/2, w/2, c]"""
+    """Smooth, and keep every second pixel: [n, h, w, c] -> [n, h/2, w/2, c]."""
     return _smoothed(x)[:, ::2, ::2]
 
 
 def upsample(x: Array) -> Array:
-    """Zeros between the pixels, smoothed and made as bright again: [n, h, w, c] -> [n, 2h, 2w, c]"""
+    """Insert zeros between the pixels, smooth, and restore the brightness: [n, h, w, c]
+    -> [n, 2h, 2w, c].
+    """
     n, h, w, c = x.shape
     return 4 * _smoothed(jnp.zeros((n, 2 * h, 2 * w, c), x.dtype).at[:, ::2, ::2].set(x))
 
 
 def _smoothed(x: Array) -> Array:
-    """The filter along rows and columns, the image continued by its mirror image."""
+    """Apply the filter along rows and columns, with reflection at the border."""
     for axis in (1, 2):
         width = [(2, 2) if i == axis else (0, 0) for i in range(4)]
         padded, end = jnp.pad(x, width, mode="reflect"), x.shape[axis]
@@ -102,8 +104,8 @@ def _smoothed(x: Array) -> Array:
 
 
 def descriptors(images: Array | np.ndarray, key: Key, *, level: int, patches: int) -> np.ndarray:
-    """Random patches of a level of each image's pyramid, drawn by the image's number:
-    -> [n, patches, 49, c]
+    """Draw random patches of a level of each image's pyramid, seeded by the index of the image:
+    -> [n, patches, 49, c].
     """
     n, side, _, channels = images.shape
     found = np.empty((n, patches, PATCH**2, channels), np.float32)
@@ -116,7 +118,7 @@ def descriptors(images: Array | np.ndarray, key: Key, *, level: int, patches: in
         )
     if not np.isfinite(found).all():
         raise NonFiniteError(
-            "Some pixels are NaN or infinite, but a distance needs finite ones: look at the images."
+            "Some pixels are NaN or infinite, but a distance needs finite ones: check the images."
         )
     return found
 
@@ -135,8 +137,8 @@ def _drawn(images: Array, numbers: Array, key: Key, levels: int, level: int, pat
 
 
 def normalised(found: np.ndarray) -> np.ndarray:
-    """Each channel to mean 0 and deviation 1 over the set, in place; a constant one to 0:
-    -> [n * patches, 49 * c]
+    """Normalise each channel to mean 0 and deviation 1 over the set, in place; a constant channel
+    to 0: -> [n * patches, 49 * c].
     """
     for channel in np.moveaxis(found, -1, 0):
         channel -= channel.mean(dtype=np.float64)
@@ -148,14 +150,14 @@ def normalised(found: np.ndarray) -> np.ndarray:
 def wasserstein(
     a: Array | np.ndarray, b: Array | np.ndarray, directions: Array | np.ndarray
 ) -> float:
-    """E |F^-1(t) - G^-1(t)| of both sets' projections, the mean over directions: [n, d] x 2, [k, d]
-    -> [].
+    """Return E |F^-1(t) - G^-1(t)| of the projections of both sets, averaged over directions:
+    [n, d] x 2, [k, d] -> [].
 
-    Between as many points it is the mean absolute difference of the sorted ones (Rabin et al.
-    2011).
+    For sets of equal size, this is the mean absolute difference of the sorted projections (Rabin
+    et al. 2011).
     """
     a, b = jax.device_put(a), jax.device_put(b)
-    # On a CPU, XLA's sort takes thirty times as long.
+    # NumPy sorts: on a CPU, XLA's sort takes thirty times as long.
     order = np.sort if jax.default_backend() == "cpu" else jnp.sort
     parts = []
     for i in range(0, len(directions), AT_ONCE):
@@ -166,14 +168,14 @@ def wasserstein(
 
 @jax.jit
 def _projected(points: Array, directions: Array) -> Array:
-    """Along directions, which are brought to length 1 first: [n, d], [k, d] -> [k, n]"""
+    """Project along directions, which are first scaled to length 1: [n, d], [k, d] -> [k, n]."""
     directions = directions / jnp.linalg.norm(directions, axis=1, keepdims=True)
     return jnp.matmul(directions, points.T, precision=jax.lax.Precision.HIGHEST)
 
 
 @jax.jit
 def _distance(a: Array, b: Array) -> Array:
-    """[k, n] x 2 -> [k]"""
+    """[k, n] x 2 -> [k]."""
     return jnp.abs(a - b).mean(1)
 
 
@@ -184,7 +186,8 @@ def _check(real: Array | np.ndarray, fake: Array | np.ndarray, **numbers: int) -
         or real.shape[1:] != fake.shape[1:]
     ):
         raise DataError(
-            f"Images have shapes {list(shapes[0])} and {list(shapes[1])}, but must be square and of one size, "
+            f"Images have shapes {list(shapes[0])} and {list(shapes[1])}, but must be square and "
+            "of one size, "
             "[n, s, s, c]: crop them."
         )
     if (
@@ -193,6 +196,8 @@ def _check(real: Array | np.ndarray, fake: Array | np.ndarray, **numbers: int) -
         or real.shape[1] < PATCH
     ):
         raise DataError(
-            f"The sets have {len(real)} and {len(fake)} images of {real.shape[1]} pixels, and {numbers} were asked "
-            f"for: give at least 1 of each, as many images in both sets, and at least {PATCH} pixels a side."
+            f"The sets have {len(real)} and {len(fake)} images of {real.shape[1]} pixels, with "
+            f"{numbers}: "
+            f"give at least 1 of each, that many images in both sets, and at least {PATCH} pixels "
+            "per side."
         )

@@ -1,6 +1,6 @@
 """SSIM and MS-SSIM of pairs of images, and the rank of an image's partner among many images.
 
-In float64.
+Everything is computed in float64.
 """
 
 import numpy as np
@@ -11,42 +11,45 @@ from gen_jax.errors import DataError, NonFiniteError
 
 WINDOW, SIGMA = 11, 1.5  # pixels of the Gaussian window, and its standard deviation
 K1, K2 = 0.01, 0.03
-SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # the weights of each, from fine to coarse
-LEAST = 2 ** (len(SCALES) - 1)  # pixels a side, of which one is left at the coarsest
+SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # the weight of each scale, fine to coarse
+LEAST = 2 ** (len(SCALES) - 1)  # smallest side in pixels; the coarsest scale then has one
 CHUNK = 64  # pairs compared at once
 
 
 def structural(a: ArrayLike, b: ArrayLike, *, span: float) -> np.ndarray:
-    """SSIM of each pair of images whose values have this span (Wang et al. 2004, equation 13):
-    [n, h, w, c] x 2 -> [n].
+    """Return the SSIM of each pair of images (Wang et al. 2004, equation 13): [n, h, w, c] x 2
+    -> [n].
 
-    The mean over colours and over the places where the window lies inside the image; 1 only if both
-    are equal. DataError for shapes that do not match or are smaller than the window; NonFiniteError
-    if a pixel is not finite.
+    `span` is the range of their values. SSIM is averaged over channels and over positions where the
+    window lies inside the image. It is 1 only if both images are equal. Raises DataError if the
+    shapes differ or are smaller than the window, and NonFiniteError if a pixel is not finite.
     """
     a, b = _checked(a, b)
     if min(a.shape[1:3]) < WINDOW or not span > 0:
         raise DataError(
-            f"Images are {list(a.shape[1:3])} and span {span}: give at least {WINDOW} pixels a side, and > 0."
+            f"Images are {list(a.shape[1:3])} and span {span}: give at least {WINDOW} pixels per "
+            "side, and a span > 0."
         )
     luminance, contrast = _terms(a, b, span)
     return (luminance * contrast).mean((1, 2, 3))
 
 
 def multiscale(a: ArrayLike, b: ArrayLike, *, span: float) -> np.ndarray:
-    """MS-SSIM of each pair of images of this span (Wang et al. 2003, equation 7): [n, h, w, c] x 2
+    """Return the MS-SSIM of each pair of images (Wang et al. 2003, equation 7): [n, h, w, c] x 2
     -> [n].
 
-    The contrast at five scales, each of half the sides of the one before, and the luminance at the
-    last; of each the mean over colours and places, and 0 where that is negative. Where a side is
-    shorter than the window, which happens to images of under 161 pixels, the window shrinks to that
-    side, its deviation in proportion. An odd side is made even by its last pixels. Raises as
-    `structural` does, for images of under 16 pixels.
+    `span` is the range of their values. The contrast is compared at five scales, each of half the
+    side of the one before, and the luminance at the last. Each term is averaged over channels and
+    positions, and set to 0 if that mean is negative. If a side is shorter than the window, as in
+    images of under 161 pixels, the window shrinks to that side and its deviation in proportion. An
+    odd side is made even by repeating its last pixels. Raises the errors of `structural`, here for
+    images of under 16 pixels.
     """
     a, b = _checked(a, b)
     if min(a.shape[1:3]) < LEAST or not span > 0:
         raise DataError(
-            f"Images are {list(a.shape[1:3])} and span {span}: give at least {LEAST} pixels a side, and > 0."
+            f"Images are {list(a.shape[1:3])} and span {span}: give at least {LEAST} pixels per "
+            "side, and a span > 0."
         )
     total = np.ones(len(a))
     for scale, weight in enumerate(SCALES):
@@ -59,15 +62,15 @@ def multiscale(a: ArrayLike, b: ArrayLike, *, span: float) -> np.ndarray:
 
 
 def diversity(images: np.ndarray, *, span: float, pairs: int = 10_000, seed: int = 0) -> float:
-    """The mean MS-SSIM of random pairs of different images of a set (Odena et al. 2017):
+    """Return the mean MS-SSIM of random pairs of different images of a set (Odena et al. 2017):
     [n, h, w, c] -> [].
 
-    It is lower if they vary more; Karras et al. 2018, section 5, compare it with that of the real
-    images. DataError for fewer than 1 pair or 2 images.
+    It is lower for more varied images. Karras et al. 2018, section 5, compare it with that of the
+    real images. Raises DataError for fewer than 1 pair or 2 images.
     """
     if len(images) < 2 or pairs < 1:
         raise DataError(
-            f"{pairs} pairs of {len(images)} images were asked for: give at least 1 pair and 2 images."
+            f"{pairs} pairs of {len(images)} images are too few: give at least 1 pair and 2 images."
         )
     generator = np.random.default_rng(seed)
     first = generator.integers(len(images), size=pairs)
@@ -79,8 +82,8 @@ def diversity(images: np.ndarray, *, span: float, pairs: int = 10_000, seed: int
 
 
 def _terms(a: np.ndarray, b: np.ndarray, span: float) -> tuple[np.ndarray, np.ndarray]:
-    """Luminance, and contrast with structure, where the window lies inside the image:
-    -> [n, h', w', c] each.
+    """Return the luminance term, and the product of contrast and structure, where the window lies
+    inside the image: -> [n, h', w', c] each.
     """
     mean_a, mean_b = _blurred(a), _blurred(b)
     variances = _blurred(a * a) - mean_a**2 + _blurred(b * b) - mean_b**2
@@ -91,7 +94,7 @@ def _terms(a: np.ndarray, b: np.ndarray, span: float) -> tuple[np.ndarray, np.nd
 
 
 def _blurred(x: np.ndarray) -> np.ndarray:
-    """Weighted means under the window, where it lies inside: [n, h, w, c]
+    """Return Gaussian-weighted means over windows that lie inside the image: [n, h, w, c]
     -> [n, h - 10, w - 10, c].
     """
     size = min(WINDOW, *x.shape[1:3])
@@ -105,17 +108,18 @@ def _blurred(x: np.ndarray) -> np.ndarray:
 
 
 def _halved(x: np.ndarray) -> np.ndarray:
-    """Means of squares of four pixels: [n, h, w, c] -> [n, ceil(h / 2), ceil(w / 2), c]"""
+    """Return means over 2 x 2 pixels: [n, h, w, c] -> [n, ceil(h / 2), ceil(w / 2), c]."""
     n, h, w, c = x.shape
     x = np.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), "edge")
     return x.reshape(n, (h + 1) // 2, 2, (w + 1) // 2, 2, c).mean((2, 4))
 
 
 def partner_ranks(a: ArrayLike, b: ArrayLike) -> np.ndarray:
-    """How many of b are nearer to each of a, by the mean absolute difference, than its partner:
-    [n, ...] x 2 -> [n].
+    """Return how many of b are closer to each of a than its partner is, by mean absolute
+    difference: [n, ...] x 2 -> [n].
 
-    0 where the partner is the nearest; one that is as near as the partner counts as nearer by half.
+    The rank is 0 if the partner is the closest. An image at the same distance as the partner counts
+    as half.
     """
     from scipy.spatial.distance import cdist
 
@@ -126,10 +130,10 @@ def partner_ranks(a: ArrayLike, b: ArrayLike) -> np.ndarray:
 
 
 def to_partners(a: ArrayLike, b: ArrayLike, *, span: float) -> dict[str, float]:
-    """Of a to its partner in b the mean "l1" and "ssim"; "top_1", "top_5": the % whose partner is
-    among the nearest.
+    """Return the mean "l1" and "ssim" of pairs of partners in a and b, and "top_1" and "top_5": the
+    % whose partner is among the nearest.
 
-    [n, h, w, c] x 2, values of this span.
+    [n, h, w, c] x 2; `span` is the range of the values.
     """
     a, b = _checked(a, b)
     ranks = partner_ranks(a, b)
@@ -145,10 +149,11 @@ def _checked(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape or a.ndim != 4 or 0 in a.shape:
         raise DataError(
-            f"Images have shapes {list(a.shape)} and {list(b.shape)}, but must both be [n, h, w, c]."
+            f"Images have shapes {list(a.shape)} and {list(b.shape)}, but must both be [n, h, w, "
+            "c]."
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise NonFiniteError(
-            "Some pixels are NaN or infinite, but a similarity needs finite ones: look at the images."
+            "Some pixels are NaN or infinite, but a similarity needs finite ones: check the images."
         )
     return a, b

@@ -1,4 +1,5 @@
-"""A variational auto-encoder on its test set: the bound, log p(x), active units and pictures.
+"""Evaluation of a variational autoencoder on the test set: the bound, log p(x), active units and
+pictures.
 
 The model is a module with the networks `encoder`, x -> q(z|x), and `decoder`, z -> p(x|z).
 """
@@ -21,7 +22,7 @@ from gen_jax.objectives import Decoder, Encoder, evidence_lower_bound, log_weigh
 from gen_jax.types import Array, Key, Measure
 
 NATS = "nats per image"
-ACTIVE = 0.01  # variance of E[z|x] over images above which a unit is active (Burda et al., 5.2)
+ACTIVE = 0.01  # a unit is active if the variance of E[z|x] over images is above (Burda et al., 5.2)
 
 
 class LatentVariableModel(Protocol):
@@ -36,10 +37,11 @@ class LatentVariableModel(Protocol):
 def evaluate(
     model: Trained, data: Data, key: Key, *, samples: int, images: int = 0
 ) -> dict[str, Measure]:
-    """The bound and its two terms, active units, and -log p(x) by `samples` importance weights.
+    """Return the bound and its two terms, active units, and -log p(x) by `samples` importance
+    weights.
 
-    The last is estimated on the first `images` test images, all where that is 0 or too many. Its
-    name tells both: test/nll_k500_of_1000.
+    -log p(x) is estimated on the first `images` test images, or on all if `images` is 0 or too
+    large. Both numbers are part of its name: test/nll_k500_of_1000.
     """
     bound_key, weights_key = jax.random.split(key)
     test = functools.partial(pipeline.batches, data.test, data.prepare, batch_size=100)
@@ -64,7 +66,7 @@ def evaluate(
 
 
 def _bound_terms(model: LatentVariableModel, x: Array, key: Key) -> tuple[Array, Array, Array]:
-    """Both terms of the bound by one draw, [b], and the mean of q(z|x), [b, k]."""
+    """Return both terms of the bound from one draw, [b], and the mean of q(z|x), [b, k]."""
     return *evidence_lower_bound(model.encoder, model.decoder, x, key, 1), model.encoder(x).mean
 
 
@@ -72,10 +74,11 @@ def _bound_terms(model: LatentVariableModel, x: Array, key: Key) -> tuple[Array,
 def log_evidence(
     samples: int, chunk: int | None = None, decoder: str = "decoder"
 ) -> Callable[[Any, Array, Key], Array]:
-    """(model, x [b, d], key) -> log p(x) [b], estimated by importance weights (Burda et al. 2015).
+    """Return a function (model, x [b, d], key) -> log p(x) [b], estimated by importance weights
+    (Burda et al. 2015).
 
     `chunk` of the draws are in memory at once; by default, the largest divisor of `samples` up to
-    50. `decoder` names the network or method of the model that gives p(x|z).
+    50. `decoder` names the network or method of the model that returns p(x|z).
     """
     chunk = chunk or max(m for m in range(1, 51) if samples % m == 0)
 
@@ -87,9 +90,10 @@ def log_evidence(
 
 
 def kl_of_moments(z: np.ndarray) -> float:
-    """KL(N(m, C) || N(0, I)) in nats, m and C the mean and covariance of codes z [n, k].
+    """Return KL(N(m, C) || N(0, I)) in nats, where m and C are the mean and covariance of codes z
+    [n, k].
 
-    (tr C + m.m - k - log det C) / 2.
+    It is (tr C + m.m - k - log det C) / 2.
     """
     mean, covariance, _ = feature_distances.moments(z)
     _, log_determinant = np.linalg.slogdet(covariance)
@@ -97,8 +101,9 @@ def kl_of_moments(z: np.ndarray) -> float:
 
 
 def pictures(model: Trained, data: Data, key: Key, *, latents: int) -> dict[str, np.ndarray]:
-    """Grids of 100 images: draws from the prior, test images beside their reconstructions, and
-    lines between codes of test images; with 2 latents also the manifold of the decoder's means.
+    """Return grids of images: draws from the prior, test images with their reconstructions, and
+    interpolations between codes of test images. With 2 latents, also the manifold of the decoder's
+    means.
     """
     prior_key, data_key = jax.random.split(key)
     draws = jax.random.normal(prior_key, (100, latents))

@@ -1,1 +1,1 @@
-"""Networks, one file per family; each says whose they are."""
+"""Networks, one file per family. Each file names the paper of its networks."""

@@ -1,4 +1,4 @@
-"""Parts of the semi-supervised adversarial autoencoder."""
+"""Networks of the semi-supervised adversarial autoencoder."""
 
 from collections.abc import Callable, Sequence
 
@@ -25,7 +25,7 @@ class Affine(nn.Module):
 
 
 class Corruption(nn.Module):
-    """Adds Gaussian noise, then sets values to 0 and scales the others up: [b, d] -> [b, d]."""
+    """Add Gaussian noise, then apply dropout: [b, d] -> [b, d]."""
 
     noise: float  # standard deviation
     dropout: float  # share of the values
@@ -42,23 +42,24 @@ def perceptron(
     *last: Callable[..., Array],
     norm: bool = False,
 ) -> nn.Sequential:
-    """Affine layers with a rectifier after each, and then the layers `last`: [b, d] -> [b, ...]."""
+    """Affine layers, each followed by a ReLU, and then the layers `last`: [b, d] -> [b, ...]."""
     layers = [layer for features in hidden for layer in (affine(features, norm=norm), nn.relu)]
     return nn.Sequential((*layers, *last))
 
 
 class Labelled(nn.Module):
-    """The labelled images of the batch that initialises it, "labelled_image" and "labelled_label".
+    """Stores the fields "labelled_image" and "labelled_label" of the batch that initialises it.
 
-    Without those fields, the batch's own images and labels. They are not weights: the collection
-    "labelled" of the state holds them, so that no program is compiled with them as constants.
+    If the batch lacks these fields, its own images and labels are stored. They are not weights.
+    They are in the collection "labelled" of the state, so that no program is compiled with them as
+    constants.
     """
 
     @nn.compact
     def __call__(self, batch: Batch, key: Key) -> tuple[Array, Array]:
-        """A random batch of them, of the size of `batch`: images [b, h, w, c], labels [b].
+        """Return a random batch of them, of the size of `batch`: images [b, h, w, c], labels [b].
 
-        None occurs twice, if there are enough.
+        None occurs twice if there are at least b.
         """
         initial = {name: batch.get(f"labelled_{name}", batch[name]) for name in ("image", "label")}
         image, label = (

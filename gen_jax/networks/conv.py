@@ -1,15 +1,15 @@
-"""Convolutions and transposed convolutions whose gradients, of every order, are fast.
+"""Convolutions and transposed convolutions with fast gradients of every order.
 
-All of it comes from one trilinear form, <conv(x, w), y>, which is linear in the image x, the kernel
-w and the output y, and the gradients of each of its three derivatives are the two others. A
-transposed convolution is the derivative by the image. Derivatives are backward ones (jax.grad,
-jax.vjp), not jax.jvp.
+Everything derives from one trilinear form, <conv(x, w), y>, of the image x, the kernel w and the
+output y. It has three derivatives, and the gradients of each are the two others. A transposed
+convolution is the derivative with respect to the image. Only reverse-mode derivatives (jax.grad,
+jax.vjp) are supported, not jax.jvp.
 
-cuDNN has a kernel for each of the three, which XLA finds in what it writes for a convolution's own
-gradients, but not in the gradients of these. XLA's CPU leaves its fast path for whatever is
-dilated, and where an output has few features; there, all are undilated NHWC/HWIO convolutions, one
-for each phase of a stride, and matrix products, and with many features a kernel three wide takes
-half of the multiplications (Winograd's).
+cuDNN has a kernel for each of the three. XLA finds it for the gradients that it derives from a
+convolution, but not for the gradients of these. On the CPU, XLA leaves its fast path for dilated
+convolutions and for outputs with few features. There, all operations are undilated NHWC/HWIO
+convolutions, one for each phase of a stride, and matrix products. With many features, convolutions
+with kernels of width three use half as many multiplications (Winograd).
 """
 
 import functools
@@ -30,15 +30,14 @@ Sizes = tuple[int, ...]  # of height and width
 Pads = tuple[Pair, ...]  # (before, after) of height and width; below 0 they crop
 Padding = Literal["SAME", "VALID"] | Pads
 LAYOUT = ("NHWC", "HWIO", "NHWC")
-# features of an output, as colours are: below this, on a CPU, a matrix product is many times faster
+# output features, such as colours: below this number, a matrix product is much faster on a CPU
 FEW = 16
-# features of an image and of its output: from here on, on a CPU, fewer multiplications are worth
-# their sums
+# input and output features: from this number on, Winograd's algorithm is faster on a CPU
 MANY = 128
 
 
 def conv(x: Array, kernel: Array, *, strides: Pair = (1, 1), padding: Padding = "SAME") -> Array:
-    """The convolution of lax.conv_general_dilated: [b, h, w, i], [kh, kw, i, o] -> [b, h', w', o]."""
+    """Equal to lax.conv_general_dilated: [b, h, w, i], [kh, kw, i, o] -> [b, h', w', o]."""
     sides = x.shape[1:3], kernel.shape[:2], strides
     pads = tuple(lax.padtype_to_pads(*sides, padding)) if isinstance(padding, str) else padding
     return _output(strides, pads, x, kernel)
@@ -47,12 +46,12 @@ def conv(x: Array, kernel: Array, *, strides: Pair = (1, 1), padding: Padding = 
 def conv_transpose(
     x: Array, kernel: Array, *, strides: Pair = (1, 1), padding: Padding = "SAME"
 ) -> Array:
-    """The transposed convolution of lax.conv_transpose: [b, h, w, i], [kh, kw, i, o]
+    """Equal to lax.conv_transpose: [b, h, w, i], [kh, kw, i, o]
     -> [b, h', w', o].
 
-    With "SAME", h' is h times the stride. As in Flax, pairs are what the dilated image is padded
-    with: PyTorch's padding p is the pair (k - 1 - p, k - 1 - p), and its kernel is this one turned
-    by 180 degrees.
+    With "SAME", h' is h times the stride. As in Flax, pairs are the padding of the dilated image:
+    PyTorch's padding p is the pair (k - 1 - p, k - 1 - p), and its kernel is this one rotated by
+    180 degrees.
     """
     sides = tuple(zip(x.shape[1:3], kernel.shape[:2], strides, strict=True))
     pads = (
@@ -60,13 +59,13 @@ def conv_transpose(
     )
     ends = tuple(zip(sides, pads, strict=True))
     size = tuple((n - 1) * s + 2 + lo + hi - k for (n, k, s), (lo, hi) in ends)
-    # of the convolution that this transposes
+    # padding of the convolution whose transpose this is
     back = tuple((k - 1 - lo, k - 1 - hi) for (_, k, _), (lo, hi) in ends)
     return _image(strides, back, size, x, kernel[::-1, ::-1].swapaxes(2, 3))
 
 
 def _dilated(padding: str, k: int, s: int) -> Pair:
-    """What lax.conv_transpose pads a dilated side with."""
+    """The padding of a dilated side in lax.conv_transpose."""
     if padding == "SAME":
         before = k - 1 if s > k - 1 else -(-(k + s - 2) // 2)
         return before, k + s - 2 - before
@@ -74,7 +73,7 @@ def _dilated(padding: str, k: int, s: int) -> Pair:
 
 
 class Conv(nn.Module):
-    """flax.linen.Conv of images: the same parameters and numbers."""
+    """Equivalent of flax.linen.Conv for images, with the same parameters and outputs."""
 
     features: int
     kernel_size: Pair
@@ -90,7 +89,7 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(Conv):
-    """flax.linen.ConvTranspose of images: the same parameters and numbers, and the fields of Conv."""
+    """Equivalent of flax.linen.ConvTranspose for images, with the fields of Conv."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -112,7 +111,9 @@ def _layer(layer: Any, operation: Callable[..., Array], x: Array) -> Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _output(strides: Pair, pads: Pads, x: Array, w: Array) -> Array:
-    """Its derivative by y, the convolution: [b, h, w, i], [kh, kw, i, o] -> [b, h', w', o]."""
+    """The derivative with respect to y, the convolution: [b, h, w, i], [kh, kw, i, o]
+    -> [b, h', w', o].
+    """
     if jax.default_backend() == "cpu" and strides == (1, 1):
         if _are_few(w.shape[2], w.shape[3]):
             return _few(x, w, pads)
@@ -123,10 +124,11 @@ def _output(strides: Pair, pads: Pads, x: Array, w: Array) -> Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def _image(strides: Pair, pads: Pads, size: Sizes, y: Array, w: Array) -> Array:
-    """Its derivative by an image x of this size: [b, h', w', o], [kh, kw, i, o] -> [b, h, w, i].
+    """The derivative with respect to an image x of this size: [b, h', w', o], [kh, kw, i, o]
+    -> [b, h, w, i].
 
-    On a CPU by phases: the pixels a, a + s, a + 2s ... see only the values k, k + s, ... of the
-    kernel, so they are an ordinary convolution of y.
+    On a CPU, it is computed by phases: the pixels a, a + s, a + 2s ... depend only on the values k,
+    k + s, ... of the kernel, so they are an ordinary convolution of y.
     """
     if jax.default_backend() != "cpu":
         image = jax.ShapeDtypeStruct((len(y), *size, w.shape[2]), y.dtype)
@@ -152,10 +154,11 @@ def _image(strides: Pair, pads: Pads, size: Sizes, y: Array, w: Array) -> Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def _kernel(strides: Pair, pads: Pads, size: Sizes, x: Array, y: Array) -> Array:
-    """Its derivative by a kernel w of this size: [b, h, w, i], [b, h', w', o] -> [kh, kw, i, o].
+    """The derivative with respect to a kernel w of this size: [b, h, w, i], [b, h', w', o]
+    -> [kh, kw, i, o].
 
-    On a CPU by phases, too: the values k, k + s, ... of the kernel see only the pixels k, k + s,
-    ... of a padded image.
+    On a CPU, it is computed by phases: the values k, k + s, ... of the kernel depend only on the
+    pixels k, k + s, ... of a padded image.
     """
     if jax.default_backend() != "cpu":
         kernel = jax.ShapeDtypeStruct((*size, x.shape[3], y.shape[3]), x.dtype)
@@ -184,10 +187,11 @@ def _kernel(strides: Pair, pads: Pads, size: Sizes, x: Array, y: Array) -> Array
 
 
 def _kernel_alone(x: Array, y: Array) -> Array:
-    """With strides of 1, of a padded x: x convolved with y, in which the batch is summed over and i
-    takes its place.
+    """The derivative for stride 1 and a padded x: a convolution of x with y that sums over the
+    batch.
 
-    x and y can change places, which turns the kernel by 180 degrees; few features are rather i's.
+    The batch axis takes the role of i. x and y are exchanged, and the kernel rotated by 180
+    degrees, if that gives i few features.
     """
     if _are_few(x.shape[3], y.shape[3]):
         around = tuple((n - m, n - m) for n, m in zip(x.shape[1:3], y.shape[1:3], strict=True))
@@ -196,8 +200,8 @@ def _kernel_alone(x: Array, y: Array) -> Array:
 
 
 def _interleaved(phase: Callable[[int, int], Array], strides: Pair, axis: int) -> Array:
-    """All pixels, or values of a kernel, of the phases; heights of each are at this axis, and
-    widths at the next.
+    """Interleave all phases of an image or a kernel; `axis` is the axis of heights, followed by
+    that of widths.
     """
     rows, columns = strides
     x = jnp.stack(
@@ -219,8 +223,8 @@ def _are_few(i: int, o: int) -> bool:
 
 
 def _few(x: Array, w: Array, pads: Pads) -> Array:
-    """The convolution: each pixel with all values of the kernel in one product, and their sum after
-    moving them.
+    """The convolution of few features: one matrix product of each pixel with the whole kernel, and
+    the sum of the shifted products.
     """
     x, (kh, kw, i, o) = _padded(x, pads), w.shape
     values, exact = w.transpose(2, 0, 1, 3).reshape(i, -1), jnp.promote_types(x.dtype, jnp.float32)
@@ -232,9 +236,9 @@ def _few(x: Array, w: Array, pads: Pads) -> Array:
     return functools.reduce(operator.add, parts).astype(x.dtype)
 
 
-# Winograd's F(4, 3), as of Lavin and Gray (2016, arXiv 1509.09308): four outputs of a kernel of
-# three values, which see six pixels, are OUTPUTS ((VALUES w) * (PIXELS x)), of six products instead
-# of twelve.
+# Winograd's F(4, 3), as in Lavin and Gray (2016, arXiv 1509.09308): four outputs of a kernel of
+# three values depend on six pixels and equal OUTPUTS ((VALUES w) * (PIXELS x)), with six
+# multiplications instead of twelve.
 PIXELS = (
     (4, 0, -5, 0, 1, 0),
     (0, -4, -4, 1, 1, 0),
@@ -255,8 +259,8 @@ OUTPUTS = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, 
 
 
 def _three_wide(x: Array, w: Array, pads: Pads) -> Array:
-    """The convolution, by F(4, 3) along the width; its rounding is four times as large, 2e-6 of the
-    largest output.
+    """The convolution by F(4, 3) along the width. Its rounding error is four times as large, 2e-6
+    of the largest output.
     """
     columns = x.shape[2] + sum(pads[1]) - 2
     tiles = -(-columns // 4)
@@ -269,7 +273,7 @@ def _three_wide(x: Array, w: Array, pads: Pads) -> Array:
 
 
 def _sums(matrix: Sequence[Sequence[float]], parts: Sequence[Array]) -> list[Array]:
-    """matrix @ parts, without the terms that are zero."""
+    """Return matrix @ parts, without the zero terms."""
     rows = ([c * part for c, part in zip(row, parts, strict=True) if c] for row in matrix)
     return [functools.reduce(operator.add, terms) for terms in rows]
 

@@ -16,8 +16,8 @@ class Translator(nn.Module):
     """c7s1-64, d128, d256, residual blocks, u128, u64, c7s1-3: [b, h, w, c] -> the same, in
     [-1, 1].
 
-    The sides are multiples of 4. Strided and transposed convolutions pad with 0, all others by
-    reflection.
+    The sides must be multiples of 4. Strided and transposed convolutions use zero padding, all
+    others reflection padding.
     """
 
     width: int  # of the first layer
@@ -42,10 +42,10 @@ class Translator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """C64-C128-C256-C512 and a score of each patch (Isola et al. 2017): [b, h, w, c]
+    """C64-C128-C256-C512, with a score for each patch (Isola et al. 2017): [b, h, w, c]
     -> [b, h', w', 1].
 
-    With 3 halvings a score sees 70 x 70 pixels.
+    With 3 halvings, the receptive field of a score is 70 x 70 pixels.
     """
 
     width: int  # of the first layer
@@ -71,8 +71,8 @@ def perceptron(width: int, outputs: int) -> nn.Module:
 
 
 def check_side(side: int, halvings: int) -> None:
-    """UserError for images that the generator would not return at their size, or that leave no
-    patch.
+    """Raise UserError if the output of the generator would differ in size, or if no patch would
+    remain.
     """
     if side % 4 or side < 3 * 2**halvings:
         least = 3 * 2**halvings

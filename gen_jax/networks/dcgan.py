@@ -1,8 +1,8 @@
-"""The convolutional generator and discriminator of Radford et al. 2015 (DCGAN), used by later
+"""The convolutional generator and discriminator of Radford et al. 2015 (DCGAN), also used by later
 papers.
 
-Either takes a label [b, k], one-hot or any vector, which is concatenated to the input of each
-layer. An empty label [b, 0] makes it unconditional.
+Both take a label [b, k], one-hot or any vector, which is concatenated to the input of each layer.
+With an empty label [b, 0] they are unconditional.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ def normal_around_one(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32
 
 
 class Norm(NamedTuple):
-    """The batch norms of the codes."""
+    """Batch norm of the official codes."""
 
     affine: bool  # has gains, initialised from N(1, 0.02), and biases
-    running: bool  # evaluates with running statistics, not with those of its batch
+    running: bool  # evaluates with running statistics instead of those of the batch
     eps: float
 
     def __call__(self, x: Array) -> Array:
@@ -42,37 +42,37 @@ class Norm(NamedTuple):
             scale_init=normal_around_one,
             reduction_axes=tuple(range(x.ndim - 1)),  # all but the channels
             feature_axes=-1,
-            use_fast_variance=False,  # it would lose the precision that so small an eps needs
+            use_fast_variance=False,  # too imprecise for such a small eps
         )(x)
 
 
 class Network(NamedTuple):
-    """What the networks of the codes differ in."""
+    """Settings in which the networks of the official codes differ."""
 
     kernel: int
     strides: tuple[int, ...]  # of the discriminator's convolutions
-    side: int | None = 64  # pixels of an image; None is the side of the data
-    conditional: bool = False  # sees labels, has one dense layer more, and images in [0, 1]
+    side: int | None = 64  # side of an image in pixels; None is the side of the data
+    conditional: bool = False  # receives labels, has one more dense layer, and images in [0, 1]
     affine: bool = True  # batch norm has gains and biases
     eps: float = 1e-8  # of batch norm
-    per_unit_norm: bool = True  # of the generator's first maps; else by channel
+    per_unit_norm: bool = True  # of the first maps of the generator; else per channel
 
 
 def concat_label(x: Array, y: Array) -> Array:
-    """The label concatenated at each position: [b, ..., c], [b, k] -> [b, ..., c + k]."""
+    """Concatenate the label at each position: [b, ..., c], [b, k] -> [b, ..., c + k]."""
     y = y.reshape(len(y), *(1,) * (x.ndim - 2), y.shape[-1])
     return jnp.concatenate([x, jnp.broadcast_to(y, (*x.shape[:-1], y.shape[-1]))], -1)
 
 
 def doubled_widths(width: int, strides: tuple[int, ...]) -> tuple[int, ...]:
-    """Channels of convolutions with these strides: `width` at first, doubled after each stride of
-    2.
+    """Return the channels of convolutions with these strides: first `width`, doubled after each
+    stride of 2.
     """
     return tuple(width * 2 ** strides[:i].count(2) for i in range(len(strides)))
 
 
 def dense(x: Array, y: Array, features: int) -> Array:
-    """A dense layer without bias on values and label: [b, d], [b, k] -> [b, features]."""
+    """A dense layer without bias, applied to values and label: [b, d], [b, k] -> [b, features]."""
     return nn.Dense(features, use_bias=False, kernel_init=normal)(concat_label(x, y))
 
 
@@ -83,19 +83,19 @@ class Generator(nn.Module):
     side.
     """
 
-    width: int  # channels of the largest maps before the image; they double at each smaller side
+    width: int  # channels of the largest maps before the image, doubled at each smaller side
     strides: tuple[int, ...]  # of the transposed convolutions
     kernel: int
     hidden: tuple[int, ...]  # units of the dense layers before the maps
     norm: Norm
     side: int
     channels: int
-    per_unit_norm: bool  # the first maps are normalised by unit (Theano) or by channel (Torch)
+    per_unit_norm: bool  # the first maps are normalised per unit (Theano) or per channel (Torch)
     output: Callable[[Array], Array]
 
     @nn.compact
     def __call__(self, z: Array, y: Array) -> Array:
-        features = doubled_widths(self.width, self.strides[::-1])[::-1]  # of what each layer reads
+        features = doubled_widths(self.width, self.strides[::-1])[::-1]  # of inputs
         side = self.side // 2 ** self.strides.count(2)
         x, shape = z, (len(z), side, side, features[0])
         for width in self.hidden:
@@ -107,7 +107,7 @@ class Generator(nn.Module):
         widths = (*features[1:], self.channels)
         for i, (width, stride) in enumerate(zip(widths, self.strides, strict=True)):
             x = nn.relu(self.norm(x)) if i else x
-            pads = ((before, self.kernel - 2 + stride - before),) * 2  # the side times the stride
+            pads = ((before, self.kernel - 2 + stride - before),) * 2  # output side = stride * side
             up = ConvTranspose(
                 width, size, (stride, stride), pads, use_bias=False, kernel_init=normal
             )
@@ -120,7 +120,7 @@ class Discriminator(nn.Module):
     convolution.
     """
 
-    width: int  # channels of the first convolution; they double after each stride of 2
+    width: int  # channels of the first convolution, doubled after each stride of 2
     strides: tuple[int, ...]
     kernel: int
     hidden: tuple[int, ...]  # units of the dense layers after the convolutions
@@ -145,14 +145,14 @@ class Discriminator(nn.Module):
         return dense(x, y, 1)[:, 0], maps
 
     def features(self, x: Array, y: Array) -> Array:
-        """Section 5.1: each convolution's maps, max-pooled to 4x4, side by side:
+        """Section 5.1: the maps of each convolution, max-pooled to 4x4 and concatenated:
         [b, 16 * channels].
         """
         return pooled_features(self(x, y)[1])
 
 
 def pooled_features(maps: list[Array]) -> Array:
-    """Maps [n, h, w, c_i], each max-pooled to 4x4, side by side -> [n, 16 * sum of c_i]."""
+    """Max-pool maps [n, h, w, c_i] to 4x4 and concatenate them -> [n, 16 * sum of c_i]."""
     pooled = []
     for one in maps:
         size = (one.shape[1] // 4,) * 2

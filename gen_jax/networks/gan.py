@@ -8,7 +8,7 @@ from gen_jax.types import Array, Key
 
 
 class Generator(nn.Module):
-    """Rectifiers, then sigmoids: z [b, latents] -> pixels [b, pixels] in (0, 1)."""
+    """ReLU layers, then sigmoids: z [b, latents] -> pixels [b, pixels] in (0, 1)."""
 
     hidden: tuple[int, ...]
     pixels: int
@@ -21,7 +21,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Maxout layers of 5 pieces under dropout, of a fifth of the pixels and half of the units.
+    """Maxout layers of 5 pieces, with dropout of a fifth of the pixels and half of the units.
 
     pixels [b, pixels], key of the dropout -> logits [b].
     """

@@ -1,6 +1,6 @@
-"""The networks of Chen et al. 2016 for MNIST (appendix C.1), and the codes that they are given.
+"""The networks of Chen et al. 2016 for MNIST (appendix C.1), and their codes.
 
-Images may have any side that 4 divides.
+The side of an image must be a multiple of 4.
 """
 
 from functools import partial
@@ -15,7 +15,7 @@ from gen_jax.networks import layers
 from gen_jax.networks.conv import Conv, ConvTranspose
 from gen_jax.types import Array, Key
 
-# As in the official code, the layers below batch norms have biases, which the norms undo.
+# As in the official code, the layers before batch norm have biases, which batch norm cancels.
 normal = nn.initializers.normal(0.02)
 truncated_normal = nn.initializers.truncated_normal(0.02)
 Dense = partial(nn.Dense, kernel_init=normal)
@@ -33,14 +33,14 @@ class Code(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """How many values each part of a code has: noise and continuous codes are U(-1, 1) each."""
+    """The dimensions of each part of a code. Noise and continuous codes are U(-1, 1)."""
 
     noise: int
-    categories: int  # of one code, equally likely
+    categories: int  # of one categorical code, equally likely
     continuous: int
 
     def draw(self, count: int, key: Key) -> Code:
-        """`count` codes."""
+        """Draw `count` codes."""
         key_noise, key_category, key_continuous = jax.random.split(key, 3)
         uniform = partial(jax.random.uniform, minval=-1, maxval=1)
         noise = uniform(key_noise, (count, self.noise))
@@ -51,7 +51,7 @@ class Prior(NamedTuple):
 
 
 class Generator(nn.Module):
-    """Means of Bernoulli pixels: a code -> [b, side, side, 1]."""
+    """Means of Bernoulli pixels from a code -> [b, side, side, 1]."""
 
     side: int
     width: int
@@ -67,7 +67,7 @@ class Generator(nn.Module):
 
 
 class Trunk(nn.Module):
-    """What the discriminator and Q share: [b, side, side, 1] -> [b, 16 width]."""
+    """The layers shared by the discriminator and Q: [b, side, side, 1] -> [b, 16 width]."""
 
     width: int
     leak: float
@@ -82,7 +82,7 @@ class Trunk(nn.Module):
 class QHead(nn.Module):
     """Q(c|x): [b, 16 width] -> logits of the category [b, categories], Gaussians [b, continuous].
 
-    Where sigma is not learned it is 1, and its outputs are not used, as in the official code.
+    If sigma is not learned, it is 1 and its outputs are unused, as in the official code.
     """
 
     width: int

@@ -1,4 +1,6 @@
-"""Layers that the papers introduced, and normalisation with one rule for its statistics."""
+"""Layers introduced by the papers, and normalisation layers with a common rule for their
+statistics.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ Initializer = nn.initializers.Initializer
 
 
 class Maxout(nn.Module):
-    """The largest of `pieces` affine functions for each unit: [b, d] -> [b, features].
+    """The maximum of `pieces` affine functions for each unit: [b, d] -> [b, features].
 
     Goodfellow et al. 2013, "Maxout networks".
     """
@@ -26,9 +28,10 @@ class Maxout(nn.Module):
 
 
 def dropout(x: Array, key: Key, *, keep: float) -> Array:
-    """Each value divided by `keep` with probability `keep`, else 0: x of any shape -> the same.
+    """Divide each value by `keep` with probability `keep`, else set it to 0: x of any shape -> the
+    same.
 
-    The mask is a function of the key alone, so that an objective can use one mask twice.
+    The mask depends on the key only, so that an objective can use one mask twice.
     """
     return jnp.where(jax.random.bernoulli(key, keep, x.shape), x / keep, 0)
 
@@ -45,8 +48,8 @@ def uniform(limit: float) -> Initializer:
 class BatchNorm(nn.Module):
     """flax.linen.BatchNorm without a flag for training: [b, ..., c] -> the same.
 
-    Where the collection "batch_stats" is mutable, it uses those of the batch and updates the
-    running ones; elsewhere it uses the running ones (Ioffe & Szegedy 2015).
+    If the collection "batch_stats" is mutable, it uses the statistics of the batch and updates the
+    running statistics; otherwise it uses the running statistics (Ioffe & Szegedy 2015).
     """
 
     scale: bool = True
@@ -63,7 +66,7 @@ class BatchNorm(nn.Module):
             use_bias=self.bias,
             scale_init=self.scale_init,
         )
-        # Parameters are then named as this module's own, not as those of a module within it.
+        # Parameters get the path of this module, not of a submodule.
         nn.share_scope(self, self.norm)
 
     def __call__(self, x: Array) -> Array:
@@ -71,10 +74,11 @@ class BatchNorm(nn.Module):
 
 
 class InstanceNorm(nn.Module):
-    """Each channel of each image to mean 0 and variance 1, in float32: [b, h, w, c] -> the same.
+    """Normalise each channel of each image to mean 0 and variance 1, in float32: [b, h, w, c]
+    -> the same.
 
-    Ulyanov et al. 2016. It rounds otherwise than flax.linen.InstanceNorm, which multiplies the gain
-    into the reciprocal deviation first.
+    Ulyanov et al. 2016. The rounding differs from flax.linen.InstanceNorm, which first multiplies
+    the gain into the reciprocal deviation.
     """
 
     affine: bool  # learn a gain and a bias for each channel
@@ -94,16 +98,16 @@ class InstanceNorm(nn.Module):
 
 
 def reflect_pad(x: Array, width: int) -> Array:
-    """Reflection padding, without the edge itself: [b, h, w, c] -> [b, h + 2 width, ..., c]."""
+    """Reflection padding without repeating the edge: [b, h, w, c] -> [b, h + 2 width, ..., c]."""
     return jnp.pad(x, ((0, 0), (width, width), (width, width), (0, 0)), mode="reflect")
 
 
 class ImagePool(nn.Module):
     """A history of generated images for the discriminator: [b, h, w, c], key -> the same shape.
 
-    While it fills, each image is stored and returned. Then, with probability 1/2, an image replaces
-    a stored one, which is returned in its place; otherwise it is returned unchanged, as all are
-    where the collection "pool" is not mutable (Shrivastava et al. 2017).
+    While the pool fills, each image is stored and returned. Then, with probability 1/2, an image
+    replaces a stored one, and the stored one is returned. Otherwise the image is returned
+    unchanged, as all images are if the collection "pool" is not mutable (Shrivastava et al. 2017).
     """
 
     size: int  # images; 0 for no history

@@ -31,11 +31,11 @@ class MLP(nn.Module):
 class GaussianMLP(nn.Module):
     """h = tanh(W3 x + b3); mean = W4 h + b4; log s^2 = W5 h + b5, or log s: [b, d] -> [b, k].
 
-    Kingma & Welling 2013, appendix C.2: the encoder of either model, and the decoder of the
-    Gaussian one, whose means a sigmoid squashes into (0, 1).
+    Kingma & Welling 2013, appendix C.2: the encoder of both models, and the decoder of the Gaussian
+    model, whose means are mapped to (0, 1) by a sigmoid.
     """
 
-    mean_layer: ClassVar[str] = "mean"  # the name of the layer that gives the means
+    mean_layer: ClassVar[str] = "mean"  # the name of the layer that outputs the means
 
     features: int
     hidden: Sequence[int]
@@ -58,7 +58,7 @@ class BernoulliMLP(nn.Module):
     Kingma & Welling 2013, appendix C.1.
     """
 
-    # the name of the layer that gives the logits of the means
+    # the name of the layer that outputs the logits of the means
     mean_layer: ClassVar[str] = "Dense_0"
 
     features: int
@@ -72,7 +72,7 @@ class BernoulliMLP(nn.Module):
 
 
 class IsotropicNoise(nn.Module):
-    """p(x|z) = N(mean, sigma^2 I) with one learnt sigma, 1 at first: [..., d] -> [..., d]."""
+    """p(x|z) = N(mean, sigma^2 I) with one learned sigma, initially 1: [..., d] -> [..., d]."""
 
     @nn.compact
     def __call__(self, mean: Array) -> Gaussian:

@@ -1,11 +1,11 @@
-"""Networks that grow: a generator and a critic with a part for each side from 4 pixels up (Karras
-et al. 2018).
+"""Progressively grown networks: a generator and a critic with one part per resolution, from 4
+pixels up (Karras et al. 2018).
 
-Each part is a network of its own, named by its side, so that a player moves only the parts in use.
-While a side fades in, both networks blend the image of the side below with the new one. Upsampling
-is by nearest neighbours and is fused with the convolution that follows, which is exact and cheaper.
-Downsampling is by averages: after bias and leaky ReLU in the Theano code, and before them, fused
-with the convolution, in the TensorFlow code.
+Each part is a network named by its side, so that a player updates only the parts in use. While a
+new side fades in, both networks blend the image of the previous side with the new one. Upsampling
+is by nearest neighbours and is fused with the following convolution, which is exact and cheaper.
+Downsampling is by averaging: in the Theano code after bias and leaky ReLU, in the TensorFlow code
+before them, fused with the convolution.
 """
 
 import dataclasses
@@ -31,64 +31,68 @@ EPSILON = 1e-4  # of the Theano code's norms, Lasagne's default for batch norm
 
 @dataclasses.dataclass(frozen=True)
 class Style(Checked):
-    """What the configurations of the paper's Table 1 differ in."""
+    """Settings that differ between the configurations in Table 1 of the paper."""
 
     equalized: bool = True  # N(0, 1) weights, scaled at run time (section 4.1); else He's
-    pixel_norm: bool = True  # pixel norm in the generator, after each layer (section 4.2)
+    pixel_norm: bool = True  # pixel norm after each layer of the generator (section 4.2)
     normalize_latents: bool = True  # scale latents to the hypersphere, as pixel norm does
     leaky: bool = True  # leaky ReLU in the generator; else ReLU
     batch_norm: bool = False  # batch norm in the generator
     layer_norm: bool = False  # layer norm in the critic
-    tanh: bool = False  # tanh of the generator's image, after blending; else it is linear
-    # The critic averages before bias and leaky ReLU, as in the TensorFlow code; else after them.
+    tanh: bool = False  # tanh of the generator's image, after blending; else linear
+    # The critic averages before bias and leaky ReLU, as in the TensorFlow code; else after.
     fused: bool = False
-    # What the critic sees of the whole batch: standard deviation (section 3), or the features of
+    # Batch statistics for the critic: standard deviation (section 3), or the features of
     # Salimans et al. 2016.
     variation: Literal["deviation", "discrimination", "none"] = "deviation"
-    group: Count = 16  # images, at most, whose standard deviation is taken together
+    group: Count = 16  # maximum number of images per standard deviation
 
     RENAMED: ClassVar = {"sphere": "normalize_latents"}
     FORMERLY: ClassVar = {"fused": True}
 
 
 def sides(last: int, first: int = FIRST) -> tuple[int, ...]:
-    """first, 2 first ... last."""
+    """Return first, 2 first, ..., last."""
     return tuple(first * 2**i for i in range((last // first).bit_length()))
 
 
 def upsample(x: Array) -> Array:
-    """Each pixel four times: [b, h, w, c] -> [b, 2h, 2w, c]."""
+    """Repeat each pixel in 2 x 2: [b, h, w, c] -> [b, 2h, 2w, c]."""
     return x.repeat(2, 1).repeat(2, 2)
 
 
 def downsample(x: Array, side: int) -> Array:
-    """Means of squares of pixels: [b, h, h, c] -> [b, side, side, c]."""
+    """Average square blocks of pixels: [b, h, h, c] -> [b, side, side, c]."""
     b, h, _, c = x.shape
     return x if h == side else x.reshape(b, side, h // side, side, h // side, c).mean((2, 4))
 
 
 def lerp(old: Array, new: Array, fade: Array) -> Array:
-    """The old one at 0, the new one at 1, exactly."""
+    """Interpolate: exactly `old` at 0 and exactly `new` at 1."""
     return (1 - fade) * old + fade * new
 
 
 def at_level(x: Array, side: int, fade: Array | None) -> Array:
-    """Real images as the generator draws them at a level: [b, s, s, c] -> [b, side, side, c]."""
+    """Return real images at the resolution and blending of a level: [b, s, s, c]
+    -> [b, side, side, c].
+    """
     x = downsample(x, side)
     return x if fade is None else lerp(upsample(downsample(x, side // 2)), x, fade)
 
 
 def pixel_norm(x: Array) -> Array:
-    """The features of each pixel over their root mean square (section 4.2): [..., c] -> [..., c]."""
+    """Divide the features of each pixel by their root mean square (section 4.2): [..., c]
+    -> [..., c].
+    """
     wide = x.astype(jnp.float32)
     return (wide * jax.lax.rsqrt((wide**2).mean(-1, keepdims=True) + 1e-8)).astype(x.dtype)
 
 
 def minibatch_stddev(x: Array, group: int) -> Array:
-    """Minibatch standard deviation (section 3): [b, h, w, c] -> [b, h, w, c + 1].
+    """Append the minibatch standard deviation (section 3): [b, h, w, c] -> [b, h, w, c + 1].
 
-    Over groups of `group` images, or of all if these are fewer, then averaged over places and
-    features.
+    It is taken over groups of `group` images, or over all images if there are fewer, and averaged
+    over positions and features.
     """
     b, *rest = x.shape
     group = min(group, b)
@@ -101,8 +105,8 @@ def minibatch_stddev(x: Array, group: int) -> Array:
 
 
 def weights(layer: nn.Module, shape: tuple[int, ...], gain: float, equalized: bool) -> Array:
-    """A kernel of He's deviation, gain / sqrt(fan-in), initialised with it or scaled to it at run
-    time.
+    """A kernel of He's standard deviation, gain / sqrt(fan-in), either initialised with it or
+    scaled to it at run time.
     """
     scale = gain / math.sqrt(math.prod(shape[:-1]))
     kernel = layer.param("kernel", nn.initializers.normal(1 if equalized else scale), shape)
@@ -110,7 +114,7 @@ def weights(layer: nn.Module, shape: tuple[int, ...], gain: float, equalized: bo
 
 
 def biased(layer: nn.Module, y: Array) -> Array:
-    """Adds a bias for each feature, initially 0: [..., c] -> [..., c]."""
+    """Add a bias for each feature, initially 0: [..., c] -> [..., c]."""
     bias = layer.param("bias", nn.initializers.zeros, (y.shape[-1],))
     return y + bias.reshape(*(1,) * (y.ndim - 1), -1)
 
@@ -145,8 +149,8 @@ class Conv(nn.Module):
             self, (self.size, self.size, x.shape[-1], self.features), self.gain, self.equalized
         )
         if self.step:
-            # Doubling before a 3 x 3 kernel, or averaging after it, is a 4 x 4 one: its sums over 2
-            # x 2 neighbours.
+            # Upsampling before a 3 x 3 kernel, or averaging after it, equals one 4 x 4 kernel of
+            # sums over 2 x 2 neighbours.
             padded = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
             kernel = padded[1:, 1:] + padded[1:, :-1] + padded[:-1, 1:] + padded[:-1, :-1]
         if self.step == "up":
@@ -162,8 +166,8 @@ class MinibatchDiscrimination(nn.Module):
     """Minibatch discrimination (Salimans et al. 2016, section 3.2) as in the Theano code: [b, d]
     -> [b, d + kernels].
 
-    Each column of its matrix has the length exp(log_scale), and each sum over the other images has
-    a bias; `calibrated` gives both at the start.
+    Each column of its matrix has length exp(log_scale), and each sum over the other images has a
+    bias; `calibrated` sets the initial values of both.
     """
 
     kernels: int = 100
@@ -180,13 +184,13 @@ class MinibatchDiscrimination(nn.Module):
         m = jnp.einsum("bd,dks->bks", x, columns)
         distances = jnp.abs(m[:, None] - m[None]).astype(jnp.float32).sum(-1)  # [b, b, kernels]
         self.sow("intermediates", "distances", distances)
-        near = jnp.exp(-distances).sum(1) - 1 + bias[None]  # less the image itself, at distance 0
+        near = jnp.exp(-distances).sum(1) - 1 + bias[None]  # without itself, at distance 0
         return jnp.concatenate([x, near.astype(x.dtype)], -1)
 
 
 def calibrated(params: Params, distances: Array) -> Params:
-    """`MinibatchDiscrimination`'s parameters by the distances [n, n, kernels] that it finds between
-    the first images.
+    """Return parameters of `MinibatchDiscrimination` calibrated on its distances [n, n, kernels]
+    between the first images.
 
     Half of the mean distance to the nearest other image becomes 1, and the mean output 0.
     """
@@ -197,8 +201,8 @@ def calibrated(params: Params, distances: Array) -> Params:
 
 
 def calibrate(model: "Growing", params: Params, images: Array, side: int) -> Params:
-    """All parameters, with minibatch discrimination `calibrated` on images [n, side, side, c] of
-    the first side.
+    """Return all parameters, with minibatch discrimination `calibrated` on images
+    [n, side, side, c] of the first side.
     """
     score = functools.partial(
         model.apply, {"params": params}, method="score", mutable="intermediates"
@@ -210,7 +214,9 @@ def calibrate(model: "Growing", params: Params, images: Array, side: int) -> Par
 
 
 class LayerNorm(nn.Module):
-    """Over all of an image, with one gain, instead of a bias: [b, ..., c] -> [b, ..., c]."""
+    """Layer norm over a whole image, with one gain, used instead of a bias: [b, ..., c]
+    -> [b, ..., c].
+    """
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -222,7 +228,7 @@ class LayerNorm(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """By the statistics of its own batch at all times, in the place of a bias: [b, h, w, c]
+    """Batch norm that always uses the statistics of the batch, used instead of a bias: [b, h, w, c]
     -> [b, h, w, c].
     """
 
@@ -234,7 +240,7 @@ class BatchNorm(nn.Module):
 
 
 class GeneratorBlock(nn.Module):
-    """Two layers of the generator: the first doubles the side, or maps latents [b, d] to 4 x 4."""
+    """Two generator layers: the first doubles the side, or maps latents [b, d] to 4 x 4."""
 
     features: int
     style: Style
@@ -262,7 +268,7 @@ class GeneratorBlock(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """Features to an image: [b, h, w, i] -> [b, h, w, channels]."""
+    """Map features to an image: [b, h, w, i] -> [b, h, w, channels]."""
 
     channels: int
     style: Style
@@ -273,7 +279,9 @@ class ToRGB(nn.Module):
 
 
 class FromRGB(nn.Module):
-    """An image to the input of the critic's block of its side: [b, h, w, c] -> [b, h, w, features]."""
+    """Map an image to the input of the critic block of its side: [b, h, w, c]
+    -> [b, h, w, features].
+    """
 
     features: int
     style: Style
@@ -284,7 +292,9 @@ class FromRGB(nn.Module):
 
 
 class CriticBlock(nn.Module):
-    """Two layers of the critic: the second halves the side; at 4 x 4 three, to the score [b]."""
+    """Two critic layers, the second of which halves the side. At 4 x 4, three layers that end in
+    the score [b].
+    """
 
     features: tuple[int, int]
     style: Style
@@ -319,7 +329,9 @@ class CriticBlock(nn.Module):
 
 
 class Growing(nn.Module):
-    """Both networks up to a side of `side` pixels; a side s has min(2 base / s, max_features)."""
+    """Both networks up to `side` pixels. Maps of side s have min(2 base / s, max_features)
+    features.
+    """
 
     side: int
     channels: int
@@ -329,7 +341,7 @@ class Growing(nn.Module):
     style: Style = Style()
 
     def setup(self) -> None:
-        # The names of these dicts are in the paths of parameters: `image` is toRGB, `reading`
+        # The names of these dicts are part of parameter paths: `image` is toRGB, `reading` is
         # fromRGB.
         every, style = sides(self.side), self.style
         self.generator = {
@@ -351,7 +363,7 @@ class Growing(nn.Module):
 
     def generate(self, z: Array, side: int, fade: Array | None = None) -> Array:
         """[b, latents] -> [b, side, side, channels]; with `fade`, blended with the image of the
-        side below.
+        previous side.
         """
         x, below = z, z
         for s in sides(side):
@@ -362,8 +374,8 @@ class Growing(nn.Module):
         return nn.tanh(image) if self.style.tanh else image
 
     def score(self, x: Array, side: int, fade: Array | None = None) -> Array:
-        """[b, side, side, channels] -> [b]; with `fade`, blended with the features of the side
-        below.
+        """[b, side, side, channels] -> [b]; with `fade`, blended with the features of the previous
+        side.
         """
         features = self.reading[str(side)](x)
         for s in reversed(sides(side)):
@@ -381,7 +393,9 @@ class Growing(nn.Module):
 
 
 def active_networks(side: int, fading: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of the networks in use at a side: the generator's, and the critic's."""
+    """Return the names of the networks in use at a side: those of the generator, and those of the
+    critic.
+    """
     inner, ends = sides(side), (side, side // 2) if fading else (side,)
     generator, critic = (
         (*(f"{part}_{s}" for s in inner), *(f"{end}_{s}" for s in ends))
@@ -391,10 +405,10 @@ def active_networks(side: int, fading: bool) -> tuple[tuple[str, ...], tuple[str
 
 
 def game_of_all(model: Growing, *, start: int, average: bool) -> Game:
-    """The game whose first state has all networks, and copies of the generator's if there is an
-    average of them.
+    """Return the game whose first state has all networks, and copies of the generator's if they are
+    averaged.
 
-    Where the batch has images "first" [n, start, start, c], minibatch discrimination starts from
+    If the batch has images "first" [n, start, start, c], minibatch discrimination is calibrated on
     them.
     """
 
@@ -416,18 +430,18 @@ def game_of_all(model: Growing, *, start: int, average: bool) -> Game:
 
 
 class Level(NamedTuple):
-    """A part of the run: one side, fading in or stable."""
+    """A phase of the run: one side, fading in or stable."""
 
     first: int  # step
-    end: int  # step, not of this level
+    end: int  # step, exclusive
     side: int
     fading: bool
     batch_size: int
     rate: float  # learning rate
 
     def fade(self, step: Array, hold: int) -> Array | None:
-        """The weight of the new side, from 0 to 1, constant for `hold` steps; None if no side fades
-        in.
+        """Return the weight of the new side, from 0 to 1, constant for `hold` steps; None if no
+        side fades in.
         """
         shown = (step - self.first) // hold * hold / (self.end - self.first)
         return jnp.clip(shown, 0, 1) if self.fading else None
@@ -442,11 +456,12 @@ def plan(
     batches: tuple[int, ...],
     rates: tuple[float, ...],
 ) -> tuple[Level, ...]:
-    """The first side is learnt, each further one is faded in, then learnt; the last one sees what
-    remains of `images`.
+    """Return the levels: the first side is trained, each further side is faded in and then trained,
+    and the last side gets the rest of `images`.
 
-    `fade` and `stabilise` are numbers of images. Batch sizes and rates are those at 4, 8 ...
-    pixels; the last of them serve all larger sides. UserError where `check_plan` raises it.
+    `fade` and `stabilise` are numbers of images. Batch sizes and learning rates are those at 4, 8,
+    ... pixels; the last of them are used for all larger sides. Raises the UserError of
+    `check_plan`.
     """
     check_plan(side, start, images, fade + stabilise)
     found: list[Level] = []
@@ -464,8 +479,8 @@ def plan(
 
 
 def check_plan(side: int, start: int, images: int, per_side: int) -> None:
-    """UserError unless both sides are powers of two, start <= side, and images remain for the last
-    side.
+    """Raise UserError unless both sides are powers of two, start <= side, and images remain for the
+    last side.
     """
     for name, value in (("side", side), ("start", start)):
         if value < FIRST or value & (value - 1):
@@ -478,7 +493,9 @@ def check_plan(side: int, start: int, images: int, per_side: int) -> None:
 
 
 def check_groups(style: Style, batch_sizes: Iterable[int]) -> None:
-    """UserError unless the groups of minibatch standard deviation divide each batch."""
+    """Raise UserError unless the group size of minibatch standard deviation divides each batch
+    size.
+    """
     for batch in {*batch_sizes}:
         if style.variation == "deviation" and batch % min(style.group, batch):
             raise UserError(

@@ -1,4 +1,4 @@
-"""StarGAN's networks: a translator that sees a label, and a discriminator with two outputs.
+"""StarGAN's networks: a translator that takes a label, and a discriminator with two outputs.
 
 Choi et al. 2018, appendix.
 """
@@ -13,24 +13,27 @@ from gen_jax.networks.dcgan import concat_label
 from gen_jax.networks.layers import InstanceNorm, uniform
 from gen_jax.types import Array, Params
 
-# PyTorch's default, U(-1, 1) / sqrt(h w i). It counts the outputs of a transposed convolution as
-# its inputs.
+# PyTorch's default, U(-1, 1) / sqrt(h w i). For a transposed convolution, i is the number of
+# its outputs.
 pytorch = partial(nn.initializers.variance_scaling, 1 / 3, "fan_in", "uniform")
 kernel, kernel_up = pytorch(), pytorch(in_axis=-1, out_axis=-2)
 
 
 def conv_norm(x: Array, width: int, size: int) -> Array:
-    """A convolution, of stride 2 if its size is 4, and instance norm: [b, h, w, c]."""
+    """A convolution, of stride 2 if its size is 4, and instance norm: [b, h, w, c]
+    -> [b, h', w', width].
+    """
     strides = (2, 2) if size == 4 else (1, 1)
     x = Conv(width, (size, size), strides, use_bias=False, kernel_init=kernel)(x)
     return InstanceNorm(affine=True)(x)
 
 
 class Generator(nn.Module):
-    """G(x, c), the image in the domain of the label: [b, h, w, 3], [b, k] -> [b, h, w, 3].
+    """G(x, c), the image translated to the domain of the label: [b, h, w, 3], [b, k]
+    -> [b, h, w, 3].
 
-    Padding is with zeros: reflections would leave the label the same everywhere, and instance norm
-    would remove it.
+    It uses zero padding: with reflection padding the label would have the same effect everywhere,
+    and instance norm would remove it.
     """
 
     width: int
@@ -53,7 +56,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """D_src, a score of each patch, [b, h', w', 1], and D_cls, logits of the domains, [b, k]."""
+    """D_src, scores of patches, [b, h', w', 1], and D_cls, logits of the domains, [b, k]."""
 
     width: int
     layers: int
@@ -62,7 +65,7 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array]:  # [b, h, w, 3]
         for i in range(self.layers):
-            biases = uniform((16 * x.shape[-1]) ** -0.5)  # PyTorch's, as of the kernel
+            biases = uniform((16 * x.shape[-1]) ** -0.5)  # PyTorch's default, as for the kernel
             strided = Conv(2**i * self.width, (4, 4), (2, 2), kernel_init=kernel, bias_init=biases)
             x = nn.leaky_relu(strided(x), 0.01)
         last = partial(Conv, use_bias=False, kernel_init=kernel)
@@ -71,13 +74,15 @@ class Discriminator(nn.Module):
 
 
 def label_weights(generator: Params, discriminator: Params) -> int:
-    """The number of weights by which the generator sees labels and the discriminator gives them."""
+    """Count the weights that process labels in the generator and that classify them in the
+    discriminator.
+    """
     seen = generator["Conv_0"]["kernel"][:, :, 3:]  # after red, green and blue
     return seen.size + discriminator["domains"]["kernel"].size
 
 
 def check_side(side: int, layers: int) -> None:
-    """Raises UserError for images whose side, in pixels, the networks cannot halve so often."""
+    """Raise UserError if the networks cannot halve a side, in pixels, `layers` times."""
     if side % (multiple := 2 ** max(layers, 2)):
         raise UserError(
             f"side is {side}; it must be a multiple of 4 and of 2^layers, so of {multiple}."

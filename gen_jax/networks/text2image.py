@@ -1,7 +1,7 @@
-"""Networks that draw what a text says, and tell whether an image shows it.
+"""Networks that generate an image from a text, and score whether an image matches a text.
 
-Reed et al. 2016, section 4, and its code. They are DCGAN's, with residual bottlenecks that the code
-has and the paper does not mention.
+Reed et al. 2016, section 4, and its official code. The networks are those of DCGAN, with residual
+bottlenecks that are in the code but not in the paper.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from gen_jax.types import Array
 
 
 def norm(x: Array) -> Array:
-    """Batch norm, its gains from N(1, 0.02)."""
+    """Batch norm with gains from N(1, 0.02)."""
     return BatchNorm(scale_init=normal_around_one)(x)
 
 
@@ -32,7 +32,7 @@ def project_text(text: Array, features: int) -> Array:
 
 
 def residual(x: Array, activation: Callable[[Array], Array]) -> Array:
-    """x plus a bottleneck of a quarter of its channels: [b, h, w, c] -> the same."""
+    """x plus a bottleneck with a quarter of its channels: [b, h, w, c] -> the same."""
     y, width = x, x.shape[-1]
     for features, size in ((width // 4, 1), (width // 4, 3)):
         y = activation(norm(Conv(features, (size, size), kernel_init=normal)(y)))
@@ -40,7 +40,7 @@ def residual(x: Array, activation: Callable[[Array], Array]) -> Array:
 
 
 def features_4x4(x: Array, width: int) -> Array:
-    """Maps of 4x4, not yet activated: [b, s, s, 3] -> [b, 4, 4, width s / 8]."""
+    """4x4 maps before the activation: [b, s, s, 3] -> [b, 4, 4, width s / 8]."""
     for i in range((x.shape[1] // 4).bit_length() - 1):
         x = leaky(x) if i else x
         x = Conv(width * 2**i, (4, 4), (2, 2), ((1, 1), (1, 1)), kernel_init=normal)(x)
@@ -68,7 +68,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The logit of "real, and of this caption": [b, side, side, 3], [b, d] -> [b]."""
+    """The logit of "real image, with matching caption": [b, side, side, 3], [b, d] -> [b]."""
 
     width: int
     text: int
@@ -85,9 +85,9 @@ class Discriminator(nn.Module):
 
 
 class PlainDiscriminator(nn.Module):
-    """The same without normalisation or bottleneck, and with He's initial scale.
+    """The same without normalisation or bottleneck, and with He initialisation.
 
-    For a gradient penalty: not the paper's.
+    It is for a gradient penalty and is not in the paper.
     """
 
     width: int
@@ -106,7 +106,7 @@ class PlainDiscriminator(nn.Module):
 
 
 class StyleEncoder(nn.Module):
-    """S(x), the z of an image (section 4.4): [b, side, side, 3] -> [b, latents]."""
+    """S(x), the latents of an image (section 4.4): [b, side, side, 3] -> [b, latents]."""
 
     width: int
     latents: int

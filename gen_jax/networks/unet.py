@@ -1,6 +1,6 @@
-"""The two halves of a U-net (Ronneberger et al. 2015), whose convolutions are strided.
+"""The two halves of a U-net (Ronneberger et al. 2015) with strided convolutions.
 
-Lee et al. 2018 have one encoder and two decoders, the second of which sees the maps of the first.
+Lee et al. 2018 use one encoder and two decoders. The second decoder receives the maps of the first.
 """
 
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from gen_jax.types import Array
 
 
 class Encoder(nn.Module):
-    """Convolutions of stride 2, then one of 4x4 that leaves one pixel.
+    """Convolutions of stride 2, then one of 4x4 that reduces the maps to one pixel.
 
     [b, side, side, c] -> maps [b, side / 2, side / 2, widths[0]] and so on, and
     [b, 1, 1, features].
@@ -32,10 +32,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The encoder in reverse, with skip connections.
+    """The reverse of the encoder, with skip connections.
 
-    [b, 1, 1, d] and maps of the encoder's sizes -> its own maps, each joined with the one that it
-    was given, the largest first; and [b, side, side, channels].
+    [b, 1, 1, d] and maps of the encoder's sizes -> its own maps, each concatenated with the
+    corresponding input map, the largest first; and [b, side, side, channels].
     """
 
     widths: tuple[int, ...]

@@ -1,11 +1,11 @@
-"""Inception-v3 as the Frechet inception distance knows it, with weights that the user gives.
+"""The Inception-v3 of the Frechet inception distance, with weights from the user.
 
 Szegedy et al. Rethinking the Inception Architecture for Computer Vision. CVPR 2016; Heusel et al.
 GANs Trained by a Two Time-Scale Update Rule. NIPS 2017. TensorFlow's graph of 2015-12-05 has 1008
-outputs, averages that leave out what lies beyond the border, and a maximum in their place in the
-last block. No package carries its weights: $GEN_JAX_INCEPTION names a file of safetensors with the
-names of PyTorch's ports (pt_inception-2015-12-05-6726825d.pth, loaded there with weights_only=True
-and saved again). The hash of their values goes into the name of every number seen through them.
+outputs. Its average pooling excludes the padding, and its last block uses max pooling instead. No
+package distributes its weights. $GEN_JAX_INCEPTION names a safetensors file with the array names of
+PyTorch ports (pt_inception-2015-12-05-6726825d.pth, loaded there with weights_only=True and saved
+again). The hash of the weights is part of the name of every metric computed with them.
 """
 
 import functools
@@ -31,18 +31,19 @@ from gen_jax.types import Array
 
 VARIABLE = "GEN_JAX_INCEPTION"
 CONVENTION = "2048 features; 8-bit images, resized to 299 x 299 as in TensorFlow 1 (bilinear, corners not aligned)"
-SIDE = 299  # pixels, to which images are resized
-CHUNK = 16  # images in one program
-EPS = 1e-3  # of the batch norms
+SIDE = 299  # side in pixels to which images are resized
+CHUNK = 16  # images per forward pass
+EPS = 1e-3  # of batch norm
 NORM = ("weight", "bias", "running_mean", "running_var")
 
-# Each layer's name, height and width of its kernel, and features. In a block chains stand side by
-# side; + joins layers that see the same. What enters the chain `_pool` is pooled first; a block
-# without it halves the sides.
+# Each layer is name=HEIGHTxWIDTHxFEATURES. The chains of a block are parallel branches; + joins
+# layers with the same input. The chain `_pool` starts with pooling; a block without it halves the
+# sides.
 STEM = "1a_3x3=3x3x32 2a_3x3=3x3x32 2b_3x3=3x3x64 3b_1x1=1x1x80 4a_3x3=3x3x192"
 FINE = "1x1=1x1x64; 5x5_1=1x1x48 5x5_2=5x5x64; 3x3dbl_1=1x1x64 3x3dbl_2=3x3x96 3x3dbl_3=3x3x96; _pool=1x1x{}"
 MIDDLE = (
-    "1x1=1x1x192; 7x7_1=1x1x{0} 7x7_2=1x7x{0} 7x7_3=7x1x192; 7x7dbl_1=1x1x{0} 7x7dbl_2=7x1x{0} 7x7dbl_3=1x7x{0} "
+    "1x1=1x1x192; 7x7_1=1x1x{0} 7x7_2=1x7x{0} 7x7_3=7x1x192; 7x7dbl_1=1x1x{0} 7x7dbl_2=7x1x{0} "
+    "7x7dbl_3=1x7x{0} "
     "7x7dbl_4=7x1x{0} 7x7dbl_5=1x7x192; _pool=1x1x192"
 )
 COARSE = (
@@ -64,36 +65,39 @@ BLOCKS = {
 }
 
 Layer = tuple[str, tuple[int, ...]]  # its name; height, width, features
-# of each layer kernel [h, w, in, out] and bias, the batch norm in them
+# kernel [h, w, in, out] and bias of each layer, with batch norm folded in
 Params = Mapping[str, tuple[Array, Array]]
 
 
 class Inception(NamedTuple):
     """The network with one set of weights."""
 
-    name: str  # tells their hash; it goes into the names of numbers
+    name: str  # includes the hash of the weights; part of the names of metrics
     params: Params
 
     def features(self, images: ArrayLike) -> np.ndarray:
-        """Images of any size, uint8 or with values in [-1, 1], rounded to 8 bits: [n, h, w, 3] ->
-        float32 [n, 2048]
+        """Return features of images of any size, uint8 or in [-1, 1], rounded to 8 bits:
+        [n, h, w, 3] -> float32 [n, 2048].
         """
         return self.see(images)[0]
 
     def see(self, images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Both of these."""
+        """Return the features, and logits without their bias for the Inception score: float32
+        [n, 2048], [n, 1008].
+        """
         images = np.asarray(images)
         if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
             raise DataError(
-                f"Images have shape {list(images.shape)}, but must be [n, h, w, 3]: repeat grey ones."
+                f"Images have shape {list(images.shape)}, but must be [n, h, w, 3]: repeat grey "
+                "ones."
             )
         if images.dtype != np.uint8 and not (np.abs(images) <= 1.001).all():
-            raise DataError("Some pixels are not in [-1, 1], but only uint8 may be: rescale them.")
+            raise DataError("Some pixels are not in [-1, 1] and not uint8: rescale them.")
         return by_chunks(lambda some: seen(self.params, some), to_uint8(images, low=-1), size=CHUNK)
 
 
 def chains(prefix: str, table: str) -> list[list[list[Layer]]]:
-    """Chains of stages, of one layer or of two side by side."""
+    """Return chains of stages, each of one layer or of two parallel layers."""
     layers = re.compile(r"(\w+)=(\d+)x(\d+)x(\d+)")
     return [
         [
@@ -105,7 +109,7 @@ def chains(prefix: str, table: str) -> list[list[list[Layer]]]:
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
-    """Of the arrays, by PyTorch's names; its kernels are [out, in, h, w]."""
+    """Return the shapes of the arrays, by PyTorch's names; its kernels are [out, in, h, w]."""
     found, features = {"fc.weight": (1008, 2048), "fc.bias": (1008,)}, 3
     for prefix, table in (
         ("Conv2d_", STEM),
@@ -134,8 +138,8 @@ def conv(params: Params, name: str, x: Array, *, stride: int = 1, padding: str =
 
 
 def mixed(params: Params, block: str, x: Array) -> Array:
-    """A block: what its chains make of x, and in one that halves the sides its maxima, side by side
-    in this order.
+    """Apply a block: the concatenated outputs of its chains and, if it halves the sides, of max
+    pooling.
     """
     found, halving = [], "pool" not in BLOCKS[block]
     for chain in chains(f"{block}.branch", BLOCKS[block]):
@@ -155,15 +159,15 @@ def mixed(params: Params, block: str, x: Array) -> Array:
 
 
 def prepared(images: Array) -> Array:
-    """0..255, any size -> [-1, 1), resized as in TensorFlow 1: [n, h, w, 3] -> [n, 299, 299, 3]"""
+    """Resize as in TensorFlow 1: 0..255, any size -> [-1, 1): [n, h, w, 3] -> [n, 299, 299, 3]."""
     rows, columns = (_resizing(side) for side in images.shape[1:3])
     x = jnp.einsum("ih,jw,nhwc->nijc", rows, columns, images, precision=jax.lax.Precision.HIGHEST)
     return (x - 128) / 128
 
 
 def _resizing(side: int) -> np.ndarray:
-    """Pixel i of the result lies at i side / 299, between two pixels of which the last is repeated:
-    [299, side]
+    """Return the resizing matrix: pixel i of the result is at i side / 299, interpolated between
+    two pixels, and the last pixel is repeated: [299, side].
     """
     rows, places = np.arange(SIDE), np.arange(SIDE, dtype=np.float32) * np.float32(side / SIDE)
     below, matrix = places.astype(int), np.zeros((SIDE, side), np.float32)
@@ -174,8 +178,8 @@ def _resizing(side: int) -> np.ndarray:
 
 @jax.jit
 def seen(params: Params, images: Array) -> tuple[Array, Array]:
-    """Features, and the logits of the 1008 classes less their bias: [n, h, w, 3] -> [n, 2048],
-    [n, 1008]
+    """Return features, and the logits of the 1008 classes without their bias: [n, h, w, 3]
+    -> [n, 2048], [n, 1008].
     """
     x = conv(params, "Conv2d_1a_3x3", prepared(images), stride=2, padding="VALID")
     x = conv(params, "Conv2d_2a_3x3", x, padding="VALID")
@@ -189,16 +193,18 @@ def seen(params: Params, images: Array) -> tuple[Array, Array]:
 
 
 def load_if_configured() -> Inception | None:
-    """With the weights that $GEN_JAX_INCEPTION names, if it does."""
+    """Return the network with the weights that $GEN_JAX_INCEPTION names, or None if it is unset."""
     return given() if os.environ.get(VARIABLE) else None
 
 
 def given(path: str | Path | None = None) -> Inception:
-    """With the weights in this file, or else in that which $GEN_JAX_INCEPTION names."""
+    """Return the network with the weights in this file, or else in the file that $GEN_JAX_INCEPTION
+    names.
+    """
     path = path or os.environ.get(VARIABLE)
     if not path:
         raise DataError(
-            f"No weights of Inception are known: let ${VARIABLE} name their file, as {__name__} says."
+            f"No weights of Inception are given: set ${VARIABLE} to their file (see {__name__})."
         )
     return _read(Path(path).absolute())
 
@@ -226,12 +232,13 @@ def _read(path: Path) -> Inception:
                 else f"is {array.dtype}{list(array.shape)}, perhaps not finite"
             )
             raise DataError(
-                f"In {path} the array {name} {what}, but it must be finite float32{list(shape)}: give the weights of "
+                f"In {path} the array {name} {what}, but it must be finite float32{list(shape)}: "
+                "give the weights of "
                 "the Inception of 2015-12-05, which has 1008 classes."
             )
         arrays[name] = array
     params = {
-        name.removesuffix(".conv.weight"): _rested(arrays, name)
+        name.removesuffix(".conv.weight"): _folded(arrays, name)
         for name in arrays
         if ".conv." in name
     }
@@ -239,8 +246,8 @@ def _read(path: Path) -> Inception:
     return Inception(f"inception-{digest(arrays)[:8]}", jax.device_put(params))
 
 
-def _rested(arrays: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """A layer's kernel [h, w, in, out] and bias, with the batch norm in them."""
+def _folded(arrays: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the kernel [h, w, in, out] and bias of a layer, with batch norm folded in."""
     weight, bias, mean, variance = (
         arrays[f"{name.removesuffix('.conv.weight')}.bn.{part}"].astype(np.float64) for part in NORM
     )

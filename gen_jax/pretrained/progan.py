@@ -1,11 +1,11 @@
-"""A Progressive GAN's generator trained on CelebA at 128 x 128, as parameters of `networks.progan`:
-a test reference.
+"""A Progressive GAN generator trained on CelebA at 128 x 128, as parameters of `networks.progan`: a
+reference for tests.
 
 Karras, Aila, Laine, Lehtinen. Progressive Growing of GANs for Improved Quality, Stability, and
-Variation. ICLR 2018. The weights are TF-Hub's progan-128. Its graph has no fade and the last toRGB
-alone; the run-time scales of section 4.1 are in its kernels; and to the images, which lie in
-[-1, 1], it adds 1/2, cut to [0, 1], without halving them first, which makes four values of ten 0 or
-1. Here they are (x + 1) / 2.
+Variation. ICLR 2018. The weights are TF-Hub's progan-128. Its graph has no fading and only the last
+toRGB, and its kernels include the run-time scales of section 4.1. It adds 1/2 to the images, which
+lie in [-1, 1], and clips them to [0, 1] without halving them first, so that four in ten values are
+0 or 1. Here, images are (x + 1) / 2.
 """
 
 import math
@@ -22,13 +22,13 @@ from gen_jax.types import Params
 NAME = "progan-celeba"
 SIDES = (4, 8, 16, 32, 64, 128)
 SHARDS = 22
-GRAPH = "module_apply_default"  # in the names of its arrays
+GRAPH = "module_apply_default"  # prefix of the names of the arrays
 
 WEIGHTS = Weights(
     name=NAME,
     description="Generator of a Progressive GAN, faces of 128 x 128 pixels, 23 million weights.",
-    licence="Apache-2.0 (TF-Hub's progan-128, not verified), ISC, as the package that bundles it states; taught on "
-    "CelebA, whose images are for research that is not commercial",
+    licence="Apache-2.0 (TF-Hub's progan-128, not verified), ISC according to the package that bundles it; trained on "
+    "CelebA, whose images are for non-commercial research",
     citation="Karras, Aila, Laine, Lehtinen. Progressive growing of GANs for improved quality, stability, and "
     "variation. ICLR 2018.",
     ways=(
@@ -52,17 +52,17 @@ WEIGHTS = Weights(
 
 
 def params() -> Params:
-    """Parameters, by network, of `networks.progan.Growing` in the paper's style.
+    """Return the parameters, by network, of `networks.progan.Growing` in the style of the paper.
 
-    Side 128, base 8192, max_features 512. They are the generator's, `generator_4` to
-    `generator_128`, and `image_128`.
+    The configuration is side 128, base 8192, max_features 512. The networks are those of the
+    generator, `generator_4` to `generator_128`, and `image_128`.
     """
     return mapped(load(WEIGHTS))
 
 
 def mapped(arrays: Mapping[str, np.ndarray]) -> Params:
-    """The graph's arrays as those parameters: biases as they are, kernels over their run-time
-    scale.
+    """Return the arrays of the graph as those parameters: biases unchanged, kernels divided by
+    their run-time scale.
     """
     kernels = [
         arrays[f"{GRAPH}/Conv2D{number}/merged_input"]
@@ -71,7 +71,7 @@ def mapped(arrays: Mapping[str, np.ndarray]) -> Params:
     biases = [
         arrays[f"module/g_model/res_{i}/conv{j}/bias"] for i in range(len(SIDES)) for j in (0, 1)
     ]
-    # The latents are the middle of 7 x 7 zeros: each place of the output sees one place of the
+    # The latents are the centre of 7 x 7 zeros: each output position uses one position of the
     # kernel, mirrored.
     turned = kernels[0][::-1, ::-1].transpose(2, 0, 1, 3)
     first = turned.reshape(len(turned), -1)  # [z, 16 c]

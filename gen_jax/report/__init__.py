@@ -1,1 +1,1 @@
-"""From run directories to one page."""
+"""Reports on run directories as one HTML page."""

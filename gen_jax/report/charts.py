@@ -1,4 +1,4 @@
-"""Metrics over steps as small SVG charts, in the colours and fonts of the page around them."""
+"""Metrics over steps as small SVG charts, in the colours and fonts of the page."""
 
 import io
 import operator
@@ -11,10 +11,10 @@ from markupsafe import Markup
 
 from gen_jax.report.run_reader import Series
 
-HUES = 6  # curves with a colour of their own; the next ones have the same again, dashed
-MAX_POINTS = 300  # of a curve, about
+HUES = 6  # curves of different colours; further curves repeat them, dashed
+MAX_POINTS = 300  # approximate number of points of a curve
 
-# Matplotlib draws in these colours; then each becomes a property of the page, light or dark.
+# Matplotlib draws in these colours, which are then replaced by CSS variables (light or dark).
 PLACEHOLDERS = {"#010000": "currentColor", "#020000": "var(--line)", "#030000": "var(--paper)"}
 PLACEHOLDERS |= {f"#0000{i + 1:02x}": f"var(--hue{i})" for i in range(HUES)}
 TEXT, LINE, PAPER, *HUE = PLACEHOLDERS
@@ -22,20 +22,24 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), ":")  # of Matplotlib
 
 
 def average(runs: Sequence[Series]) -> Series:
-    """The mean over runs, at the steps that all of them logged."""
+    """Return the mean over runs, at the steps that all of them logged."""
     shared = [step for step in runs[0] if all(step in run for run in runs)]
     return {step: statistics.fmean(run[step] for run in runs) for step in shared}
 
 
 def segments(series: Series) -> list[list[tuple[int, float]]]:
-    """A curve in about MAX_POINTS / 2 segments of neighbouring points; if short, each point alone."""
+    """Divide a curve into about MAX_POINTS / 2 segments of neighbouring points; one point each if
+    short.
+    """
     points = list(series.items())
     size = 1 if len(points) <= MAX_POINTS else -(-2 * len(points) // MAX_POINTS)
     return [points[start : start + size] for start in range(0, len(points), size)]
 
 
 def extremes(series: Series) -> Series:
-    """The lowest and the highest point of each segment, which keeps all spikes, and the last point."""
+    """Return the lowest and the highest point of each segment, which keeps all spikes, and the last
+    point.
+    """
     value = operator.itemgetter(1)
     points = set(list(series.items())[-1:])
     for segment in segments(series):
@@ -44,22 +48,25 @@ def extremes(series: Series) -> Series:
 
 
 def smooth(series: Series) -> dict[float, float]:
-    """The mean of each segment."""
+    """Return the mean of each segment."""
     columns = [zip(*segment, strict=True) for segment in segments(series)]
     return {statistics.fmean(steps): statistics.fmean(values) for steps, values in columns}
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
-    """Whether their axis should be: all are positive, and they span more than two decades."""
+    """Return whether the axis should be logarithmic: all values are positive and span more than two
+    decades.
+    """
     return min(values) > 0 and max(values) > 100 * min(values)
 
 
 def draw(name: str, curves: Sequence[Sequence[Series]], level: float | None = None) -> Markup:
-    """A chart as SVG: thin runs, a thick mean over them, and a dashed line at `level`.
+    """Draw a chart as SVG: runs as thin lines, their mean as a thick line, and a dashed line at
+    `level`.
 
-    `curves` are the metrics, each with its runs. `name` is what makes the ids in the SVG unique.
+    `curves` are the metrics, each with its runs. `name` makes the ids in the SVG unique.
     """
-    import matplotlib  # slow to import, and a training run imports this file
+    import matplotlib  # slow to import, and training imports this file
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
@@ -100,7 +107,9 @@ def draw(name: str, curves: Sequence[Sequence[Series]], level: float | None = No
 
 
 def _for_page(svg: str) -> Markup:
-    """The SVG element alone, as wide as its place, without styles and ids that affect the page."""
+    """Return the SVG element only, scaled to its container, without styles and ids that affect the
+    page.
+    """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<style.*?</style>", "", svg, count=1)
     svg = re.sub(r' (?:id="[\w.]*_\d+"|xmlns\S*|version="1.1")', "", svg)
@@ -108,4 +117,4 @@ def _for_page(svg: str) -> Markup:
     svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
     svg = re.sub("|".join(PLACEHOLDERS), lambda match: PLACEHOLDERS[match[0]], svg)
     svg = re.sub(r"\s+", " ", svg).replace("> <", "><")
-    return Markup(svg)  # noqa: S704  # only numbers: it holds no text of a file
+    return Markup(svg)  # noqa: S704  # numbers only, no text from a file

@@ -1,10 +1,10 @@
-"""One page about some runs: the paper's numbers beside ours, curves, pictures, and the command.
+"""One page about one or more runs: the paper's results and ours, curves, pictures, and the command.
 
     python -m gen_jax.report runs/vae-quick-s0  # writes runs/vae-quick-s0/report.html
     python -m gen_jax.report runs/vae-quick-s* --out vae-quick.html  # several seeds: 95 % intervals
 
-The page is one file that loads nothing: styles are inside, pictures are base64, curves are SVG,
-there are no scripts. Equal runs give the same page, byte for byte.
+The page is one self-contained file: it includes its styles, pictures as base64 and curves as SVG,
+and has no scripts. Equal runs produce the same page, byte for byte.
 """
 
 import base64
@@ -31,14 +31,14 @@ from gen_jax.report.run_reader import Run, read
 from gen_jax.storage import files
 from gen_jax.types import Claim, Json
 
-Context = dict[str, Any]  # what a part of the template is given
+Context = dict[str, Any]  # the variables of a part of the template
 
-PICTURE_WIDTH = 640  # on the page, in pixels, about
-STRIP_LENGTH = 6  # at most so many earlier steps of a picture
-THUMBNAIL_SIDE = 320  # their longest side, in pixels
+PICTURE_WIDTH = 640  # approximate width on the page in pixels
+STRIP_LENGTH = 6  # maximum number of earlier steps of a picture
+THUMBNAIL_SIDE = 320  # longest side of a thumbnail in pixels
 MIN_SEEDS = 3  # for a verdict
-TOLERANCE = 0.05  # as a share of a claim's value, where the paper has no spread
-# What reading a damaged picture raises.
+TOLERANCE = 0.05  # relative to the value of a claim, if the paper has no spread
+# Exceptions raised by reading a damaged picture.
 IMAGE_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError),
     *(struct.error, zlib.error, Image.DecompressionBombError),
@@ -53,12 +53,12 @@ def write(directory: Path) -> Path:
 def compare(directories: Sequence[Path], path: Path) -> Path:
     """Write one page about several runs, seeds of one experiment and preset, and return its path.
 
-    Raises UserError if there is no run, if they are of different experiments, or if one is given
-    twice.
+    Raises UserError if there are no runs, if they are of different experiments, or if a run is
+    given twice.
     """
     runs = [read(Path(directory)) for directory in directories]
     if not runs:
-        raise UserError("No run was given: name at least one run directory.")
+        raise UserError("No run was given: give at least one run directory.")
     kinds = sorted({f"{run.experiment} ({run.preset})" for run in runs})
     if len(kinds) > 1:
         raise UserError(
@@ -67,7 +67,7 @@ def compare(directories: Sequence[Path], path: Path) -> Path:
         )
     if len({run.directory.resolve() for run in runs}) < len(runs):
         raise UserError(
-            "A run was given twice, which would count as two seeds: give each run directory once."
+            "A run was given twice and would count as two seeds: give each run directory once."
         )
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("gen_jax.report"),
@@ -97,22 +97,24 @@ def compare(directories: Sequence[Path], path: Path) -> Path:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """(mean, low, high) of the 95 % interval, by Student's t, of two values or more."""
+    """Return (mean, low, high) of the 95 % interval, by Student's t, of at least two values."""
     mean, half = statistics.interval(values)
     return mean, mean - half, mean + half
 
 
 def tolerated(claim: Claim) -> tuple[float, float]:
-    """(low, high): the paper's value -+ the claim's tolerance, else its spread, else 5 %."""
+    """Return (low, high): the value of the paper -+ the tolerance of the claim, else its spread,
+    else 5 %.
+    """
     given = (claim.tolerance, claim.spread, TOLERANCE * claim.value)
     tolerance = abs(next(width for width in given if width is not None))
     return claim.value - tolerance, claim.value + tolerance
 
 
 def verdict(claim: Claim, values: Sequence[float]) -> str:
-    """Whether our whole 95 % interval is within the claim's tolerance, better, or worse.
+    """Compare our 95 % interval with the tolerance of the claim: inside, better, or worse.
 
-    Nothing agrees with a claim without tolerance, such as a 0 without a spread. Fewer than three
+    No value agrees with a claim without tolerance, such as a 0 without a spread. Fewer than three
     seeds have no verdict.
     """
     if not values:
@@ -129,12 +131,12 @@ def verdict(claim: Claim, values: Sequence[float]) -> str:
 
 
 def number(value: float, form: str = ".5g") -> str:
-    """In this format, with a real minus sign."""
+    """Format a number, with a real minus sign."""
     return format(value, form).replace("-", "\N{MINUS SIGN}")
 
 
 def breakable(name: str) -> Markup:
-    """A name that may be broken after its dots, slashes and underscores."""
+    """Allow line breaks in a name after its dots, slashes and underscores."""
     return Markup("<wbr>").join(re.split(r"(?<=[._/])", name))  # join escapes the parts
 
 
@@ -143,7 +145,7 @@ def metric_names(runs: Iterable[Run]) -> list[str]:
 
 
 def row(name: str, runs: Sequence[Run], claim: Claim | None) -> Context:
-    """The row of a metric in a table: its last value in each run, and what follows from them."""
+    """Return the row of a metric in a table: its last value in each run, and derived values."""
     finals = [list(run.metrics[name].items())[-1] if name in run.metrics else None for run in runs]
     values = [final[1] for final in finals if final]
     steps = sorted({final[0] for final in finals if final})
@@ -151,7 +153,7 @@ def row(name: str, runs: Sequence[Run], claim: Claim | None) -> Context:
     if len(values) > 1:
         mean, low, high = interval(values)
         half = (high - low) / 2
-        # Two digits of the uncertainty.
+        # Two significant digits of the uncertainty.
         decimals = max(0, 1 - math.floor(math.log10(half))) if half else 9
         form = f",.{decimals}f" if decimals <= 6 and abs(mean) < 1e9 else ".4g"
         ours = f"{number(mean, form)} ± {number(half, form)}"
@@ -172,13 +174,13 @@ def row(name: str, runs: Sequence[Run], claim: Claim | None) -> Context:
 
 
 def _verdict(claim: Claim, values: Sequence[float], runs: Sequence[Run]) -> str:
-    """The verdict, unless runs share a seed: they would repeat each other, and have no interval."""
+    """Return the verdict, unless runs share a seed: they are not independent, and have no interval."""
     seeds = {dict(flatten(run.config)).get("run.seed", run.name) for run in runs}
     return verdict(claim, values) if len(seeds) == len(runs) else "runs share a seed: no verdict"
 
 
 def _plot(claim: Claim, values: list[float]) -> Context:
-    """Where the marks of a row are on its axis, which is 120 wide."""
+    """Return the positions of the marks of a row on its axis, which is 120 wide."""
     least, most = tolerated(claim)
     marks = [least, claim.value, most, *interval(values)[1:], *values]
     low, high = min(marks), max(marks)
@@ -187,7 +189,7 @@ def _plot(claim: Claim, values: list[float]) -> Context:
 
 
 def table(objects: Iterable[Json]) -> list[tuple[str, list[str]]]:
-    """(dotted name, its value) of each field; one value for each object where they differ."""
+    """Return (dotted name, its values) of each field; one value per object if they differ."""
     columns = [dict(flatten(one)) for one in objects]
     rows = {}
     for name in (name for column in columns for name in column):
@@ -201,8 +203,8 @@ def _text(value: object) -> str:
 
 
 def notes(runs: Sequence[Run]) -> list[str]:
-    """What a reader should know before the numbers."""
-    cut = "the last line of metrics.jsonl was cut off and is left out"
+    """Return the notes that precede the numbers."""
+    cut = "the last line of metrics.jsonl was cut off and is ignored"
     found = [f"{run.name}: {cut}." for run in runs if run.torn]
     found += [f"{run.name}: no metrics have been logged yet." for run in runs if not run.metrics]
     if len({run.last_step for run in runs}) > 1:
@@ -211,25 +213,23 @@ def notes(runs: Sequence[Run]) -> list[str]:
     if any(run.paper != runs[0].paper for run in runs):
         found.append(
             "The runs describe their paper differently; "
-            f"this page uses the words of {runs[0].name}."
+            f"this page uses the description of {runs[0].name}."
         )
     for name, values in table(run.config for run in runs):
         shown = ", ".join(values)
         if name in ("seed", "run.seed"):
             if len(set(values)) < len(runs):
-                found.append(
-                    f"Runs share a seed, so they are no independent repetitions: {name} is {shown}."
-                )
+                found.append(f"Runs share a seed, so they are not independent: {name} is {shown}.")
         elif len(values) > 1 and name not in MAY_CHANGE_ON_RESUME:
             found.append(f"The runs differ in more than their seed: {name} is {shown}.")
     return found
 
 
 def pictures(runs: Sequence[Run]) -> tuple[list[Context], list[str]]:
-    """For each kind of picture the latest, a strip of earlier steps, and those of other runs; and
-    notes.
+    """Return the latest picture of each kind, a strip of earlier steps, and those of other runs;
+    and notes.
 
-    A damaged picture is left out, with a note; the one before it then counts as the latest.
+    A damaged picture is left out, with a note, and the previous one counts as the latest.
     """
     found: list[Context] = []
     notes: list[str] = []
@@ -244,7 +244,7 @@ def pictures(runs: Sequence[Run]) -> tuple[list[Context], list[str]]:
             return None
 
     for kind, album in sorted(_albums(runs).items()):
-        latest: list[tuple[Path, int, Context]] = []  # (run, step, picture), the first in full size
+        latest: list[tuple[Path, int, Context]] = []  # (run, step, picture), the first at full size
         for run_directory, steps in album.items():
             for at in sorted(steps, reverse=True):
                 if one := load(steps[at], THUMBNAIL_SIDE if latest else None):
@@ -270,7 +270,9 @@ def pictures(runs: Sequence[Run]) -> tuple[list[Context], list[str]]:
 
 
 def _albums(runs: Sequence[Run]) -> dict[str, dict[Path, dict[int, Path]]]:
-    """The files of pictures: kind -> run -> step -> file. The step is -1 if the name has none."""
+    """Return the files of pictures: kind -> run -> step -> file. The step is -1 if the name has
+    none.
+    """
     albums: dict[str, dict[Path, dict[int, Path]]] = {}
     for run in runs:
         for path in sorted((run.directory / "samples").glob("[!.]*.*")):
@@ -282,13 +284,13 @@ def _albums(runs: Sequence[Run]) -> dict[str, dict[Path, dict[int, Path]]]:
 
 
 def _spread(steps: list[int]) -> list[int]:
-    """At most STRIP_LENGTH of them, evenly spread, the first and the last included."""
+    """Return at most STRIP_LENGTH of the steps, evenly spread, including the first and the last."""
     count = min(len(steps), STRIP_LENGTH)
     return [steps[i * (len(steps) - 1) // max(count - 1, 1)] for i in range(count)]
 
 
 def _picture(path: Path, side: int | None = None) -> Context:
-    """A picture for the page, reduced if `side` is given. Raises DataError if it is damaged."""
+    """Return a picture for the page, reduced if `side` is given. Raises DataError if it is damaged."""
     try:
         data = path.read_bytes()
         with Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "GIF")) as image:
@@ -299,12 +301,12 @@ def _picture(path: Path, side: int | None = None) -> Context:
             still.thumbnail((side, side))
             data, form = _webp(still), "webp"
         still_uri = _uri(_webp(still), "webp") if frames > 1 and not side else None
-    except UnidentifiedImageError as error:  # whose words hold an address in memory
-        raise DataError("it is no PNG, WebP or GIF") from error
+    except UnidentifiedImageError as error:  # its message contains a memory address
+        raise DataError("it is not a PNG, WebP or GIF") from error
     except IMAGE_ERRORS as error:
         reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise DataError(reason or type(error).__name__) from error
-    zoom = max(1, PICTURE_WIDTH // size[0])  # small grids grow by a whole number
+    zoom = max(1, PICTURE_WIDTH // size[0])  # small grids are enlarged by an integer
     return {
         "src": _uri(data, form),
         "width": size[0] * zoom,
@@ -325,9 +327,10 @@ def _uri(data: bytes, form: str) -> str:
 
 
 def charts(runs: Sequence[Run]) -> list[Context]:
-    """A chart for each metric on test data or with a claim, and one for each group of the others.
+    """Return a chart for each metric on test data or with a claim, and one for each group of the
+    others.
 
-    Metrics that were logged once have none.
+    Metrics that were logged once have no chart.
     """
     groups: dict[str, list[str]] = {}
     for name in metric_names(runs):
@@ -360,7 +363,7 @@ def charts(runs: Sequence[Run]) -> list[Context]:
 
 
 def _chart_order(group: str) -> tuple[bool, str]:
-    """Those of test data first."""
+    """Sort metrics of test data first."""
     return not group.startswith("test/"), group
 
 

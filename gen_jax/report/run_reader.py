@@ -1,4 +1,4 @@
-"""Reads the directory of a run, as the training loop writes it, and checks it."""
+"""Reads and checks the directory of a run, as the training loop writes it."""
 
 import dataclasses
 import json
@@ -31,7 +31,7 @@ class Description:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What the directory of a run holds."""
+    """The content of the directory of a run."""
 
     directory: Path
     experiment: str
@@ -53,10 +53,10 @@ class Run:
 def read(directory: Path) -> Run:
     """Read a run. command.txt, log.txt and samples/ may be missing.
 
-    Raises UserError if there is no directory, DataError if a file is missing or damaged.
+    Raises UserError if there is no directory, and DataError if a file is missing or damaged.
     """
     if not directory.is_dir():
-        raise UserError(f"{directory} is no directory: give the directory of a run.")
+        raise UserError(f"{directory} is not a directory: give the directory of a run.")
     config = _object(directory / "config.json")
     if config.get("schema") != SCHEMA or not isinstance(config.get("config"), dict):
         raise DataError(
@@ -73,7 +73,7 @@ def read(directory: Path) -> Run:
         widths = [width for width in (claim.spread, claim.tolerance) if width is not None]
         if not all(map(_is_number, (claim.value, *widths))):
             said = f"{claim.value} +- {claim.spread}, tolerance {claim.tolerance},"
-            raise DataError(f"{directory / 'paper.json'} claims {said} for {name}, no number.")
+            raise DataError(f"{directory / 'paper.json'} claims {said} for {name}, not a number.")
     metrics, last_step, torn = _metrics(directory / "metrics.jsonl")
     return Run(
         directory=directory,
@@ -95,7 +95,7 @@ def _text(path: Path) -> str:
 
 
 def content(path: Path) -> bytes:
-    """The bytes of a file of a run. Raises DataError if it cannot be read."""
+    """Return the bytes of a file of a run. Raises DataError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -118,16 +118,17 @@ def _object(path: Path) -> Json:
 
 
 def _is_number(value: object) -> bool:
-    """False for NaN, too."""
+    """Return whether a value is a number; False for NaN."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _metrics(path: Path) -> tuple[dict[str, Series], int | None, bool]:
-    """(series of each metric, last step, whether the last line is torn) of a metrics.jsonl.
+    """Return (series of each metric, last step, whether the last line is cut off) of a
+    metrics.jsonl.
 
-    A step that is logged twice, after a resume, counts once.
+    A step that was logged twice, after a resume, counts once.
     """
-    *lines, tail = content(path).split(b"\n")  # the tail is empty when the last line is whole
+    *lines, tail = content(path).split(b"\n")  # the tail is empty if the last line is complete
     steps: dict[int, dict[str, float]] = {}
     torn = False
     for count, line in enumerate([*lines, tail] if tail else lines, 1):

@@ -1,10 +1,11 @@
-"""Checkpoints: Orbax writes the arrays, and a seal proves that every byte is as it was written.
+"""Checkpoints: Orbax writes the arrays, and a seal with SHA-256 hashes detects any change to a
+file.
 
-A step is good if its seal is there and the SHA-256 of each file agrees with it. Restoring takes the
-newest good step, and logs one line for each newer step that it skips. It never starts afresh in
-silence: if there are steps but none is good, that is an error.
+A step is good if it has a seal and the SHA-256 of each file matches it. A restore uses the newest
+good step, and logs one line for each newer step that it skips. If there are steps but none is good,
+it raises an error instead of silently starting from scratch.
 
-Orbax's own Checkpointer would delete the older steps before the new one has its seal, so they are
+Orbax's own Checkpointer would delete older steps before the new one is sealed, so older steps are
 deleted here.
 """
 
@@ -31,25 +32,25 @@ from gen_jax.storage.files import sha256
 from gen_jax.types import Json
 
 T = TypeVar("T")
-Seal = Json  # what is kept with a step: SEAL_FIELDS, and what the run adds
+Seal = Json  # stored with a step: SEAL_FIELDS and the fields that the run adds
 
 SEAL = "SEAL.json"
 SEAL_FIELDS = {"step": int, "record": dict, "tree": dict, "environment": dict, "files": dict}
 STEP = "step-{:09d}"  # the directory of a step
-LINES = "metrics.jsonl"  # in it: the lines of the run before that of the step
-LINE = "line-{:09d}.json"  # beside it: the line of the step, which is written last
-UNFINISHED = ".orbax-checkpoint-tmp*"  # after the name of a step that Orbax is writing
-ERRORS = (OSError, ValueError, RuntimeError)  # of Orbax, where it cannot write
+LINES = "metrics.jsonl"  # in that directory: the lines of metrics before those of the step
+LINE = "line-{:09d}.json"  # next to that directory: the line of the step, written last
+UNFINISHED = ".orbax-checkpoint-tmp*"  # suffix of a step that Orbax is writing
+ERRORS = (OSError, ValueError, RuntimeError)  # raised by Orbax if it cannot write
 
 
 class Response(Protocol):
-    """A save of Orbax that is under way."""
+    """A save of Orbax in progress."""
 
     def result(self) -> object: ...
 
 
 def tree_spec(tree: object) -> dict[str, str]:
-    """Path -> 'dtype[shape]' of each leaf."""
+    """Return path -> 'dtype[shape]' of each leaf."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
 
@@ -67,14 +68,13 @@ class Checkpoints:
     ):
         """Keep the newest `keep` good steps.
 
-        `stamp` is kept in each seal: the environment, the code, which run it is.
-
+        `stamp` is stored in each seal: the environment, the code, and the description of the run.
         `check` raises a DirectoryError if the directory has been moved. Raises CheckpointError if
-        `directory` is a link to nowhere.
+        `directory` is a dangling link.
         """
         if directory.is_symlink() and not directory.exists():
             raise CheckpointError(
-                f"{directory} leads to {directory.resolve()}, which is not there: put it back."
+                f"{directory} links to {directory.resolve()}, which does not exist: restore it."
             )
         self.directory, self.keep, self.check, self.stamp = directory.resolve(), keep, check, stamp
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
@@ -83,12 +83,11 @@ class Checkpoints:
     def save(
         self, step: int, state: object, record: Json, lines: bytes = b"", **more: object
     ) -> None:
-        """Start to save. The state may be donated as soon as this returns.
+        """Start a save. The state may be donated as soon as this returns.
 
-        The seal holds `record` and `more`.
-
-        `lines` are those of metrics.jsonl so far; they are kept beside the state. Raises
-        CheckpointError if this save cannot begin, or if the one before has failed.
+        The seal holds `record` and `more`. `lines` are the lines of metrics.jsonl so far, stored
+        with the state. Raises CheckpointError if this save cannot start, or if the previous one
+        failed.
         """
         from orbax.checkpoint import v1 as ocp
 
@@ -97,9 +96,9 @@ class Checkpoints:
         try:
             if sharding.process_index() == 0:
                 self.directory.mkdir(parents=True, exist_ok=True)
-                # Fails at once where Orbax would try for long.
+                # Fails immediately, whereas Orbax would retry for a long time.
                 os.rmdir(tempfile.mkdtemp(dir=self.directory))
-                # A step that was not good, or it would have been restored.
+                # This step is not good, otherwise it would have been restored.
                 shutil.rmtree(path, ignore_errors=True)
             sharding.barrier("save")
             response = ocp.save_async(path, state)
@@ -109,7 +108,7 @@ class Checkpoints:
         self.saving = self.worker.submit(self._finish, response, path, seal, lines)
 
     def _finish(self, response: Response, path: Path, seal: Seal, lines: bytes) -> None:
-        """Wait for Orbax, seal the step, and delete the old ones."""
+        """Wait for Orbax, seal the step, and delete old steps."""
         try:
             response.result()
             if sharding.process_index():
@@ -119,7 +118,7 @@ class Checkpoints:
             written = [file for file in sorted(path.rglob("*")) if file.is_file()]
             hashes = {str(file.relative_to(path)): sha256(file) for file in written}
             files.replace(path / SEAL, _sign({**seal, "files": hashes}))
-            for old in self.steps()[self.keep :]:  # only now: there is a newer good one
+            for old in self.steps()[self.keep :]:  # only now that a newer good step exists
                 self._line_path(_step_of(old.name)).unlink(missing_ok=True)
                 (old / SEAL).unlink(missing_ok=True)
                 shutil.rmtree(old, ignore_errors=True)
@@ -144,8 +143,8 @@ class Checkpoints:
         newest = next((p.name for p in self.steps() if p != path and (p / SEAL).exists()), "none")
         return CheckpointError(
             f"The checkpoint {path} could not be written ({console.reason(error)}); "
-            f"the newest complete one is {newest}: make room or choose another --run.dir, "
-            "then give the same command again."
+            f"the newest complete one is {newest}: free disk space or choose another --run.dir, "
+            "then run the same command again."
         )
 
     def wait(self) -> None:
@@ -158,23 +157,25 @@ class Checkpoints:
             saving.result()
 
     def close(self) -> None:
-        """Wait, and end the worker."""
+        """Wait, and stop the worker thread."""
         try:
             self.wait()
         finally:
             self.worker.shutdown()
 
     def lines(self, step: int) -> bytes | None:
-        """The lines of metrics.jsonl before that of a step; None if an older release kept none."""
+        """Return the lines of metrics.jsonl before that of a step; None if an older release stored
+        none.
+        """
         path = self.directory / STEP.format(step) / LINES
         return path.read_bytes() if path.exists() else None
 
     def keep_line(self, step: int, line: bytes) -> None:
-        """Keep the line of a saved step, once it is in metrics.jsonl."""
+        """Store the line of a saved step, once it is in metrics.jsonl."""
         files.replace(self._line_path(step), _sign({"line": line.decode()}))
 
     def line(self, step: int) -> bytes | None:
-        """The line that `keep_line` kept; None if there is none, or if it was changed."""
+        """Return the line stored by `keep_line`; None if there is none or if it was changed."""
         try:
             return str(_read_signed(self._line_path(step))["line"]).encode()
         except (CheckpointError, OSError):
@@ -184,7 +185,7 @@ class Checkpoints:
         return self.directory / LINE.format(step)
 
     def steps(self) -> list[Path]:
-        """The directories of steps, newest first, good or not."""
+        """Return the directories of all steps, newest first, good or not."""
         try:
             found = {_step_of(name): self.directory / name for name in os.listdir(self.directory)}
         except (FileNotFoundError, NotADirectoryError):
@@ -192,7 +193,7 @@ class Checkpoints:
         return [found[step] for step in sorted(found, reverse=True) if step >= 0]
 
     def is_good(self, step: int) -> bool:
-        """Whether a step is here and whole."""
+        """Return whether a step exists and is intact."""
         try:
             return bool(_verify(self.directory / STEP.format(step)))
         except (CheckpointError, OSError):
@@ -212,17 +213,17 @@ class Checkpoints:
         info: Callable[[str], object],
         is_of_another_run: Callable[[Seal], str] = lambda seal: "",
     ) -> tuple[T, Seal] | None:
-        """The newest good (state, seal); None if nothing was saved.
+        """Return the newest good (state, seal); None if nothing was saved.
 
-        `target_of` gives the shapes and shardings of a step's state. `is_of_another_run` gives the
-        reason why a seal is not of this run, or an empty text. Steps that are skipped are renamed
-        to bad-*, and `info` is told why. Raises CheckpointError if there are steps but none is
-        good.
+        `target_of` returns the shapes and shardings of the state of a step. `is_of_another_run`
+        returns the reason why a seal is not of this run, or an empty text. Skipped steps are
+        renamed to bad-*, and `info` is called with the reason. Raises CheckpointError if there are
+        steps but none is good.
         """
         from orbax.checkpoint import v1 as ocp
 
         if sharding.process_index() == 0:
-            for unfinished in self.directory.glob("*" + UNFINISHED):  # a save that was killed
+            for unfinished in self.directory.glob("*" + UNFINISHED):  # left by a killed save
                 shutil.rmtree(unfinished, ignore_errors=True)
         sharding.barrier("sweep")
         skipped: dict[Path, str] = {}
@@ -237,18 +238,18 @@ class Checkpoints:
                 state = ocp.load(path, target)
             except (CheckpointError, OSError, ValueError, KeyError, TypeError) as error:
                 skipped[path] = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                info(f"Passing over checkpoint {path.name}: {skipped[path]}.")
+                info(f"Skipping checkpoint {path.name}: {skipped[path]}.")
                 continue
             sharding.barrier("restored")
             if sharding.process_index() == 0:
-                for bad in skipped:  # out of the way of later steps, but not lost
+                for bad in skipped:  # kept, but out of the way of later steps
                     bad.replace(_free_name(bad))
             return state, seal
         if skipped:
             reasons = "; ".join(f"{path.name}: {reason}" for path, reason in skipped.items())
             raise CheckpointError(
                 f"No good checkpoint is left in {self.directory} ({reasons}); "
-                "restore the files from a copy, or give another --run.dir to start afresh."
+                "restore the files from a copy, or give another --run.dir to start from scratch."
             )
         return None
 
@@ -259,39 +260,39 @@ def _free_name(path: Path) -> Path:
 
 
 def _sign(content: Json) -> str:
-    """The content as text, its first line being the SHA-256 of the rest."""
+    """Return the content as text, preceded by a line with its SHA-256."""
     body = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
     return hashlib.sha256(body.encode()).hexdigest() + "\n" + body
 
 
 def _read_signed(path: Path) -> Json:
-    """What was signed. Raises CheckpointError if it was changed, or is no object."""
+    """Return the signed content. Raises CheckpointError if it was changed or is not an object."""
     digest, _, body = path.read_text(encoding="utf-8", errors="replace").partition("\n")
     if hashlib.sha256(body.encode()).hexdigest() != digest:
         raise CheckpointError(f"{path.name} was changed after it was written")
     content = json.loads(body)
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path.name} holds other things than it should")
+        raise CheckpointError(f"{path.name} has unexpected content")
     return content
 
 
 def _step_of(name: str) -> int:
-    """The step in the name of a directory; -1 if there is none."""
+    """Return the step in the name of a directory; -1 if there is none."""
     step = int(name[5:]) if re.fullmatch(r"step-[0-9]+", name) else -1
     return step if STEP.format(step) == name else -1
 
 
 def _verify(path: Path) -> Seal:
-    """The seal of a step.
+    """Return the seal of a step.
 
-    Raises CheckpointError if it is missing or damaged, or if a file does not agree with it.
+    Raises CheckpointError if the seal is missing or damaged, or if a file does not match it.
     """
     if not (path / SEAL).exists():
-        raise CheckpointError("it has no seal, so its save did not finish")
+        raise CheckpointError("it has no seal, so the save did not finish")
     seal = _read_signed(path / SEAL)
     fields = SEAL_FIELDS.items()
     if not all(isinstance(seal.get(name), kind) for name, kind in fields):
-        raise CheckpointError(f"{SEAL} holds other things than it should")
+        raise CheckpointError(f"{SEAL} has unexpected content")
     if seal["step"] != _step_of(path.name):
         raise CheckpointError(f"its seal is of step {seal['step']}")
     found = {str(f.relative_to(path)) for f in path.rglob("*") if f.is_file()} - {SEAL}
@@ -308,4 +309,4 @@ def _verify(path: Path) -> Seal:
 def _tree_difference(old: dict[str, str], new: dict[str, str]) -> str:
     name = next(n for n in {**old, **new} if old.get(n) != new.get(n))
     was, now = old.get(name, "nothing"), new.get(name, "nothing")
-    return f"its state has {name} as {was}, this program has {now}"
+    return f"{name} is {was} in the checkpoint, but {now} in this program"

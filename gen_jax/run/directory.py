@@ -1,11 +1,11 @@
-"""The directory of a run: its files, and the lock that keeps other writers out.
+"""The directory of a run: its files, and the lock that excludes other writers.
 
-config.json   preset and full config         metrics.jsonl  the truth, one line per logged step
+config.json   preset and full config         metrics.jsonl  the record, one line per logged step
 paper.json    header and claims              samples/       pictures, from fixed latents
 env.json      versions, devices, commit      checkpoints/   sealed steps
-command.txt   how it was called              attempts/000/  TensorBoard events of each start
-log.txt       what was said                  report.html    the page
-metrics-before-N.jsonl  lines whose checkpoints were removed, when the run started afresh
+command.txt   the command                    attempts/000/  TensorBoard events of each start
+log.txt       all messages                   report.html    the page
+metrics-before-N.jsonl  lines without checkpoints, if these were removed and the run restarted
 """
 
 import dataclasses
@@ -26,24 +26,24 @@ from gen_jax.types import Json, Measure
 
 
 def path_of(experiment: Experiment[C], preset: str, config: C) -> Path:
-    """The directory that is given, else runs/PAPER-PRESET-sSEED."""
+    """Return the given directory, else runs/PAPER-PRESET-sSEED."""
     paper = experiment.__name__.rpartition(".")[2]
     return config.run.dir or Path("runs") / f"{paper}-{preset}-s{config.run.seed}"
 
 
 class Lock:
-    """The lock of a run directory. The system releases it when this process ends, however it ends.
+    """The lock of a run directory. The system releases it when this process ends in any way.
 
-    The directory itself is locked, so that no file can be removed to let a second writer in. On
-    file systems that lock only files (NFS), the file `.lock` is locked.
+    The lock is on the directory itself, so that a second writer cannot obtain it by removing a
+    file. On file systems that only lock files (NFS), the file `.lock` is locked.
     """
 
     def __init__(self, path: Path):
-        """Make the directory and lock it.
+        """Create the directory and lock it.
 
-        Raises DirectoryError, or InUseError if another process has locked it.
+        Raises DirectoryError, or InUseError if another process holds the lock.
         """
-        self.held: list[tuple[Path, int]] = []  # with their descriptors
+        self.held: list[tuple[Path, int]] = []  # paths and their descriptors
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -84,8 +84,8 @@ class Lock:
                 same = False
             if not same:
                 raise DirectoryError(
-                    f"{path} was moved, removed or replaced while the run learnt; nothing more is "
-                    "written. Put it back and give the same command again: it goes on from its "
+                    f"{path} was moved, removed or replaced during training; nothing more is "
+                    "written. Put it back and run the same command again: it resumes from the "
                     "last checkpoint."
                 )
 
@@ -101,7 +101,7 @@ class Lock:
 
 
 def find_renamed(path: Path, seed: int) -> Path | None:
-    """The run of this seed under the name that --run.seeds gives it, or under the name without."""
+    """Return the run of this seed under its name with --run.seeds, or under its name without."""
     name, ending = path.resolve().name, f"-s{seed}"
     other = name.removesuffix(ending) if name.endswith(ending) else name + ending
     found = path.resolve().parent / (other or name)
@@ -111,7 +111,7 @@ def find_renamed(path: Path, seed: int) -> Path | None:
 def describe_and_check(
     path: Path, experiment: Experiment[C], preset: str, config: C, data: dict[str, str]
 ) -> Json:
-    """What is run, on data with these hashes, as config.json will say it.
+    """Return the description of the run, on data with these hashes, for config.json.
 
     Raises UserError if the directory holds another run.
     """
@@ -133,10 +133,10 @@ def describe_and_check(
 def write_description(
     path: Path, experiment: Experiment[C], description: Json, environment: Json
 ) -> None:
-    """Write config.json if there is none yet; paper.json, env.json and command.txt always."""
+    """Write config.json if it does not exist; paper.json, env.json and command.txt always."""
     if not (path / "config.json").exists():
         files.replace(path / "config.json", json.dumps(description, indent=1))
-    doc = experiment.__doc__  # python -OO removes it
+    doc = experiment.__doc__  # None under python -OO
     header = Paper.of(doc) if doc else paper_of(Path(str(experiment.__file__)))
     claims = {name: dataclasses.asdict(claim) for name, claim in experiment.CLAIMS.items()}
     paper = {**header._asdict(), "claims": claims, "units": _units(path)}
@@ -153,7 +153,7 @@ def _units(path: Path) -> dict[str, str]:
 
 
 def add_units(path: Path, measured: Mapping[str, Measure]) -> None:
-    """Add the units of what was measured to paper.json, for the page."""
+    """Add the units of the measures to paper.json, for the page."""
     known = _units(path)
     units = {**known, **{name: value.unit for name, value in measured.items()}}
     if units != known:
@@ -162,16 +162,16 @@ def add_units(path: Path, measured: Mapping[str, Measure]) -> None:
 
 
 def changes(old: Json, new: Json, kind: type[C], where: str) -> str:
-    """The fields of two descriptions of a run that differ, "field: old there, new here" each.
+    """Return the fields in which two descriptions of a run differ, as "field: OLD there, NEW here".
 
-    In a description from an older release, fields that are newer have the value that FORMERLY of
-    their dataclass says, or their default. Raises UserError if the old config cannot be read;
-    `where` says in which file it is.
+    A description from an older release lacks newer fields. They get their value in FORMERLY of
+    their dataclass, or their default. Raises UserError if the old config cannot be read; `where`
+    names its file.
     """
     if (was := old.get("experiment", "absent")) != new["experiment"]:
         return f"experiment: {was} there, {new['experiment']} here"
     known = configs.from_json(kind, old.get("config", {}), where)
-    # The data of the new one have no hashes before they are loaded.
+    # The new description has no hashes before its data are loaded.
     data = (new["data"] and old.get("data")) or new["data"]
     old = {**old, "data": data, "config": configs.to_json(known)}
     ignore = ("preset", *(f"config.{name}" for name in configs.MAY_CHANGE_ON_RESUME))
@@ -180,13 +180,13 @@ def changes(old: Json, new: Json, kind: type[C], where: str) -> str:
 
 
 def command(experiment: Experiment[C], preset: str, arguments: list[str]) -> str:
-    """The command that runs this again."""
+    """Return the command that runs this again."""
     given = arguments if arguments[:1] == [preset] else [preset]
     return shlex.join(["python", "-m", experiment.__name__, *given])
 
 
 def read_json(path: Path) -> Json:
-    """The object in a JSON file. Raises DataError if there is none."""
+    """Return the object in a JSON file. Raises DataError if there is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -194,12 +194,12 @@ def read_json(path: Path) -> Json:
             f"{path} cannot be read as JSON ({error}); restore it, or give another --run.dir."
         ) from error
     if not isinstance(value, dict):
-        raise DataError(f"{path} holds no JSON object; restore it, or give another --run.dir.")
+        raise DataError(f"{path} is not a JSON object; restore it, or give another --run.dir.")
     return value
 
 
 def next_attempt(path: Path) -> Path:
-    """A new directory for the events of this start; else two writers might share a file."""
+    """Create a directory for the events of this start, so that no two writers share a file."""
     names = [found.name for found in (path / "attempts").glob("[0-9]*")]
     last = max((int(name) for name in names if name.isdecimal()), default=-1)
     attempt = path / "attempts" / f"{last + 1:03d}"

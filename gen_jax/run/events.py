@@ -1,6 +1,6 @@
-"""TensorBoard's view of a run.
+"""TensorBoard events of a run.
 
-The caller's own thread writes it, so that errors are raised there.
+They are written in the calling thread, so that errors are raised there.
 """
 
 import time
@@ -34,7 +34,7 @@ class Events:
         self._write(summary.scalar(name, value), step)
 
     def image(self, name: str, image: np.ndarray, step: int) -> None:
-        """A picture [h, w, 3] uint8."""
+        """Write a picture [h, w, 3] uint8."""
         from tensorboardX import summary
 
         self._write(summary.image(name, image, dataformats="HWC"), step)

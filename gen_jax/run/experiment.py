@@ -1,4 +1,4 @@
-"""What an experiment file provides, its presets, and its command line."""
+"""The interface of an experiment file, its presets, and its command line."""
 
 import ast
 import dataclasses
@@ -20,7 +20,9 @@ from gen_jax.types import Claim, Key, Measure
 
 
 class Config(Protocol):
-    """What every config has: it is a frozen dataclass with these fields, and those of its paper."""
+    """The fields of every config. A config is a frozen dataclass with these fields and those of its
+    paper.
+    """
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
@@ -33,21 +35,21 @@ class Config(Protocol):
 
 
 C = TypeVar("C", bound=Config)
-Presets = Mapping[str, tuple[str, C]]  # name -> (what it is and what it costs, Config)
+Presets = Mapping[str, tuple[str, C]]  # name -> (description and cost, Config)
 
 
 class Experiment(Protocol[C]):
     """The module of an experiment file.
 
-    It may also have `game(config) -> Game`, if its players do not move in turn, and `stages(config)
-    -> tuple[Stage, ...]`, if their game changes during training.
+    It may also have `game(config) -> Game`, if its players do not update in turn, and
+    `stages(config) -> tuple[Stage, ...]`, if its game changes during training.
     """
 
     __name__: str
     __doc__: str | None
     __file__: str | None
     Config: type[C]
-    PRESETS: Presets[C]  # the paper's; more in experiments/presets/
+    PRESETS: Presets[C]  # protocols of the paper; further presets are in experiments/presets/
     CLAIMS: Mapping[str, Claim]  # by the name of the metric
 
     def model(self, config: C) -> nn.Module: ...
@@ -88,7 +90,7 @@ def check_measures(measured: Mapping[str, object]) -> None:
 
 
 def presets(experiment: Experiment[C]) -> Presets[C]:
-    """The protocols of the paper, then the budgets and ablations of `presets/` beside its file."""
+    """Return the protocols of the paper, then the smaller budgets and ablations in `presets/`."""
     file = Path(str(experiment.__file__))
     if not (file.parent / "presets" / file.name).exists():
         return experiment.PRESETS
@@ -113,7 +115,7 @@ class Paper(NamedTuple):
 
     @classmethod
     def of(cls, docstring: str | None) -> "Paper":
-        """Read the header: title; authors, venue and arXiv id; Replicated, Not replicated, Cost.
+        """Parse the header: title; authors, venue and arXiv id; Replicated, Not replicated, Cost.
 
         Raises ValueError if a part is missing.
         """
@@ -131,21 +133,21 @@ class Paper(NamedTuple):
 
 
 def paper_of(path: Path) -> Paper:
-    """The header of an experiment file, read without running it."""
+    """Return the header of an experiment file, read without importing it."""
     return Paper.of(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def command_line(experiment: Experiment[C], arguments: list[str]) -> tuple[str, C]:
-    """(preset, config) of the arguments after the module's name.
+    """Return (preset, config) from the arguments after the module's name.
 
-    Wrong ones end the program with 2 and a sentence.
+    Invalid arguments end the program with exit code 2 and a message.
     """
     import tyro
 
     for flag, value in itertools.zip_longest(arguments, arguments[1:]):
         for name in ("--run.dir", "--run.data"):
             if flag == f"{name}=" or (flag == name and value == ""):
-                raise UserError(f"{name} is empty: give a directory, or leave it out.")
+                raise UserError(f"{name} is empty: give a directory, or omit it.")
     config = tyro.extras.overridable_config_cli(
         dict(presets(experiment)),
         args=arguments,
@@ -156,10 +158,11 @@ def command_line(experiment: Experiment[C], arguments: list[str]) -> tuple[str, 
 
 
 EXIT_CODES = """
-Whole numbers are written 100_000, others 1e-3, switches --x.flag or --x.no-flag.
+Integers may be written 100_000, floats 1e-3, and flags --x.flag or --x.no-flag.
 
-Exit codes: 0 done; 2 bad arguments; 65 bad data; 69 no such device; 70 a loss that is not finite; 71 out of memory or
-too many open files; 73 a directory cannot be made or written; 74 a checkpoint or another file cannot be read or
-written; 75 run directory in use; 128 + N stopped by signal N (SIGHUP 129, SIGINT 130, SIGQUIT 131, SIGUSR1 138,
-SIGUSR2 140, SIGTERM 143): a run that had begun is saved, and the same command goes on.
+Exit codes: 0 success; 2 bad arguments; 65 bad data; 69 device not found; 70 a loss is not finite;
+71 out of memory or too many open files; 73 a directory cannot be created or written; 74 a
+checkpoint or another file cannot be read or written; 75 run directory in use; 128 + N stopped by
+signal N (SIGHUP 129, SIGINT 130, SIGQUIT 131, SIGUSR1 138, SIGUSR2 140, SIGTERM 143): a run that
+had started is saved, and the same command resumes it.
 """

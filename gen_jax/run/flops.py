@@ -1,4 +1,4 @@
-"""The floating-point operations of the matrix products and convolutions in a function."""
+"""Counts the floating-point operations of the matrix products and convolutions in a function."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ KINDS = (core.Jaxpr, core.ClosedJaxpr)
 
 
 def products(jaxpr: core.Jaxpr, times: int = 1) -> Iterator[tuple[core.JaxprEqn, int]]:
-    """Each product and convolution, inner programs included, and how often it runs.
+    """Yield each product and convolution, including those of inner programs, and how often it runs.
 
     All branches are counted.
     """
@@ -27,16 +27,16 @@ def products(jaxpr: core.Jaxpr, times: int = 1) -> Iterator[tuple[core.JaxprEqn,
 
 
 def count(function: Callable[..., object], *arguments: object) -> int:
-    """The operations of a function on such arguments."""
+    """Return the operations of a function with these arguments."""
     return of_jaxpr(jax.make_jaxpr(function)(*arguments).jaxpr)
 
 
 def of_jaxpr(jaxpr: core.Jaxpr) -> int:
-    """Two operations for each multiplication with its addition.
+    """Count two operations for each multiplication with its addition.
 
-    What no result depends on is not counted, as XLA removes it.
-    Products with the zeros of padding around an image count. Those with the zeros that a transposed
-    convolution puts between the pixels do not.
+    Operations that no result depends on are not counted, because XLA removes them. Products with
+    the zeros of padding around an image are counted. Products with the zeros that a transposed
+    convolution inserts between pixels are not.
     """
     jaxpr, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
     total: float = 0

@@ -1,6 +1,7 @@
-"""What a run logs: metrics.jsonl is the record; TensorBoard, log.txt and the bar are views of it.
+"""The log of a run: metrics.jsonl is the record; TensorBoard, log.txt and the progress bar are
+views of it.
 
-metrics.jsonl holds no clock, so that two equal runs write equal files; speeds are in the log and in
+metrics.jsonl holds no times, so that two equal runs write equal files. Speeds are in the log and in
 TensorBoard.
 """
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 
 def read_lines(path: Path) -> list[Json]:
-    """The whole lines of metrics.jsonl. A last line that was torn by a kill is left out.
+    """Return the complete lines of metrics.jsonl. A last line that was cut off by a kill is left
+    out.
 
     Raises DataError for any other damage.
     """
@@ -46,7 +48,7 @@ def read_lines(path: Path) -> list[Json]:
 
 
 def _read_bytes(path: Path) -> bytes:
-    """The content of a file; nothing if it is missing."""
+    """Return the content of a file; empty if it does not exist."""
     _check_file(path)
     try:
         return path.read_bytes()
@@ -55,14 +57,14 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _check_file(path: Path) -> None:
-    """Raise DataError if something else has this name: a pipe would be read without end."""
+    """Raise DataError if the path is not a regular file: a read from a pipe would never end."""
     if path.exists() and not path.is_file():
         kind = "directory" if path.is_dir() else "pipe or device"
         raise DataError(f"{path} is a {kind}, not a file: remove it.")
 
 
 def _parse(line: bytes) -> Json | None:
-    """The values of a line, step included; None if it is damaged."""
+    """Return the values of a line, including the step; None if it is damaged."""
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):
@@ -75,12 +77,12 @@ def _parse(line: bytes) -> Json | None:
 
 
 class Journal:
-    """The writer of all of these, for one start of a run."""
+    """The writer of the log files, for one start of a run."""
 
     def __init__(self, directory: Path, *, steps: int, batch_size: int, quiet: bool = False):
-        """A quiet journal writes only to its files, not to the terminal.
+        """Open the log. A quiet journal writes only to its files, not to the terminal.
 
-        Raises DataError if one is no file.
+        Raises DataError if one of them is not a regular file.
         """
         from rich.console import Console
 
@@ -96,11 +98,13 @@ class Journal:
         self.restart_clock(0)
 
     def lines(self) -> bytes:
-        """What metrics.jsonl should hold: its content at the start, and what was written since."""
+        """Return the expected content of metrics.jsonl: its content at the start, and all lines
+        written since.
+        """
         return bytes(self.written)
 
     def set_aside(self) -> Path:
-        """Give metrics.jsonl another name, and return it."""
+        """Rename metrics.jsonl, and return the new path."""
         free = (self.path.with_name(f"metrics-before-{i}.jsonl") for i in itertools.count())
         return self.path.rename(next(path for path in free if not path.exists()))
 
@@ -111,14 +115,13 @@ class Journal:
         own: bytes | None = None,
         record: Mapping[str, float | None] = {},
     ) -> Json | None:
-        """Drop the lines that the resumed run will write again.
+        """Drop the lines that the resumed run will write again, and return the line of `step`, if
+        it was written.
 
-        Gives the line of `step`, if it was written.
-
-        `kept` are the lines before that of `step`, as its checkpoint has them, and `own` is the
-        line of `step`. If metrics.jsonl differs from them, the log says so and they are restored.
-        Without `own`, the line in metrics.jsonl must agree with the `record` of the checkpoint, or
-        it is dropped. An older release kept neither.
+        `kept` are the lines before that of `step`, as stored in its checkpoint, and `own` is the
+        line of `step`. If metrics.jsonl differs from them, they are restored and a message is
+        logged. Without `own`, the line in metrics.jsonl must match the `record` of the checkpoint,
+        or it is dropped. Checkpoints of older releases have neither.
         """
         name = self.path.name
         if kept is None:
@@ -131,7 +134,7 @@ class Journal:
             parsed = [line for line in map(_parse, present) if line and line["step"] == step]
             last = parsed[0] if parsed else None
             if own and (last is None or _format(last) != own):
-                self.info(f"{name} lacked the line of step {step}: restored as it was kept.")
+                self.info(f"{name} lacked the line of step {step}: restored from its copy.")
                 last = json.loads(own)
             if not content.startswith(kept):
                 missing = [line for line in kept.split(b"\n")[:-1] if line not in present]
@@ -141,7 +144,7 @@ class Journal:
                 self.info(f"{name} {what}: restored from the checkpoint of step {step}.")
         if last and any(last.get(metric) != value for metric, value in record.items()):
             self.info(
-                f"{name} had another line of step {step} than its checkpoint: it is made again."
+                f"{name} and the checkpoint differ in the line of step {step}: it is rewritten."
             )
             last = None
         self.written = bytearray(kept + (_format(last) if last else b""))
@@ -150,11 +153,11 @@ class Journal:
         return last
 
     def restart_clock(self, step: int) -> None:
-        """Measure the speed from here on."""
+        """Restart the measurement of speed at this step."""
         self.since = (time.monotonic(), step)
 
     def info(self, text: str) -> None:
-        """One line on the terminal and in log.txt."""
+        """Write one line to the terminal and to log.txt."""
         self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
         self.log.flush()
         if self.bar:
@@ -164,10 +167,7 @@ class Journal:
             console.show(text)
 
     def write_metrics(self, step: int, metrics: Mapping[str, float]) -> bytes:
-        """Write one line of metrics.jsonl to the disk; NaN and infinity become null.
-
-        Gives the line.
-        """
+        """Write one line of metrics.jsonl to disk and return it; NaN and infinity become null."""
         values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         line = _format({"step": step, **values})
         with files.naming(self.path), self.path.open("ab") as file:
@@ -177,7 +177,7 @@ class Journal:
             os.fsync(file.fileno())
         self.written += line
         if not whole:
-            self.info(f"{self.path.name} was changed while the run learnt; it is written anew.")
+            self.info(f"{self.path.name} was changed during training; it is rewritten.")
             files.replace(self.path, self.lines())
         for name, value in values.items():
             if value is not None:
@@ -185,14 +185,14 @@ class Journal:
         return line
 
     def log_failure(self, error: BaseException) -> None:
-        """Write to log.txt why the run ends: the sentence of a UserError, else the traceback."""
-        with contextlib.suppress(OSError):  # which may be why
+        """Write to log.txt why the run ends: the message of a UserError, else the traceback."""
+        with contextlib.suppress(OSError):  # which may be the failure itself
             self.log.write(f"{error}\n" if isinstance(error, UserError) else traceback.format_exc())
             self.log.flush()
 
     def progress(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Show step, losses, speed and time left: a bar on a terminal, a line elsewhere."""
-        # Not since the last line: the host of a GPU may see two lines at once.
+        """Show step, losses, speed and remaining time: as a bar on a terminal, else as a line."""
+        # Not since the last line: with a GPU, two lines may arrive at once.
         before, first = self.since
         speed = (step - first) / max(time.monotonic() - before, 1e-9)  # steps per second
         self.events.scalar("speed/steps_per_second", speed, step)
@@ -223,11 +223,11 @@ class Journal:
         self.bar.update(self.bar.task_ids[0], completed=step, description=text)
 
     def image(self, name: str, image: np.ndarray, step: int) -> None:
-        """A picture [h, w, 3] uint8 for TensorBoard."""
+        """Write a picture [h, w, 3] uint8 to TensorBoard."""
         self.events.image(name, image, step)
 
     def end_bar(self) -> None:
-        """Leave the bar as it stands; later lines come below it."""
+        """Leave the bar in place; later lines follow below it."""
         if self.bar:
             self.bar.stop()
             self.bar = None
@@ -246,7 +246,7 @@ def _format(values: Json) -> bytes:
 
 
 def _steps(steps: list[int]) -> str:
-    """In words."""
+    """Describe a list of steps in words."""
     more = f" and {len(steps) - 5} more" if len(steps) > 5 else ""
     shown = ", ".join(map(str, steps[:5])) + more
     return f"step {shown}" if len(steps) == 1 else f"steps {shown}"

@@ -1,7 +1,7 @@
-"""The compiled programs of a run: one for each stage and length of chunk, made when it is needed.
+"""The compiled programs of a run: one for each stage and chunk length, compiled when needed.
 
-A chunk is the steps that one call of a program runs. Seeds that run side by side share their
-programs. The first program of the next stage is compiled by a thread while the current stage runs.
+A chunk is the number of steps in one call of a program. Seeds that run side by side share their
+programs. The first program of the next stage is compiled in a thread while the current stage runs.
 """
 
 import itertools
@@ -22,17 +22,17 @@ from gen_jax.run import flops, seeds, sharding
 from gen_jax.types import Array, Batch, Key, Metrics
 
 T = TypeVar("T")
-Raw = dict[str, Array]  # uint8 and other arrays of the data set, before they are prepared
+Raw = dict[str, Array]  # uint8 and other arrays of the data set, before preparation
 
-MAX_CHUNK_S = 5  # about: a signal is obeyed at the end of a chunk
-FLOPS_PER_S = {"cpu": 2e10, "gpu": 5e12, "tpu": 5e13}  # what a machine does at least
+MAX_CHUNK_S = 5  # approximately; signals are handled at the end of a chunk
+FLOPS_PER_S = {"cpu": 2e10, "gpu": 5e12, "tpu": 5e13}  # lower bounds
 STEP_OVERHEAD_S = 5e-4
-# Folded into the data key with the number of a later stage. Fields fold in smaller numbers.
+# Folded into the data key, plus the number of a later stage. Fields fold in smaller numbers.
 STAGE_FOLD = 1 << 16
 
 
 class Chunk(NamedTuple):
-    """Steps that one call of a program runs."""
+    """The steps in one call of a program."""
 
     stage: int  # its number
     first: int
@@ -40,20 +40,20 @@ class Chunk(NamedTuple):
 
 
 class Played(NamedTuple):
-    """What a chunk gives."""
+    """The result of a chunk."""
 
     state: State
-    metrics: Metrics  # [length] each; of several seeds [seeds, length]
+    metrics: Metrics  # [length] each; [seeds, length] for several seeds
     chunk: Chunk
-    waited: bool  # the program was compiled while the caller waited
+    waited: bool  # the caller waited for compilation
 
 
 def plan_chunks(
     stages: tuple[Stage, ...], step: int, steps: int, length: Callable[[int], int]
 ) -> Iterator[Chunk]:
-    """The chunks from `step` to the end.
+    """Yield the chunks from `step` to the end.
 
-    They end at multiples of their stage's length, and where the stage ends.
+    They end at multiples of the chunk length of their stage, and at the end of each stage.
     """
     for number in range(len(stages)):
         first, end = max(step, stages[number].first), end_of(stages, number, steps)
@@ -64,12 +64,12 @@ def plan_chunks(
 
 
 def end_of(stages: tuple[Stage, ...], number: int, steps: int) -> int:
-    """The step at which a stage ends."""
+    """Return the step at which a stage ends."""
     return min(steps, stages[number + 1].first) if number + 1 < len(stages) else steps
 
 
 def stage_of(stages: tuple[Stage, ...], step: int) -> int:
-    """The number of the stage that ran the `step`-th step; of step 0 the first stage."""
+    """Return the number of the stage that ran the `step`-th step; for step 0, the first stage."""
     return max(i for i, stage in enumerate(stages) if i == 0 or stage.first < step)
 
 
@@ -81,14 +81,14 @@ class ChunkRunner:
         stages: tuple[Stage, ...],
         data: pipeline.Data,
         *,
-        first: int,  # the step to begin with
+        first: int,  # the first step
         steps: int,
         log_every: int,
-        keys: list[Key],  # of the order of the data, for each seed
+        keys: list[Key],  # for the order of the data, one per seed
         mesh: Mesh,
         state_structs: Callable[[int], State],  # stage -> shapes and shardings of the state
-        resident: bool,  # the data lie on the devices
-        per_device: bool,  # each device runs a step of its own, as under jax.pmap
+        resident: bool,  # the data are on the devices
+        per_device: bool,  # each device runs its own step, as under jax.pmap
         info: Callable[[str], None],
     ):
         self.stages, self.data, self.mesh = stages, data, mesh
@@ -106,16 +106,16 @@ class ChunkRunner:
 
     @staticmethod
     def _stage_keys(keys: list[Key], number: int) -> Key:
-        """The data key of a stage; of several seeds a stack of them, [seeds]."""
+        """Return the data key of a stage; for several seeds, stacked [seeds]."""
         own = [jax.random.fold_in(key, STAGE_FOLD + number) if number else key for key in keys]
         return own[0] if len(own) == 1 else jnp.stack(own)
 
     def close(self) -> None:
-        """Wait for what is being compiled, and end the thread."""
+        """Wait for running compilations, and stop the thread."""
         self.worker.shutdown(cancel_futures=True)
 
     def plan(self, first: int) -> Iterator[Chunk]:
-        """The chunks from a step on."""
+        """Yield the chunks from this step on."""
 
         def length(number: int) -> int:
             return self._length(number).result()
@@ -145,7 +145,7 @@ class ChunkRunner:
     def _run_chunk(
         self, state: State, raw: Raw, first: Array, key: Key, number: int, count: int
     ) -> tuple[State, Metrics]:
-        """The function that is compiled."""
+        """Return the function to compile."""
         stage, axis = self.stages[number], sharding.AXIS if self.per_device else None
         batch_of = self._batch_of(stage)
 
@@ -209,13 +209,15 @@ class ChunkRunner:
         }
 
     def _length(self, number: int) -> "Future[int]":
-        """The length of a stage's chunks: a divisor of `log_every`."""
+        """Return the chunk length of a stage, a divisor of `log_every`."""
         if number not in self.lengths:
             self.lengths[number] = self.worker.submit(self._choose_length, number)
         return self.lengths[number]
 
     def _choose_length(self, number: int) -> int:
-        """By the operations of a step, not by a clock: a resumed run has the same chunks."""
+        """Choose it by the operations of a step, not by a clock, so that a resumed run has the same
+        chunks.
+        """
         traced = self._trace(number, self.log_every)
         rate = FLOPS_PER_S.get(jax.default_backend(), FLOPS_PER_S["gpu"])
         seconds = flops.of_jaxpr(traced.jaxpr.jaxpr) / self.log_every / rate + STEP_OVERHEAD_S
@@ -241,11 +243,11 @@ class ChunkRunner:
 
 
 def struct_of(leaf: Array) -> jax.ShapeDtypeStruct:
-    """Shape, type and sharding of an array."""
+    """Return shape, type and sharding of an array."""
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
 
 
 def _shardings(state: State) -> State:
-    """The sharding of each array, in the same tree."""
+    """Return the sharding of each array, in the same tree."""
     shardings: State = jax.tree.map(lambda leaf: leaf.sharding, state)
     return shardings

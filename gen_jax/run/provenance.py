@@ -1,7 +1,7 @@
-"""What a run depends on besides its config: versions, devices, JAX's settings and the code.
+"""The provenance of a run besides its config: versions, devices, JAX settings and code.
 
-The environment is shown to readers, in env.json. All of it is kept in the seal of each checkpoint,
-so that a run that is resumed elsewhere, or with other code, can say so.
+The environment is recorded in env.json for readers. Everything is stored in the seal of each
+checkpoint, so that a run can report that it is resumed elsewhere or with other code.
 """
 
 import hashlib
@@ -20,18 +20,18 @@ from gen_jax.types import Json
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-# The part of the environment that bit-identical results depend on.
+# The parts of the environment that affect bit-identical results.
 DETERMINISM_KEYS = (
     *("jax", "jaxlib", "flax", "optax", "numpy"),
     "backend",
     "device",
     "devices",
     "seeds",
-    "threads",  # among which Eigen divides the sums of a convolution
+    "threads",  # Eigen divides the sums of a convolution among them
     "xla_flags",
     "threefry_partitionable",
 )
-# JAX's settings of caching, checking, logging and waiting. The devices are in the environment.
+# JAX settings for caching, checks, logging and timeouts. Devices are part of the environment.
 NEUTRAL = re.compile(
     "cache|log|trac|guard|dump|debug|timeout|pprint|locations|checks?$|check_|devices|platform"
     "|warn|cross_host|share_"
@@ -39,9 +39,9 @@ NEUTRAL = re.compile(
 
 
 def environment(devices: int, seeds: int = 1) -> Json:
-    """Versions, devices and flags of this process.
+    """Return versions, devices and flags of this process.
 
-    Where all DETERMINISM_KEYS are equal, so are the results.
+    If all DETERMINISM_KEYS are equal, so are the results.
     """
     first = jax.devices()[0]
     threads = max(_processors(), jax.local_device_count())  # of XLA
@@ -61,7 +61,7 @@ def environment(devices: int, seeds: int = 1) -> Json:
 
 
 def settings() -> dict[str, str]:
-    """Each JAX setting that may change a number, whether from the environment or from code."""
+    """Return each JAX setting that may change results, set by the environment or by code."""
     return {
         name: str(value)
         for name, value in sorted(jax.config.values.items())
@@ -70,7 +70,9 @@ def settings() -> dict[str, str]:
 
 
 def code(experiment: object) -> dict[str, str]:
-    """SHA-256 of each source file imported from this package or the folder of the experiment."""
+    """Return the SHA-256 of each source file imported from this package or the folder of the
+    experiment.
+    """
     files = [getattr(module, "__file__", None) for module in (experiment, *sys.modules.values())]
     roots = {PACKAGE, *(Path(file).resolve().parent for file in files[:1] if file)}
     sources = [file for file in files if isinstance(file, str) and file.endswith(".py")]
@@ -84,10 +86,10 @@ def code(experiment: object) -> dict[str, str]:
 
 
 def differences(seal: Json, now: Json) -> list[str]:
-    """What differs from when a checkpoint was written, a sentence each.
+    """Describe each difference since a checkpoint was written, in one clause each.
 
-    Both hold the environment, the settings and the code. A checkpoint of an older release holds
-    only the first.
+    Both arguments hold the environment, the settings and the code. A checkpoint of an older release
+    holds only the environment.
     """
     before, after = seal["environment"], now["environment"]
     names = [name for name in DETERMINISM_KEYS if before.get(name) != after.get(name)]
@@ -100,19 +102,21 @@ def differences(seal: Json, now: Json) -> list[str]:
 
 
 def _changed(before: Json, after: Json) -> list[str]:
-    """The names of what both have, with different values."""
+    """Return the names in both dicts whose values differ."""
     return [name for name in sorted({*before} & {*after}) if before[name] != after[name]]
 
 
 def _processors() -> int:
-    """As many as XLA's CPU uses: NPROC, or those that this process may run on."""
+    """Return the number of threads of XLA on a CPU: NPROC, or the processors available to this
+    process.
+    """
     if (given := os.environ.get("NPROC", "")).isdecimal():
         return int(given)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def commit() -> str:
-    """The commit of this code, with + where the tree differs from it."""
+    """Return the commit of this code, followed by + if the working tree differs from it."""
     git = f"git -C {shlex.quote(str(PACKAGE))} describe --always --dirty=+ --abbrev=12 --exclude=*"
     try:
         found = subprocess.run(

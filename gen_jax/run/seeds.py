@@ -1,7 +1,7 @@
 """Independent runs side by side: their states are stacked, and one program runs them all.
 
-Everything but the step is stacked. If the step were too, `lax.cond` would become a select, and a
-player that rests would still be computed.
+Everything except the step is stacked. If the step were stacked, `lax.cond` would become a select,
+and the updates of idle players would still be computed.
 """
 
 import dataclasses
@@ -15,23 +15,22 @@ from gen_jax.errors import UserError
 from gen_jax.game import State
 from gen_jax.run.experiment import C
 
-# Of jax.vmap: the axis of each field that is stacked.
+# The axes for jax.vmap: None for the step, 0 for each stacked field.
 AXES = State(None, 0, 0, 0, 0, 0)  # type: ignore[arg-type]
 
 
 def configs(config: C) -> list[C]:
-    """The config of each seed, as if it ran alone.
+    """Return the config of each seed, as if it ran alone.
 
-    The names of their directories end with the seed.
-
-    Raises UserError if no seed can be added to the name of the directory.
+    The names of their directories end with the seed. Raises UserError if no seed can be appended to
+    the name of the directory.
     """
     run = config.run
     if run.seeds == 1:
         return [config]
     if run.dir is not None and not run.dir.name.strip("."):
         raise UserError(
-            f"dir is {run.dir}, to whose name no seed can be added: give a directory by its name."
+            f"dir is {run.dir}; no seed can be appended to this name: give a directory by its name."
         )
 
     def directory(seed: int) -> Path | None:
@@ -43,7 +42,7 @@ def configs(config: C) -> list[C]:
 
 
 def stack(states: list[State]) -> State:
-    """Several states as one, [seeds, ...] each array; a single state stays as it is."""
+    """Stack several states, [seeds, ...] each array; a single state is returned unchanged."""
     first = states[0]
     if len(states) == 1:
         return first
@@ -53,7 +52,7 @@ def stack(states: list[State]) -> State:
 
 
 def unstack(state: State, count: int) -> list[State]:
-    """The states that were stacked."""
+    """Return the states that were stacked."""
     if count == 1:
         return [state]
     rest = state.replace(step=None)
@@ -66,12 +65,12 @@ def unstack(state: State, count: int) -> list[State]:
 
 
 def vmap_seeds(function: Callable[[State], State], count: int) -> Callable[[State], State]:
-    """A function of a state, made a function of a stacked one."""
+    """Convert a function of a state to a function of a stacked state."""
     return function if count == 1 else jax.vmap(function, (AXES,), AXES)
 
 
 def stack_structs(state: State, count: int) -> State:
-    """Shapes and shardings of a stacked state, from those of a single one."""
+    """Return shapes and shardings of a stacked state, from those of a single state."""
     if count == 1:
         return state
 

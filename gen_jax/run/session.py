@@ -1,7 +1,7 @@
-"""One start of a run: what is open while it lasts, and what it does between its chunks.
+"""One start of a run: its open resources, and its work between chunks.
 
-Where a checkpoint is due, the line of its step is written after it, from numbers that its seal
-holds: whenever a run is killed, the resumed one leaves the same metrics.jsonl, bit for bit.
+If a checkpoint is due, the line of its step is written after it, from numbers in its seal. Whenever
+a run is killed, the resumed run therefore writes the same metrics.jsonl, bit for bit.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ from gen_jax.run.log import Journal, read_lines
 from gen_jax.run.signals import Interrupts
 from gen_jax.types import Array, Batch, Key
 
-Means = dict[str, float]  # of each metric over the steps of one line
-Totals = dict[str, tuple[float, int]]  # of each metric: the sum, and over how many steps
+Means = dict[str, float]  # the mean of each metric over the steps of one line
+Totals = dict[str, tuple[float, int]]  # the sum of each metric and its number of steps
 
 
 class Session(Generic[C]):
-    """One start of a run. Of several seeds side by side, each has its own."""
+    """One start of a run. Each of several seeds side by side has its own session."""
 
     def __init__(
         self,
@@ -47,9 +47,9 @@ class Session(Generic[C]):
     ):
         """Check that the config can be run, then open the run directory until `stack` closes.
 
-        `siblings` are the sessions of the seeds before this one, of `seeds` in all. Raises
-        UserError, and leaves no directory, if the parts of the config do not go together;
-        InUseError if another process writes the directory.
+        `siblings` are the sessions of the seeds before this one, out of `seeds` in total. Raises
+        UserError, without leaving a directory, if parts of the config are incompatible, and
+        InUseError if another process writes to the directory.
         """
         self.experiment, self.config, self.run = experiment, config, config.run
         self.interrupts, self.data = interrupts, data
@@ -74,7 +74,7 @@ class Session(Generic[C]):
         size, train = config.batch_size, data.train
         raw = {name: np.asarray(array[:size]) for name, array in train.items()}
         self.init_arguments = (raw, data.init_extras(train), self.init_key)
-        shapes = jax.eval_shape(self.init, *self.init_arguments)  # raises what networks refuse
+        shapes = jax.eval_shape(self.init, *self.init_arguments)  # raises the errors of networks
         if self.run.parallel == "pmap":
             game.check_per_device(shapes)
         self.lock = stack.enter_context(directory.Lock(self.path))
@@ -96,27 +96,26 @@ class Session(Generic[C]):
         stack.callback(self.journal.close)
         self.checkpoints = Checkpoints(
             whole / "checkpoints",
-            keep=max(self.run.keep, min(seeds, 2)),  # of several seeds, one may have to go back
+            keep=max(self.run.keep, min(seeds, 2)),  # one of several seeds may have to go back
             check=self.lock.check,
             run=self.description,
             **self.origin,
         )
         stack.callback(self.checkpoints.close)
         self.totals: Totals = {}
-        self.saved = 0  # the step of the last checkpoint
+        self.saved = 0  # step of the last checkpoint
 
     def init_state(self) -> State:
-        """The state before the first step.
+        """Return the state before the first step.
 
-        The shapes of the networks come from a batch of the data.
+        The shapes of the networks are inferred from a batch of the data.
         """
         return self.init(*self.init_arguments)
 
     def start(self) -> tuple[int, State]:
-        """(step, state) of the newest good checkpoint, or of the beginning.
+        """Return (step, state) of the newest good checkpoint, or of the start.
 
-        Raises UserError if this is another run, or another program while --run.strict asks for the
-        same one.
+        Raises UserError if this is another run, or, with --run.strict, if the program differs.
         """
         state = self.init_state()
         state = jax.device_put(state, self.shardings(state)) if self.run.fsdp else state
@@ -126,7 +125,7 @@ class Session(Generic[C]):
             self.journal.info,
             self.is_of_another_run,
         )
-        # Only now, as it is known to be this run.
+        # Only now is it known that this is the same run.
         directory.write_description(self.path, self.experiment, self.description, self.environment)
         return self._resume(*restored) if restored else self._begin(state)
 
@@ -136,13 +135,13 @@ class Session(Generic[C]):
         if written := self.journal.lines().count(b"\n"):
             aside = self.journal.set_aside().name
             info(
-                "No checkpoint is there: the run starts afresh; "
-                f"{aside} keeps its {written} line(s)."
+                "No checkpoint was found: the run starts from scratch; "
+                f"its {written} line(s) are kept in {aside}."
             )
         if other := directory.find_renamed(self.path, self.run.seed):
             info(
-                f"The run in {other} is another one: "
-                "--run.seeds adds the seed to a directory's name."
+                f"The run in {other} is a different run: "
+                "--run.seeds appends the seed to the name of a directory."
             )
         self.journal.resume(0, b"")
         count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
@@ -153,17 +152,17 @@ class Session(Generic[C]):
         return 0, state
 
     def _resume(self, state: State, seal: Seal) -> tuple[int, State]:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         step = int(seal["step"])
-        self.journal.info(f"Going on from the checkpoint of step {step} in {self.path}.")
+        self.journal.info(f"Resuming from the checkpoint of step {step} in {self.path}.")
         differences = provenance.differences(seal, self.origin)
         if differences and self.run.strict:
             raise UserError(
-                f"{self.path} cannot go on as it was: {'; '.join(differences)}. "
-                "Undo that, or leave out --run.strict."
+                f"{self.path} cannot be resumed unchanged: {'; '.join(differences)}. "
+                "Undo the change, or omit --run.strict."
             )
         for difference in differences:
-            self.journal.info(f"From here it may not be bit-identical: {difference}.")
+            self.journal.info(f"From here the run may not be bit-identical: {difference}.")
         kept = own = None
         if not sharding.process_index():
             kept, own = self.checkpoints.lines(step), self.checkpoints.line(step)
@@ -175,7 +174,9 @@ class Session(Generic[C]):
         return step, state
 
     def is_of_another_run(self, seal: Seal) -> str:
-        """How the run of a seal differs from this one; empty if not, or if the seal does not say."""
+        """Describe how the run of a seal differs from this one; empty if it does not, or if this is
+        unknown.
+        """
         if "run" not in seal:
             return ""
         try:
@@ -184,7 +185,7 @@ class Session(Generic[C]):
             return str(error)
 
     def state_structs(self, stage: int) -> State:
-        """Shapes and shardings of the state in a stage, in its tree."""
+        """Return shapes and shardings of the state in a stage, as a tree like the state."""
         if stage == 0:
             return self.structs
         shapes = jax.eval_shape(self.stages[stage].on_enter, self.structs)
@@ -196,19 +197,25 @@ class Session(Generic[C]):
         return structs
 
     def shardings(self, state: State) -> State:
-        """The sharding of each array, in the same tree: copied, or with fsdp some divided."""
+        """Return the sharding of each array, in the same tree: replicated, or with fsdp partly
+        divided.
+        """
         if self.run.fsdp:
             return sharding.fsdp_shardings(state, self.mesh)
         everywhere: State = jax.tree.map(lambda _: sharding.replicated(self.mesh), state)
         return everywhere
 
     def ends_line(self, step: int) -> bool:
-        """Whether a step has a line in metrics.jsonl: each `log_every`-th, the last of a stage."""
+        """Return whether a step has a line in metrics.jsonl: each `log_every`-th, and the last of a
+        stage.
+        """
         ends = (self.config.steps, *(stage.first for stage in self.stages))
         return step % self.run.log_every == 0 or step in ends
 
     def is_due(self, every: int, step: int) -> bool:
-        """Whether the line that ends at `step` has a multiple of `every`, or is the last one."""
+        """Return whether the line that ends at `step` includes a multiple of `every`, or is the
+        last one.
+        """
         if not self.ends_line(step):
             return False
         stage_index = programs.stage_of(self.stages, step)
@@ -217,7 +224,7 @@ class Session(Generic[C]):
         return step >= self.config.steps or (every > 0 and step // every > before // every)
 
     def needs_save(self, step: int) -> bool:
-        """Whether the state of a step is needed: to save, evaluate, sample or stop."""
+        """Return whether the state of a step is needed: to save, evaluate, sample or stop."""
         periods = (self.run.checkpoint_every, self.run.evaluate_every, self.run.sample_every)
         return bool(self.interrupts.requested) or any(self.is_due(n, step) for n in periods)
 
@@ -250,7 +257,9 @@ class Session(Generic[C]):
         return f"the last checkpoint is kept, {newest.name}"
 
     def end_line(self, step: int) -> Means | None:
-        """The means over the line that ends at `step`, also shown; None if no line ends there."""
+        """Return the means over the line that ends at `step`, and show them; None if no line ends
+        there.
+        """
         if not self.ends_line(step):
             return None
         means = {
@@ -262,14 +271,14 @@ class Session(Generic[C]):
         return means
 
     def write_line(self, step: int, means: Means) -> None:
-        """Write a line of metrics.jsonl; beside the checkpoint too, if its step is saved."""
+        """Write a line of metrics.jsonl, and a copy next to the checkpoint if its step is saved."""
         self.lock.check()
         line = self.journal.write_metrics(step, means)
         if step == self.saved and not sharding.process_index():
             self.checkpoints.keep_line(step, line)
 
     def save(self, step: int, state: State, means: Means | None) -> None:
-        """Start to save. What is logged after this survives a kill at any point.
+        """Start a save. Everything logged after this survives a kill at any point.
 
         Raises NonFiniteError if a weight is not finite.
         """
@@ -284,19 +293,19 @@ class Session(Generic[C]):
         self.saved = step
 
     def evaluate_and_log(self, step: int, state: State, means: Means | None) -> None:
-        """Draw, evaluate and write the line of a step, as far as each is due.
+        """Sample, evaluate and write the line of a step, as far as each is due.
 
-        A signal ends it, once all is saved.
+        A signal stops it once everything is saved.
         """
         with self.interrupts.safe_point(step):
             if means is None:
                 return
             state = sharding.to_host_local(state)
-            if sharding.process_index():  # the first process does the rest
+            if sharding.process_index():  # only the first process does the rest
                 return self.write_line(step, means)
             model = game.trained(self.module, state)
             if self.is_due(self.run.sample_every, step):
-                # The same latents at each step, so that the pictures can be compared.
+                # The same latents at each step make the pictures comparable.
                 key = jax.random.fold_in(self.eval_key, 0)
                 pictures = self.experiment.sample(self.config, model, self.data, key)
                 self.save_pictures(step, pictures)
@@ -310,13 +319,13 @@ class Session(Generic[C]):
         self.write_line(step, means)
 
     def save_pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
-        """Write each picture to a file and for TensorBoard."""
+        """Write each picture to a file and to TensorBoard."""
         for name, picture in pictures.items():
             images.save(self.path / "samples" / f"{name}-step-{step:08d}.png", picture)
             self.journal.image(name, picture.reshape(*picture.shape[:2], -1), step)
 
     def finish(self) -> None:
-        """Write the page, and say where everything is."""
+        """Write the page, and log the paths of all results."""
         from gen_jax.report.page import write
 
         self.checkpoints.wait()
@@ -328,7 +337,7 @@ class Session(Generic[C]):
         pictures = sorted(samples.glob("*-step-*.png"))
         self._animate(pictures)
         if not pictures:
-            info(f"There are no pictures in {samples}, so the page has none.")
+            info(f"{samples} has no pictures, so the page has none.")
         page = write(self.path)
         units = directory.read_json(self.path / "paper.json")["units"]
         for name, value in read_lines(self.path / "metrics.jsonl")[-1].items():
@@ -340,7 +349,9 @@ class Session(Generic[C]):
         info(f"numbers  {self.path / 'metrics.jsonl'}\npage     {page}")
 
     def _animate(self, pictures: Sequence[Path]) -> None:
-        """An animation of each kind of samples over the steps, if it has two pictures or more."""
+        """Write an animation of each kind of samples over the steps, if there are at least two
+        pictures.
+        """
         kinds = itertools.groupby(pictures, lambda path: path.name.partition("-step-")[0])
         for kind, paths in kinds:
             if not kind.startswith("samples"):
@@ -351,22 +362,23 @@ class Session(Generic[C]):
                 images.animation(self.path / "samples" / name, frames)
 
     def _load_frame(self, picture: Path) -> np.ndarray | None:
-        """An earlier picture, [h, w, 3] uint8; None, and a line in the log, if it is damaged."""
+        """Return an earlier picture, [h, w, 3] uint8; None, and a line in the log, if it is
+        damaged.
+        """
         try:
             return images.load(picture)
         except DataError as error:
-            self.journal.info(f"{error} The progress is shown without it.")
+            self.journal.info(f"{error} The animation is made without it.")
             return None
 
 
 def load_data(
     experiment: Experiment[C], config: C, siblings: Sequence[pipeline.Data] = ()
 ) -> pipeline.Data:
-    """The data of a run.
+    """Return the data of a run.
 
-    Seeds side by side share their arrays; what the first state takes from them is its own.
-
-    Raises UserError if the arrays are computed and differ from seed to seed.
+    Seeds side by side share their arrays; the values for the initial state are separate. Raises
+    UserError if the arrays are computed and differ between seeds.
     """
     source = experiment.source(config)
     if not siblings:
@@ -376,13 +388,13 @@ def load_data(
         shared = siblings[0].train
         if not all(np.array_equal(array, own[name]) for name, array in shared.items()):
             raise UserError(
-                "seeds is above 1, but each seed has data of its own: run one after another."
+                "seeds is above 1, but each seed has different data: run them one after another."
             )
     return siblings[0]._replace(init_extras=source.init_extras)
 
 
 def _stages_of(experiment: Experiment[C], config: C, alone: Game) -> tuple[Stage, ...]:
-    """The stages of an experiment, or its game as the only one."""
+    """Return the stages of an experiment, or its game as the only stage."""
     stages: Callable[[C], tuple[Stage, ...]] | None = getattr(experiment, "stages", None)
     if stages:
         return stages(config)
@@ -395,8 +407,8 @@ Init = Callable[[Mapping[str, np.ndarray], Batch, Key], State]
 def _make_init(
     game: Game, stage: Stage, prepare: Callable[[Batch, Key], Batch], mesh: Mesh
 ) -> Init:
-    """Compiled: (raw batch, what is known of the whole set, key) -> the state before the first
-    step.
+    """Return a compiled function: (raw batch, values of the whole training set, key) -> the initial
+    state.
     """
 
     def init(raw: Batch, extras: Batch, key: Key) -> State:

@@ -1,9 +1,11 @@
-"""Where arrays live: the mesh of devices, the state on all of them, each batch split among them.
+"""Placement of arrays: the mesh of devices, the state on all of them, and each batch split among
+them.
 
-Programs are written for the global view: a step sees the whole batch, so batch statistics,
-minibatch features and noise mean what the paper says, however many devices share the work.
-Alternatively each device runs a step on its own part, and means over the devices are taken. This is
-what jax.pmap does; jax.pmap itself is built on jax.shard_map and no longer maintained.
+Programs are written for the global view: a step has the whole batch. Batch statistics, minibatch
+features and noise are therefore as in the papers, for any number of devices.
+
+Alternatively, each device runs a step on its own part, and the results are averaged over the
+devices. jax.pmap does the same, but it is itself built on jax.shard_map and no longer maintained.
 """
 
 import os
@@ -21,17 +23,18 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
 
 AXIS = "data"
-MIN_SHARD_SIZE = 4096  # numbers: smaller arrays of a state are never divided
-JOIN_TIMEOUT_S = 300  # for the other processes to start
-HEARTBEAT_TIMEOUT_S = 100  # without a heartbeat: that process is lost, and this one ends
+MIN_SHARD_SIZE = 4096  # elements; smaller arrays of a state are never divided
+JOIN_TIMEOUT_S = 300  # maximum wait for the other processes to start
+HEARTBEAT_TIMEOUT_S = 100  # a process without heartbeat is lost, and this one ends
 
 
 def join(hosts: int) -> None:
-    """Connect this process to the others, on one host or several, each with the same command.
+    """Connect this process to the others, on one host or several, all started with the same
+    command.
 
-    JAX itself detects SLURM, Kubernetes and TPU pods. Elsewhere $JAX_COORDINATOR_ADDRESS is
-    HOST:PORT of the first process and $JAX_PROCESS_ID the number of each, from 0. Raises UserError
-    if not exactly `hosts` processes connect.
+    JAX itself detects SLURM, Kubernetes and TPU pods. Otherwise, $JAX_COORDINATOR_ADDRESS is
+    HOST:PORT of the first process and $JAX_PROCESS_ID is the number of each process, from 0. Raises
+    UserError if not exactly `hosts` processes connect.
     """
     if hosts == 1:
         return
@@ -47,29 +50,29 @@ def join(hosts: int) -> None:
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0][:200]
         raise UserError(
-            f"hosts is {hosts}, but they did not come together ({reason}): "
-            "start as many processes, with $JAX_COORDINATOR_ADDRESS and $JAX_PROCESS_ID where no scheduler tells."
+            f"hosts is {hosts}, but they did not connect ({reason}): start that many processes; "
+            "without a scheduler, set $JAX_COORDINATOR_ADDRESS and $JAX_PROCESS_ID."
         ) from error
     if (count := jax.process_count()) != hosts:
-        raise UserError(f"hosts is {hosts}, but {count} processes came together: give that number.")
+        raise UserError(f"hosts is {hosts}, but {count} processes connected: give that number.")
 
 
 def check_devices() -> None:
-    """Raise DeviceError if JAX finds no device of the kind that was asked for."""
+    """Raise DeviceError if JAX finds no device of the requested kind."""
     try:
         jax.devices()
-    # JAX asserts where the plugin of a platform is missing.
+    # JAX raises AssertionError if the plugin of a platform is missing.
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip() or "its plugin is missing or finds no device"
         platforms = os.environ.get("JAX_PLATFORMS", "")
         raise DeviceError(
-            f"JAX finds no device ({reason.splitlines()[0][:200]}): look at JAX_PLATFORMS, "
-            f"which is {platforms!r}, and at JAX's other variables."
+            f"JAX finds no device ({reason.splitlines()[0][:200]}): check JAX_PLATFORMS, "
+            f"which is {platforms!r}, and the other variables of JAX."
         ) from error
 
 
 def process_index() -> int:
-    """The number of this process. The first one, 0, draws samples, evaluates and reports."""
+    """Return the number of this process. Process 0 draws samples, evaluates and reports."""
     return jax.process_index()
 
 
@@ -80,11 +83,10 @@ def barrier(name: str) -> None:
 
 
 def all_reduce_max(value: int, after: object) -> int | None:
-    """The maximum over all processes, once the arrays of `after` are ready.
+    """Return the maximum over all processes, once the arrays of `after` are ready.
 
-    None if there is one process.
-
-    On a CPU two programs that communicate at the same time may deadlock, hence `after`.
+    Returns None if there is one process. On a CPU, two programs that communicate at the same time
+    may deadlock, hence `after`.
     """
     if jax.process_count() == 1:
         return None
@@ -93,7 +95,9 @@ def all_reduce_max(value: int, after: object) -> int | None:
 
 
 def to_host_local(tree: T) -> T:
-    """The same tree, whole, on the first device of this process. All processes must call it."""
+    """Return the same tree, complete, on the first device of this process. All processes must call
+    it.
+    """
     if jax.process_count() == 1:
         return tree
     leaves = jax.tree.leaves(tree)
@@ -105,19 +109,17 @@ def to_host_local(tree: T) -> T:
 
 
 def mesh(count: int = 0) -> Mesh:
-    """The first `count` devices along one axis; 0 takes all.
+    """Return the first `count` devices along one axis; 0 takes all.
 
     Raises UserError if there are fewer.
     """
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     if count and jax.process_count() > 1:
         raise UserError(
-            f"devices is {count}; several hosts use all that they have: give --run.devices 0."
+            f"devices is {count}; several hosts always use all devices: give --run.devices 0."
         )
     if count > (most := len(devices)):
-        raise UserError(
-            f"devices is {count}; this machine has {most}, so ask for at most that many."
-        )
+        raise UserError(f"devices is {count}; this machine has {most}, so give at most that many.")
     return Mesh(np.array(devices[: count or most]), (AXIS,), axis_types=(AxisType.Auto,))
 
 
@@ -131,17 +133,18 @@ def check_batch(mesh: Mesh, batch_size: int) -> None:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """A copy on each device."""
+    """Return the sharding with a copy on each device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """Split along one axis of the array."""
+    """Return the sharding that splits an array along one axis."""
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
 
 
 def fsdp_shardings(tree: T, mesh: Mesh) -> T:
-    """The sharding of each array: large ones are divided along their longest divisible side.
+    """Return the sharding of each array: large arrays are divided along their longest divisible
+    side.
 
     FSDP is Rajbhandari et al. 2020 (ZeRO, stage 3). XLA gathers a weight where it is used and
     scatters its gradient.
@@ -172,13 +175,13 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
 
 def process_rows(count: int) -> slice:
-    """The rows of this process, of `count` rows that are split among all devices."""
+    """Return the rows of this process, out of `count` rows split among all devices."""
     size = count // jax.process_count()
     return slice(process_index() * size, (process_index() + 1) * size)
 
 
 def from_rows(own: Mapping[str, np.ndarray], mesh: Mesh, axis: int) -> dict[str, jax.Array]:
-    """Arrays that are split along one axis, made from the rows that each process has."""
+    """Return arrays split along one axis, assembled from the rows of each process."""
     where = split(mesh, axis)
     if jax.process_count() == 1:
         arrays: dict[str, jax.Array] = jax.device_put(dict(own), where)
@@ -187,29 +190,29 @@ def from_rows(own: Mapping[str, np.ndarray], mesh: Mesh, axis: int) -> dict[str,
 
 
 def split_batch(batch: T, mesh: Mesh) -> T:
-    """Inside a program: share a batch among the devices along its first axis."""
+    """Inside a program: split a batch among the devices along its first axis."""
     shared: T = jax.lax.with_sharding_constraint(batch, split(mesh))
     return shared
 
 
 def per_device(function: F, mesh: Mesh, *, raw_axis: int | None) -> F:
-    """`function`(state, raw data, first step, key), run by each device, with equal results on all.
+    """Run `function`(state, raw data, first step, key) on each device, with equal results on all.
 
     The raw data are split along `raw_axis`, or copied to each device for None.
     """
     copied = PartitionSpec()
     raw = copied if raw_axis is None else PartitionSpec(*[None] * raw_axis, AXIS)
     inputs = (copied, raw, copied, copied)
-    # With check_vma, JAX would itself sum the gradients of what is equal on all devices.
+    # With check_vma, JAX would itself sum the gradients of replicated values.
     return jax.shard_map(function, mesh=mesh, in_specs=inputs, out_specs=copied, check_vma=False)
 
 
 def local_rows(rows: jax.Array) -> jax.Array:
-    """Inside `per_device`: the part of this device, [b] -> [b / devices]."""
+    """Inside `per_device`: return the part of this device, [b] -> [b / devices]."""
     size = len(rows) // jax.lax.axis_size(AXIS)
     return jax.lax.dynamic_slice_in_dim(rows, jax.lax.axis_index(AXIS) * size, size)
 
 
 def local_key(key: jax.Array) -> jax.Array:
-    """Inside `per_device`: the key of this device."""
+    """Inside `per_device`: return the key of this device."""
     return jax.random.fold_in(key, jax.lax.axis_index(AXIS))

@@ -1,12 +1,13 @@
-"""The loop: a run is a sequence of chunks; between them it saves, draws, evaluates and logs.
+"""The training loop: a run is a sequence of chunks; between them it saves, samples, evaluates and
+logs.
 
-A chunk is many steps in one call of a compiled program. Between the steps of a chunk nothing
-happens on the host, and while the device computes a chunk the host writes the line of the one
-before. What happens between chunks is in `session`, and how they are compiled is in `programs`.
+A chunk is many steps in one call of a compiled program. Between the steps of a chunk, nothing
+happens on the host. While the device computes a chunk, the host writes the line of the previous
+one. The work between chunks is in `session`, the compilation in `programs`.
 
 A run may have stages, each with its own game and batch size on the same networks: a change of stage
-is saved and resumed as any step is. Several seeds may run side by side in one program; each is a
-run with its own directory, which may be resumed alone.
+is saved and resumed like any step. Several seeds may run side by side in one program. Each is a run
+with its own directory, which can be resumed alone.
 """
 
 import contextlib
@@ -31,16 +32,15 @@ from gen_jax.run.session import Means, Session, load_data
 from gen_jax.run.signals import Interrupts, end_at_once
 from gen_jax.types import Metrics
 
-OPEN_FILES = 8  # of each run
+OPEN_FILES = 8  # per run
 
 
 def run(experiment: Experiment[C], preset: str, config: C, *, until: int | None = None) -> State:
-    """Train, evaluate and report; continues from what the run directory holds.
+    """Train, evaluate and report; resumes from the run directory. Returns the final state.
 
-    States of several seeds are stacked.
-
-    `until` stops, saved, at the end of the chunk that holds that step, as a signal would: raises
-    Interrupted. Whatever a user can mend raises a UserError.
+    States of several seeds are stacked. `until` stops and saves at the end of the chunk that
+    includes that step, like a signal, and raises Interrupted. Raises UserError for anything that a
+    user can fix.
     """
     check(experiment)
     xla.check()
@@ -49,7 +49,7 @@ def run(experiment: Experiment[C], preset: str, config: C, *, until: int | None 
     paths = [directory.path_of(experiment, preset, one) for one in configs]
     _allow_open_files(len(configs))
     data: list[pipeline.Data] = []
-    # Before any run has a directory. Another run is refused before its data are fetched.
+    # Before any directory is created. A different run is rejected before its data are loaded.
     for one, path in zip(configs, paths, strict=True):
         directory.describe_and_check(path, experiment, preset, one, {})
         data.append(load_data(experiment, one, data))
@@ -79,7 +79,7 @@ def run(experiment: Experiment[C], preset: str, config: C, *, until: int | None 
 
 
 def _loop(sessions: list[Session[C]], stack: contextlib.ExitStack, until: int | None) -> State:
-    """From where the sessions stand to the end."""
+    """Run from the current step of the sessions to the end."""
     first = sessions[0]
     steps, interrupts = first.config.steps, first.interrupts
     step, state = _start(sessions)
@@ -88,7 +88,7 @@ def _loop(sessions: list[Session[C]], stack: contextlib.ExitStack, until: int | 
     pending: tuple[int, Metrics] | None = None
     while step < steps:
         state, metrics, chunk, waited = runner.advance(state)
-        if pending:  # while the device works
+        if pending:  # while the device computes
             for session, means in zip(sessions, _end_lines(sessions, *pending), strict=True):
                 if means is not None:
                     session.write_line(pending[0], means)
@@ -121,7 +121,7 @@ def _save_and_log(sessions: list[Session[C]], step: int, state: State, metrics: 
 def _end_lines(sessions: list[Session[C]], step: int, metrics: Metrics) -> list[Means | None]:
     """Add the metrics of a chunk that ended at `step`.
 
-    Gives each session's means if a line ends there, else None.
+    Returns the means of each session if a line ends there, else None.
     """
     fetched = jax.device_get(metrics)
     own = [fetched]
@@ -138,31 +138,31 @@ def _allow_open_files(runs: int) -> None:
     needed = OPEN_FILES * (runs + 8)
     if 0 <= hard < needed:
         raise ResourceError(
-            f"seeds is {runs}, for which {needed} files may be open at once, and {hard} are "
-            "allowed: give fewer seeds, or allow more with ulimit -n."
+            f"seeds is {runs}, which may need {needed} open files, but {hard} are allowed: "
+            "give fewer seeds, or raise the limit with ulimit -n."
         )
     if 0 <= soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _check_all_begun(paths: dict[int, Path]) -> None:
-    """Raise UserError if some seeds have checkpoints and others are new: all begin together."""
+    """Raise UserError if some seeds have checkpoints and others do not: all start together."""
     new = [seed for seed, path in paths.items() if not (path / "config.json").exists()]
     old = [path for seed, path in paths.items() if seed not in new]
     begun = [path for path in old if any(path.glob("checkpoints/step-*"))]
     if new and begun:
         alone = f"--run.seeds 1 --run.dir {paths[new[0]]}"
         raise UserError(
-            f"{begun[0]} is begun, but {paths[new[0]]} is not: run what is new by itself, "
+            f"{begun[0]} has started, but {paths[new[0]]} has not: run new seeds separately, "
             f"with --run.seed {new[0]} {f'--run.seeds {len(new)}' if len(new) > 1 else alone}, "
             "or give another --run.dir."
         )
 
 
 def _start(sessions: list[Session[C]]) -> tuple[int, State]:
-    """(step, stacked state); after a kill between their saves, those that are ahead go back.
+    """Return (step, stacked state). After a kill between saves, the seeds that are ahead go back.
 
-    Raises CheckpointError if one cannot.
+    Raises CheckpointError if one of them cannot.
     """
     started = [session.start() for session in sessions]
     least, behind = min((step, i) for i, (step, _) in enumerate(started))
@@ -171,8 +171,8 @@ def _start(sessions: list[Session[C]]) -> tuple[int, State]:
     if not all(one.is_good(least) if least else len(one.steps()) == 1 for one in kept):
         last = sessions[behind]
         raise CheckpointError(
-            f"{last.path} stands at step {least}, to which {sessions[ahead[0]].path} cannot go "
-            f"back: run seed {last.run.seed} alone, with --run.seeds 1 --run.dir {last.path}, "
+            f"{last.path} is at step {least}, but {sessions[ahead[0]].path} cannot go back to it: "
+            f"run seed {last.run.seed} alone, with --run.seeds 1 --run.dir {last.path}, "
             "or give another --run.dir."
         )
     for i in ahead:
@@ -185,7 +185,7 @@ def _start(sessions: list[Session[C]]) -> tuple[int, State]:
 
 
 def _make_runner(sessions: list[Session[C]], step: int) -> programs.ChunkRunner:
-    """What runs the chunks from `step` on."""
+    """Return the runner of the chunks from `step` on."""
     first, count = sessions[0], len(sessions)
     return programs.ChunkRunner(
         first.stages,
@@ -203,9 +203,9 @@ def _make_runner(sessions: list[Session[C]], step: int) -> programs.ChunkRunner:
 
 
 def _is_resident(data: pipeline.Data, run: Run, seeds: int) -> bool:
-    """Whether the data stay on the device.
+    """Return whether the data stay on the device.
 
-    Those of several seeds must: UserError if they are too large.
+    The data of several seeds must: raises UserError if they are too large.
     """
     size = pipeline.megabytes(data.train)
     if size > run.resident_megabytes and seeds > 1:
@@ -217,7 +217,7 @@ def _is_resident(data: pipeline.Data, run: Run, seeds: int) -> bool:
 
 
 def main(name: str) -> int:
-    """The command line of an experiment file; returns the exit code."""
+    """Run the command line of an experiment file; return the exit code."""
     console.prepare()
     console.quieten()
     end_at_once()
@@ -226,7 +226,7 @@ def main(name: str) -> int:
         experiment = cast(Experiment[Config], importlib.import_module(name))
         try:
             preset, config = command_line(experiment, sys.argv[1:])
-        except BrokenPipeError:  # the reader of --help has left
+        except BrokenPipeError:  # the reader of --help closed the pipe
             console.silence(sys.stdout)
             return 0
         sharding.join(config.run.hosts)

@@ -1,4 +1,4 @@
-"""How XLA compiles: on a CPU with the faster of its libraries, and with a shared cache."""
+"""XLA's compilation: the faster library on a CPU, and a shared compilation cache."""
 
 import atexit
 import contextlib
@@ -14,7 +14,7 @@ from gen_jax.storage import cache, files
 
 log = logging.getLogger("gen_jax")
 
-Index = dict[str, tuple[list[int] | None, str | None]]  # of cached programs: identity and SHA-256
+Index = dict[str, tuple[list[int] | None, str | None]]  # cached program -> identity, SHA-256
 
 DIRECTIONS = ("", "_host_to_device", "_device_to_device", "_device_to_host")
 ALLOWED = {
@@ -22,20 +22,19 @@ ALLOWED = {
     "jax_numpy_dtype_promotion": ("standard",),
     **{f"jax_transfer_guard{way}": (None, "allow", "log", "log_explicit") for way in DIRECTIONS},
 }
-# Which operations YNNPACK computes; Eigen computes the rest.
+# The operations that YNNPACK computes; Eigen computes all others.
 LIBRARY = "--xla_cpu_experimental_ynn_fusion_type"
 
 
 def prepare() -> None:
-    """Call it before JAX compiles anything.
+    """Set XLA's options; call this before JAX compiles anything.
 
-    The user's XLA_FLAGS and JAX_COMPILATION_CACHE_DIR take precedence.
-
-    Eigen's convolutions and products make a step of DCGAN 1.6 and of Progressive GAN 2.0 times as
-    fast as YNNPACK's, which XLA prefers (docs/speed.md); only its reductions stay.
+    The user's XLA_FLAGS and JAX_COMPILATION_CACHE_DIR take precedence. With Eigen's convolutions
+    and products, a step of DCGAN is 1.6 times and one of Progressive GAN 2.0 times as fast as with
+    YNNPACK's, XLA's default (docs/speed.md). Only YNNPACK's reductions are kept.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    # Without a dash, it is the name of a file with flags.
+    # Without a leading dash, it is the name of a file of flags.
     if LIBRARY not in flags and flags.strip()[:1] in ("", "-"):
         os.environ["XLA_FLAGS"] = f"{flags} {LIBRARY}=LIBRARY_FUSION_TYPE_REDUCE".strip()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -47,19 +46,17 @@ def prepare() -> None:
 
 
 def check() -> None:
-    """Raise UserError for settings of JAX under which no program here can run."""
+    """Raise UserError for JAX settings that no program here supports."""
     for name, allowed in ALLOWED.items():
         if (value := jax.config.values[name]) not in allowed:
-            raise UserError(
-                f"{name.upper()} is {value}, under which no program here can be played: unset it."
-            )
+            raise UserError(f"{name.upper()} is {value}, which no program here supports: unset it.")
 
 
 def _verify(folder: Path) -> None:
-    """Remove cached programs that were changed: JAX would run any file of the right name.
+    """Remove cached programs that were changed: JAX would run any file with the right name.
 
-    Their SHA-256 are kept beside the folder, with the inode, time and size of each file. Only files
-    for which these have changed are read again.
+    Their SHA-256 are stored next to the folder, with the inode, time and size of each file. Only
+    files whose inode, time or size changed are read again.
     """
     index = folder.with_suffix(".json")
     found: Index = {}
@@ -79,11 +76,11 @@ def _verify(folder: Path) -> None:
                 found[path.name] = identity, now
             else:
                 log.warning(
-                    "%s is not the program that was kept under this name: it is compiled again.",
+                    "%s is not the cached program of this name: it is compiled again.",
                     path,
                 )
                 path.unlink()
-    # A folder that cannot be written needs no index: nobody can exchange its programs.
+    # A read-only folder needs no index: its programs cannot be replaced.
     with contextlib.suppress(DirectoryError):
         if found != known:
             files.replace(index, json.dumps(found))

@@ -50,5 +50,5 @@ def test_the_middle():
 
 def test_a_crop_is_at_most_the_whole():
     check(16, 2, 20)
-    with pytest.raises(UserError, match="side is 21 of images of 20 pixels"):
+    with pytest.raises(UserError, match="side is 21; images have 20 pixels"):
         check(16, 2, 21)

@@ -200,14 +200,14 @@ def test_a_file_of_something_else(tmp_path, content):
 )
 def test_what_matlab_has_not_written(tmp_path, content):
     (tmp_path / "no.mat").write_bytes(content)
-    with pytest.raises(DataError, match="is no MATLAB file that can be read"):
+    with pytest.raises(DataError, match="is not a readable MATLAB file"):
         key_patches.read(tmp_path / "no.mat", 1)
 
 
 def test_images_must_be_in_colour(monkeypatch):
     monkeypatch.setattr(sets, "load", lambda *_: {"image": np.zeros((2, 8, 8, 1), np.uint8)})
     with pytest.raises(
-        DataError, match=r"mnist has images of shape \[8, 8, 1\]; give a set in colour"
+        DataError, match=r"mnist has images of shape \[8, 8, 1\]; give a set of colour images"
     ):
         key_patches.images("mnist", 0, None)
 

@@ -70,5 +70,5 @@ def test_the_first_half_of_the_images_chooses_and_the_second_is_measured():
     assert units == [
         "of pixels in [0, 1]",
         "nats per image, lower bound by AIS",
-        "nats, upper minus lower bound, on the model's own images",
+        "nats, upper minus lower bound, on images of the model",
     ]

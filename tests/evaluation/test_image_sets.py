@@ -35,7 +35,7 @@ def network(monkeypatch):
 def test_each_number_is_that_of_its_measure(network):
     true, other = images(), images(seed=2)
     fake = images(side=8, low=128, seed=1).repeat(2, 1).repeat(2, 2)  # brighter, and coarser
-    got = sets.judged(true, {"": (fake, "fakes"), "_of_real": (other, "others")}, perceived=20)
+    got = sets.compare(true, {"": (fake, "fakes"), "_of_real": (other, "others")}, perceived=20)
     names = ("swd", "swd_16", "ms_ssim", "frechet_means", "kid_means", "class_score_means")
     both = {f"test/{name}{end}" for name in names for end in ("", "_of_real")}
     assert {*got} == both | {"test/judged", "test/perceived"}
@@ -46,7 +46,7 @@ def test_each_number_is_that_of_its_measure(network):
         "1000 times the sliced Wasserstein distance to training images, mean over levels; fakes"
     )
     assert got["test/class_score_means"].unit == (
-        f"as the Inception score is made, of means's classes; {inception.CONVENTION}; fakes"
+        f"computed like the Inception score, with the classes of means; {inception.CONVENTION}; fakes"
     )
     assert got["test/judged"] == 24 and got["test/perceived"] == 20
     keys = jax.random.split(jax.random.key(0))
@@ -69,7 +69,7 @@ def test_each_number_is_that_of_its_measure(network):
 
 
 def test_small_and_grey_images_have_fewer_numbers(network):
-    got = sets.judged(
+    got = sets.compare(
         images(side=8, channels=1),
         {"": (images(side=8, channels=1, seed=1), "fakes")},
         perceived=20,
@@ -87,10 +87,10 @@ def test_units_say_how_inception_is_asked_but_not_how_resnet_is(monkeypatch):
     networks = {sets.resnet.NAME: see, "inception": see}
     monkeypatch.setattr(sets, "feature_networks", lambda: networks)
     monkeypatch.setattr(sets, "PAIRS", 5)
-    got = sets.judged(images(), {"": (images(seed=1), "fakes")}, perceived=20)
+    got = sets.compare(images(), {"": (images(seed=1), "fakes")}, perceived=20)
     for name, title in ((sets.resnet.NAME, sets.resnet.TITLE), ("inception", "inception")):
         unit = got[f"test/frechet_{name}"].unit
-        assert unit.startswith(f"squared Frechet distance of {title}'s features")
+        assert unit.startswith(f"squared Frechet distance of {title} features")
         assert (inception.CONVENTION in unit) == (name == "inception")
         assert (inception.CONVENTION in got[f"test/class_score_{name}"].unit) == (
             name == "inception"

@@ -117,7 +117,7 @@ def test_text_finds_images_that_it_never_saw(tmp_path, monkeypatch):
 
 def test_what_cannot_be_learnt_is_refused():
     images, captions, labels = coloured(0)
-    with pytest.raises(UserError, match="the data have 1 classes"):
+    with pytest.raises(UserError, match="the data set has 1 classes"):
         joint_embedding.load_or_train(images, captions, labels * 0, name="one", embedding=SMALL)
     short = Embedding(**{**vars(SMALL), "length": 14})
     with pytest.raises(UserError, match="need 15 characters"):

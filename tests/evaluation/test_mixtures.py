@@ -65,8 +65,8 @@ def test_the_measures_of_each_model_have_names_and_units():
     assert found["test/modes_b"] == 8 and found["test/on_a_mode_b"] > 0.95
     assert [found[name] for name in importance] == pytest.approx([0, 0], abs=1e-5)
     assert found["test/kl_from_data_kernel_a"].unit == (
-        "nats, KL(data || model), the model's density a kernel estimate from its draws"
+        "nats, KL(data || model), density of the model: a kernel estimate from its draws"
     )
     assert found["test/kl_to_data_importance_b"].unit == (
-        "nats, KL(model || data), the model's density importance weighted"
+        "nats, KL(model || data), density of the model: importance-weighted"
     )

@@ -115,10 +115,10 @@ def test_each_number_has_a_unit_that_names_its_network(stand_ins):
     assert all("ResNet-50" in unit for name, unit in units.items() if "resnet50" in name)
     assert all("AlexNet" in unit for name, unit in units.items() if "lpips" in name)
     seen = {name for name in units if "resnet50" in name or "lpips" in name}
-    assert {name for name, unit in units.items() if "as many as test/perceived" in unit} == seen
+    assert {name for name, unit in units.items() if "on test/perceived images" in unit} == seen
     assert (
-        "a made from the b" in units["test/l1_a"]
-        and "b as it is" in units["test/kid_resnet50_a_untranslated"]
+        "a translated from b" in units["test/l1_a"]
+        and "untranslated b" in units["test/kid_resnet50_a_untranslated"]
     )
 
 

@@ -74,7 +74,7 @@ def test_the_prior_is_scaled_and_any_sampler_can_be_added(monkeypatch):
     )
     anything = aae.draw_prior(config, jax.random.key(0), jnp.full(2000, 10))[:, 1]
     assert set(np.asarray(anything)) == set(2.0 * np.arange(10))  # the full mixture
-    with pytest.raises(UserError, match="set as many"):
+    with pytest.raises(UserError, match="change latents"):
         aae.draw_prior(altered(prior="labels", latents=3), jax.random.key(0), jnp.arange(10))
     for prior in ("mixture", "swiss_roll"):
         with pytest.raises(UserError, match=r"latents is 3; .* draws 2"):
@@ -216,6 +216,8 @@ def test_numbers_have_units_and_all_presets_are_there():
     assert numbers["test/reconstruction"].unit == "squared error per image"
     assert numbers["test/mmd"].unit.startswith("squared, codes of test images against the prior;")
     accuracy = numbers["test/two_sample_accuracy"].unit
-    assert accuracy.startswith("of telling codes (with labels, if the prior has them) from the ")
+    assert accuracy.startswith(
+        "of a classifier of codes (with labels, if the prior has them) and the "
+    )
     assert all(number.unit for number in numbers.values()) and "test/parzen" in numbers
     assert [*presets(aae)] == ["paper", "conditioned", "supervised", "quick", "tiny"]

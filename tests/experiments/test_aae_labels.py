@@ -106,7 +106,7 @@ def test_labelled_images_are_drawn_with_their_labels_each_once_where_there_are_e
 
 
 def test_too_many_labels_are_refused():
-    with pytest.raises(DataError, match="a class"):
+    with pytest.raises(DataError, match="per class"):
         few_labels.balanced(data().train, count=5000, classes=10, seed=0)
     for values in ({"labels": 15}, {"categories": 16}):
         with pytest.raises(UserError, match="multiple of 10"):
@@ -258,7 +258,7 @@ def test_numbers_have_units_and_all_presets_are_there():
     assert numbers["test/error_40_labels"].unit == "% of images"
     assert numbers["test/mmd"].unit.startswith("squared, styles of test images against N(0, I);")
     accuracy = numbers["test/two_sample_accuracy"].unit
-    assert accuracy == "of telling styles of test images from N(0, I); 0.5 is equal"
+    assert accuracy == "of a classifier of styles of test images and N(0, I); 0.5 if they are equal"
     assert all(number.unit for number in numbers.values())
     assert [*presets(aae_labels)] == [
         *("paper", "labels1000", "clustering", "clustering16", "reduction"),

@@ -294,7 +294,7 @@ def test_a_game_without_aims_is_refused():
 
 
 def test_another_decay_of_the_rate_is_refused():
-    with pytest.raises(UserError, match="the rate falls over the second half in any case"):
+    with pytest.raises(UserError, match="the rate always decays over the second half"):
         DISCS.but(adam=Adam(2e-4, b1=0.5, decay=0.1))
 
 
@@ -492,13 +492,13 @@ def test_as_many_pairings_fit_as_there_are_permutations_that_keep_the_masses(mas
     """
     atoms = worlds.atoms(masses, seed=0)
     found = [
-        atoms.judged(atoms.y[list(order)]) for order in itertools.permutations(range(len(masses)))
+        atoms.scores(atoms.y[list(order)]) for order in itertools.permutations(range(len(masses)))
     ]
     assert sum(each["fits"] for each in found) == count == atoms.symmetries()
     assert sum(each["true_pairing"] for each in found) == 1
     assert all(each["chance"] == 1 / count and each["distance"] < 1e-6 for each in found)
-    assert atoms.judged(np.repeat(atoms.y[:1], len(masses), 0))["fits"] == 0  # all to one
-    assert atoms.judged(1.5 * atoms.y)["distance"] == pytest.approx(0.5, rel=1e-5)
+    assert atoms.scores(np.repeat(atoms.y[:1], len(masses), 0))["fits"] == 0  # all to one
+    assert atoms.scores(1.5 * atoms.y)["distance"] == pytest.approx(0.5, rel=1e-5)
 
 
 def test_atoms_of_equal_mass_leave_no_trace_of_their_pairing():

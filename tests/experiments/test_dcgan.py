@@ -278,7 +278,10 @@ def test_the_classifier_that_learns_from_images_is_far_better_than_that_from_an_
         "test/thickness",
     }
     assert measured[f"{error}_of_200_images"] < 25 < 60 < measured[f"{error}_200"]
-    assert measured[f"{error}_200"].unit == "% of the test images, by 1-NN on as many samples"
+    assert (
+        measured[f"{error}_200"].unit
+        == "% of the test images, by 1-NN on the same number of samples"
+    )
     assert all(value.unit for value in measured.values())
     assert measured["test/label_accuracy"] < 40
 
@@ -293,7 +296,7 @@ def test_features_of_an_untrained_discriminator_already_tell_digits_better_than_
     )
     assert {*measured} == {"test/svm_accuracy_12", "test/svm_accuracy_12_untrained"}
     assert {value.unit for value in measured.values()} == {
-        "% of the test images, by 12 of each class"
+        "% of the test images, with 12 training images per class"
     }
     assert all(30 < value <= 100 for value in measured.values())
     assert len(set(measured.values())) == 2  # not one discriminator twice

@@ -1,7 +1,7 @@
-"""python -m tests.faults writes docs/faults.md: each fault, what happens, and the tests that make
-it and see it.
+"""python -m tests.faults writes docs/faults.md: each fault, its outcome, and the tests that cause the
+fault and check the outcome.
 
-A row without a test, or with one that is not there, is an error.
+A row without a test, or with a test that does not exist, is an error.
 """
 
 import ast
@@ -12,12 +12,14 @@ from gen_jax.run.experiment import EXIT_CODES
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "faults.md"
-KEPT = Path(__file__).with_name("printed.txt")  # what the three long commands printed last
+KEPT = Path(__file__).with_name("printed.txt")  # the last output of the three long commands
 TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
-        "SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1 or SIGUSR2 while a run learns, evaluates, draws or compiles",
-        "saved within some seconds, whatever `--run.log-every` is, exit code 128 + N, and the same command goes on to "
-        "the same end, bit for bit; a SIGHUP that the user ignores (nohup) is ignored",
+        "SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1 or SIGUSR2 during training, evaluation, "
+        "sampling or compilation",
+        "the run is saved within a few seconds, for any `--run.log-every`, with exit code 128 + N; "
+        "the same command "
+        "resumes it to a bit-identical end; a SIGHUP is ignored under nohup",
         (
             "run/test_train::test_signals_and_kills_leave_the_same_run",
             "run/test_train::test_stopped_in_the_middle_of_a_line_it_is_written_as_if_nothing_had_happened",
@@ -28,13 +30,13 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "Ctrl-C before a run begins",
-        "exit code 130 and a sentence",
+        "Ctrl-C before a run starts",
+        "exit code 130 and a one-line message",
         ("faults/test_machine::test_ctrl_c_before_a_run_begins_is_one_sentence",),
     ),
     (
-        "SIGKILL at any time, in a save too",
-        "the same command goes on from the last good checkpoint to the same end, bit for bit",
+        "SIGKILL at any time, also during a save",
+        "the same command resumes from the last good checkpoint to a bit-identical end",
         (
             "run/test_train::test_signals_and_kills_leave_the_same_run",
             "run/test_train::test_killed_between_the_checkpoint_and_its_line",
@@ -42,14 +44,16 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "a crash at each call of a save that changes a file",
-        "the step before comes back, or this one, whole",
+        "a crash at any system call of a save that changes a file",
+        "the previous step or this step is restored intact",
         ("faults/test_saves::test_a_crash_at_each_call_of_a_save_leaves_the_step_before_or_this_one",),
     ),
     (
-        "a checkpoint's file changed, cut, emptied, removed or exchanged, or its seal edited",
-        "found by its SHA-256; the next older good step is used, and one line names file and reason; where none is "
-        "good, exit code 74 and no fresh start",
+        "a file of a checkpoint changed, truncated, emptied, removed or exchanged, or its seal "
+        "edited",
+        "the SHA-256 detects it; the newest older good step is used, and one line names the file "
+        "and the reason; if no "
+        "step is good, exit code 74 and no new start",
         (
             "run/test_checkpoint::test_any_damage_to_any_file_falls_back_one_step_and_says_why",
             "run/test_checkpoint::test_a_whole_step_under_another_name_is_refused",
@@ -63,9 +67,10 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "no room on the disk, for a checkpoint or any other file, or a file that may not grow",
-        "exit code 74, the reason and the file, of a checkpoint the newest complete one too; the run goes on when "
-        "there is room",
+        "no space on the disk for a checkpoint or another file, or a limit on file size",
+        "exit code 74 with the reason, the file and, for a checkpoint, the newest complete one; "
+        "the run can be resumed "
+        "when there is space",
         (
             "faults/test_machine::test_a_disk_that_is_full_is_one_sentence_and_the_run_goes_on_when_there_is_room",
             "faults/test_machine::test_what_a_machine_refuses_is_one_sentence",
@@ -75,13 +80,15 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "checkpoints that cannot be written or listed, or whose directory is a link to nowhere",
-        "exit code 74 at once, and no fresh start: what is there stays, and the run goes on when it can be reached",
+        "checkpoints that cannot be written or listed, or whose directory is a dangling link",
+        "exit code 74 immediately, and no new start: existing checkpoints stay, and the run can be "
+        "resumed from them",
         ("faults/test_machine::test_checkpoints_that_cannot_be_reached_end_a_run_at_once_and_stay",),
     ),
     (
         "a loss, gradient or weight that is not finite",
-        "exit code 70 with the step, the losses and the first such weight; the last good checkpoint is kept",
+        "exit code 70 with the step, the losses and the first affected weight; the last good "
+        "checkpoint is kept",
         (
             "run/test_train::test_what_is_not_finite_is_named_with_its_step_and_the_last_checkpoint_is_kept",
             "run/test_train::test_a_weight_that_is_not_finite_is_not_saved",
@@ -92,13 +99,15 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "images that are all alike, or of one class",
-        "the run ends, and what cannot be measured is null; learning from labels, each class must have enough",
+        "images that are all equal, or of one class",
+        "the run completes, and undefined metrics are null; training with labels needs enough "
+        "images of each class",
         ("faults/test_values::test_images_all_alike_and_one_class_leave_numbers_or_a_sentence",),
     ),
     (
-        "data that are damaged, of another shape or type, not finite, out of range, or too few",
-        "refused before a step, with file, field and what is expected, whatever the manifest says",
+        "data that are damaged, of a wrong shape or type, not finite, out of range, or too few",
+        "rejected before the first step, with the file, the field and the expected values, "
+        "whatever the manifest contains",
         (
             "faults/test_values::test_values_that_a_set_cannot_have_are_refused_whatever_its_manifest_says",
             "data/catalog/test_store::test_damaged_files_are_named",
@@ -110,8 +119,8 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "a download that fails, hangs or is not what it was",
-        "nothing half-written is left and no other data are taken",
+        "a download that fails, hangs or has changed",
+        "no partial file is left, and no other data are used",
         (
             "data/catalog/test_sets::test_readers_that_fail_leave_nothing",
             "data/catalog/test_sets::test_verify_compares_with_the_known_hashes_too",
@@ -120,7 +129,8 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "a bad value of any field, from code, the command line or a file",
-        "exit code 2 and a sentence with the field and what it may be, before a device is started",
+        "exit code 2 and a message with the field and its valid values, before a device is "
+        "initialised",
         (
             "faults/test_every_field::test_each_bad_value_of_each_field_is_refused_by_name",
             "faults/test_every_field::test_each_bad_value_of_a_file_is_refused",
@@ -130,8 +140,8 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "fields that do not go together",
-        "exit code 2 and a sentence with both, and no directory is left",
+        "incompatible fields",
+        "exit code 2 and a message that names both, and no directory is left",
         (
             "experiments/test_cyclegan::test_a_game_without_aims_is_refused",
             "experiments/test_cyclegan::test_domains_are_cut_alike_and_drawn_apart",
@@ -142,23 +152,28 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "no such device, out of memory, too few open files, a setting of JAX under which nothing plays",
-        "exit code 69, 71 or 2 and a sentence; no other device is taken",
+        "a device that does not exist, too little memory, too few open files, an unsupported JAX "
+        "setting",
+        "exit code 69, 71 or 2 and a one-line message; no other device is used",
         ("faults/test_machine::test_what_a_machine_refuses_is_one_sentence",),
     ),
     (
-        "a terminal that is gone, full, closed or ASCII; umask 077; files that come from the future; no docstrings",
-        "the run goes on, and log.txt has what was said",
+        "a terminal that is lost, blocked, closed or ASCII; umask 077; files with future "
+        "timestamps; no docstrings",
+        "the run continues, and log.txt has all messages",
         ("faults/test_machine::test_a_terminal_ends_no_run",),
     ),
     (
-        "compiled programs in the cache exchanged, torn or emptied",
-        "told by their SHA-256 and compiled again; those in a `JAX_COMPILATION_CACHE_DIR` of yours are not watched",
+        "compiled programs in the cache exchanged, truncated or emptied",
+        "the SHA-256 detects it, and they are compiled again; programs in a "
+        "`JAX_COMPILATION_CACHE_DIR` of your own are "
+        "not checked",
         ("faults/test_machine::test_programs_that_were_exchanged_in_the_cache_are_not_used",),
     ),
     (
-        "kept classifiers, embeddings and features damaged, or made by other code or of other data",
-        "not used: made again, and a line says why",
+        "cached classifiers, embeddings and features damaged, or computed by other code or from "
+        "other data",
+        "they are computed again, and one line gives the reason",
         (
             "storage/test_cache::test_a_damaged_file_is_not_used",
             "storage/test_cache::test_what_was_made_of_something_else_is_not_used",
@@ -170,23 +185,23 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "a user without a home directory",
-        "exit code 2 and the variables to set",
+        "exit code 2 and a message that names the variables to set",
         (
             "storage/test_cache::test_a_user_without_a_home_is_told_what_to_set",
             "faults/test_machine::test_what_a_machine_refuses_is_one_sentence",
         ),
     ),
     (
-        "another number of devices when a run goes on",
-        "the state is the same, what follows is too, up to rounding, and a line says so",
+        "a different number of devices when a run is resumed",
+        "the state is the same, later steps are equal up to rounding, and one line reports it",
         (
             "run/test_train::test_saved_on_one_device_and_resumed_on_eight_and_back",
             "run/test_parallel::test_a_divided_state_learns_as_a_whole_one_and_is_resumed_as_one_and_back",
         ),
     ),
     (
-        "two writers in one run directory, even where its lock was removed",
-        "the second ends with 75",
+        "two writers in one run directory, even if its lock was removed",
+        "the second ends with exit code 75",
         (
             "run/test_train::test_two_writers",
             "faults/test_silence::test_one_writer_even_where_files_are_removed_and_none_where_the_directory_is_gone",
@@ -194,16 +209,18 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "a run directory that is moved, removed or replaced while its run learns",
-        "exit code 73 at the next line or save, and nothing is written under its name",
+        "a run directory that is moved, removed or replaced during training",
+        "exit code 73 at the next line or save, and nothing is written under the old name",
         (
             "faults/test_silence::test_a_directory_that_goes_while_a_run_learns_ends_it",
             "run/test_checkpoint::test_a_directory_that_is_moved_during_a_save_has_nothing_under_its_old_name",
         ),
     ),
     (
-        "seeds side by side where one is new, or has lost its checkpoints, and others have come further",
-        "refused, and nothing is lost; where a kill came between their saves they go back to a step of all",
+        "seeds side by side of which one is new or has lost its checkpoints, while others are "
+        "further",
+        "rejected, and nothing is lost; after a kill between their saves, all go back to a common "
+        "step",
         (
             "run/test_seeds::test_a_seed_that_is_new_beside_others_is_refused_and_nothing_is_lost",
             "run/test_seeds::test_a_seed_that_went_on_alone_is_not_taken_back_beyond_its_checkpoints",
@@ -212,32 +229,33 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "seeds side by side of which each has labelled images of its own",
-        "each learns from the same ones as when it is run alone",
+        "seeds side by side, each with its own labelled images",
+        "each is trained on the same ones as when it runs alone",
         ("faults/test_silence::test_seeds_side_by_side_know_of_the_data_what_each_knows_alone",),
     ),
     (
-        "one process of several is lost",
-        "the others end, and all go on to the same end, bit for bit, when they are started again",
+        "one of several processes is lost",
+        "the others end; when all are started again, they resume to a bit-identical end",
         ("run/test_hosts::test_where_one_process_is_lost_the_other_ends_and_both_go_on",),
     ),
     (
-        "data that fail while they are gathered",
-        "an error, not a wait without end",
+        "an error while data are gathered",
+        "the error is raised; the run does not hang",
         ("data/test_pipeline::test_what_fails_while_it_is_gathered_ends_the_stream",),
     ),
     (
-        "a directory that cannot be made, or is none",
-        "exit code 73 and a sentence",
+        "a directory that cannot be created, or is not a directory",
+        "exit code 73 and a one-line message",
         (
             "run/test_train::test_a_directory_that_cannot_be_made_ends_with_73",
             "storage/test_files::test_a_place_that_is_no_folder_is_named",
         ),
     ),
     (
-        "hostile files: a pickle in an array file or as weights, a huge header, a torn gzip, an archive's members that "
-        "lead outside, links in it, and what it unpacks to without end",
-        "refused; nothing of them is run, and nothing is written elsewhere",
+        "hostile files: a pickle in an array file or as weights, a huge header, a truncated gzip, "
+        "archive members "
+        "outside the target folder, links in an archive, and decompression bombs",
+        "rejected; no code in them is run, and nothing is written elsewhere",
         (
             "pretrained/formats/test_pickles::test_a_hostile_pickle_is_refused_and_nothing_runs",
             "data/catalog/test_formats::test_dsprites_refuses_a_hostile_header",
@@ -249,7 +267,7 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "a random key that is used twice",
-        "none is, in any experiment; every key is typed, so that reuse can be detected",
+        "no experiment does this; every key is typed, so that reuse can be detected",
         (
             "faults/test_keys::test_no_experiment_uses_a_key_twice",
             "faults/test_keys::test_no_evaluation_folds_a_number_into_a_key_twice",
@@ -258,9 +276,11 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "another environment, other packages or settings of JAX, or changed code when a run goes on",
-        "a line for each setting that differs and bit-identity needs, and one that names each changed source file; "
-        "`--run.strict` refuses; the kind of random numbers is pinned",
+        "a different environment, other packages or JAX settings, or changed code when a run is "
+        "resumed",
+        "one line for each changed setting that affects bit-identity, and one that names each "
+        "changed source file; "
+        "with `--run.strict` the run is rejected; the random number generator is pinned",
         (
             "faults/test_silence::test_changed_code_is_told_by_file_and_refused_where_strict",
             "faults/test_silence::test_the_code_of_a_run_is_this_package_and_what_lies_beside_the_experiment",
@@ -272,15 +292,15 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "a checkpoint of an older release",
-        "it is read, bit for bit, and draws what it drew",
+        "it is restored bit for bit, and its samples are the same",
         (
             "faults/test_old_runs::test_the_checkpoint_of_a_release_is_read_and_draws_the_same",
             "run/test_parallel::test_a_run_that_is_older_than_a_field_is_resumed",
         ),
     ),
     (
-        "another config, other data or other networks in an old run's directory",
-        "refused, with each field or weight that differs, and of data both SHA-256",
+        "a different config, data set or network in the directory of an existing run",
+        "rejected, with each field or weight that differs and, for data, both SHA-256",
         (
             "faults/test_silence::test_another_data_set_is_refused_with_both_hashes",
             "faults/test_silence::test_another_config_that_was_tried_in_vain_is_not_taken_for_the_run",
@@ -290,23 +310,25 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "a checkpoint of another run, as of another seed, put in a run's directory",
-        "passed over with the fields that differ",
+        "a checkpoint of another run, such as another seed, in the directory of a run",
+        "skipped, with the fields that differ",
         ("faults/test_silence::test_a_checkpoint_of_another_seed_is_passed_over",),
     ),
     (
-        "what a save that was killed has left; a finished run started again",
-        "swept away; nothing is done twice",
+        "files left by a killed save; a finished run that is started again",
+        "the files are deleted; nothing is done twice",
         (
             "run/test_checkpoint::test_a_save_that_was_killed_is_swept_away",
             "test_experiments::test_stopped_and_resumed_equals_straight_through_bit_for_bit",
         ),
     ),
     (
-        "lines of metrics.jsonl that were torn, written before a kill, removed, changed or reordered",
-        "each step that is logged has one line in the end; what is missing is named and comes back from the "
-        "checkpoint; where all checkpoints were removed the run starts afresh, says so, and keeps the old lines beside "
-        "the new",
+        "lines of metrics.jsonl that were cut off, written before a kill, removed, changed or "
+        "reordered",
+        "each logged step has one line at the end; missing lines are reported and restored from "
+        "the checkpoint; if all "
+        "checkpoints were removed, the run starts from scratch, reports it, and keeps the old "
+        "lines in another file",
         (
             "faults/test_silence::test_lines_that_are_gone_are_told_and_restored",
             "faults/test_silence::test_the_last_line_is_that_of_its_checkpoint",
@@ -317,8 +339,8 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "parts of a run directory removed, torn or of another kind",
-        "made again, left out of the page and told, or one sentence; checkpoints stay",
+        "parts of a run directory removed, truncated or replaced by another kind of file",
+        "created again, left out of the page with a note, or a one-line error; checkpoints stay",
         (
             "faults/test_leftovers::test_a_part_that_is_removed_is_made_again_or_left_out",
             "faults/test_leftovers::test_a_picture_that_is_torn_is_left_out_with_a_note",
@@ -329,19 +351,21 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "two runs that a claim is compared with, or runs that differ widely",
-        "no verdict of fewer than three seeds; agreement needs the interval inside the claim's tolerance",
+        "a claim with only two runs, or runs with a large spread",
+        "no verdict for fewer than three seeds; agreement requires the interval to be inside the "
+        "tolerance of the claim",
         ("report/test_page::test_verdicts", "report/test_page::test_more_noise_never_makes_runs_agree"),
     ),
     (
         "a long run",
-        "takes no more files or threads than a short one, no more memory but for its lines, and listens on no port",
+        "it uses no more files or threads than a short run, no more memory except for its lines, "
+        "and opens no port",
         ("faults/test_growth::test_nothing_grows", "faults/test_growth::test_what_grows_is_told",
          "faults/test_growth::test_an_open_port_is_seen"),
     ),
     (
-        "a package that is not the one that was locked",
-        "not installed",
+        "a package that differs from the locked one",
+        "it is not installed",
         (
             "faults/test_supply::test_a_file_that_was_changed_is_not_installed",
             "faults/test_supply::test_every_requirement_is_locked_by_hash",
@@ -352,22 +376,25 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 @functools.cache
 def functions(module: str) -> frozenset[str]:
-    """The tests in a file."""
+    """Return the names of the tests in a file."""
     tree = ast.parse((ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8"))
     return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
 
 
 def page() -> str:
-    """In Markdown; ValueError where a row has no test."""
+    """Return the page in Markdown. Raises ValueError for a row without a test."""
     lines = [
-        "# Faults, and what happens then",
+        "# Faults and their outcomes",
         "",
-        "`python -m tests.faults` writes this page from the table beside the tests, and refuses a row without a test.",
-        "Each test makes its fault for real: signals and kills of processes, damage to files, a full disk.",
+        "`python -m tests.faults` writes this page from a table next to the tests. Every row must "
+        "have a test.",
+        "Each test causes a real fault: it sends signals, kills processes, damages files or fills "
+        "a disk.",
         "",
-        "`python -m tests.faults.sweep --kills N` kills each experiment N times, at random, and",
-        "`python -m tests.faults.damages` damages each file of a checkpoint of each in six ways, and",
-        "`python -m tests.faults.growth` watches a long run. They printed this:",
+        "`python -m tests.faults.sweep --kills N` kills each experiment N times at random,",
+        "`python -m tests.faults.damages` damages each file of a checkpoint of each experiment in "
+        "six ways, and",
+        "`python -m tests.faults.growth` monitors a long run. Their output:",
         "",
         "```",
         *KEPT.read_text(encoding="utf-8").splitlines(),
@@ -375,17 +402,17 @@ def page() -> str:
         "",
         *EXIT_CODES.strip().splitlines()[2:],
         "",
-        "| fault | what happens | tests |",
+        "| Fault | Outcome | Tests |",
         "|---|---|---|",
     ]
     for fault, then, tests in TABLE:
         if not tests:
-            raise ValueError(f"no test shows what happens at {fault!r}")
+            raise ValueError(f"no test for the fault {fault!r}")
         for test in tests:
             module, name = test.split("::")
             if name not in functions(module):
                 raise ValueError(
-                    f"tests/{module}.py has no {name}, which is to show what happens at {fault!r}"
+                    f"tests/{module}.py has no {name}, the test for the fault {fault!r}"
                 )
         each = (test.split("::") for test in tests)
         shown = "<br>".join(

@@ -80,7 +80,7 @@ class Damaged(NamedTuple):
     """What became of the checkpoints of one experiment."""
 
     made: int
-    told: int  # in one line, with the file
+    reported: int  # in one line, with the file
     recovered: int  # the step before came back, bit for bit
 
 
@@ -159,11 +159,11 @@ def damage(name: str, directory: Path, seed: int) -> Damaged:
                 shutil.copytree(away, newest)
                 change(newest / file, draw.random())
                 state, said = restored(session)
-                told = (
+                reported = (
                     len(said) == 1 and newest.name in said[0] and (file in said[0] or file == SEAL)
                 )
                 same = state == expected and session.checkpoints.steps() == [older]
-                done = Damaged(done.made + 1, done.told + told, done.recovered + same)
+                done = Damaged(done.made + 1, done.reported + reported, done.recovered + same)
                 shutil.rmtree(next(newest.parent.glob(f"bad-{newest.name}-*")))
     return done
 
@@ -173,7 +173,7 @@ def restored(session: train.Session) -> tuple[dict[str, bytes], list[str]]:
     said: list[str] = []
     session.journal.info = said.append  # type: ignore[method-assign]
     _, state = session.start()
-    return leaves(state), [line for line in said if line.startswith("Passing over")]
+    return leaves(state), [line for line in said if line.startswith("Skipping")]
 
 
 def main() -> None:
@@ -191,12 +191,12 @@ def main() -> None:
             said = stopped(name, Path(place))
             found = damage(name, Path(place), given.seed)
         print(
-            f"{name}: {found.made} damages, {found.told} told, {found.recovered} recovered from. {said}",
+            f"{name}: {found.made} damages, {found.reported} reported, {found.recovered} recovered from. {said}",
             flush=True,
         )
         total = Damaged(*(a + b for a, b in zip(total, found, strict=True)))
-    print(f"all: {total.made} damages, {total.told} told, {total.recovered} recovered from")
-    sys.exit(not total.made == total.told == total.recovered)
+    print(f"all: {total.made} damages, {total.reported} reported, {total.recovered} recovered from")
+    sys.exit(not total.made == total.reported == total.recovered)
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def main() -> None:
     bad = grown(looks, written)
     print(
         "\n".join(bad)
-        or f"Nothing grows but metrics.jsonl, to {written:.1f} MB, and what is made of it."
+        or f"Only metrics.jsonl, to {written:.1f} MB, and files derived from it grow."
     )
     sys.exit(bool(bad))
 

@@ -108,7 +108,7 @@ class Machine(RuleBasedStateMachine):
         )
         passed = [step for step in self.steps if step > max(good)]
         assert [line.partition(":")[0] for line in said] == [
-            f"Passing over checkpoint step-{step:09d}" for step in sorted(passed, reverse=True)
+            f"Skipping checkpoint step-{step:09d}" for step in sorted(passed, reverse=True)
         ]
         for step in passed:
             del self.steps[step]
@@ -135,4 +135,4 @@ def test_each_experiment_names_what_is_not_finite_and_recovers_from_any_damage(n
     ]
     assert steps == [4, 8]
     done = damages.damage(name, tmp_path, seed=0)
-    assert done.made == done.told == done.recovered >= 50
+    assert done.made == done.reported == done.recovered >= 50

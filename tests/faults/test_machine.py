@@ -57,9 +57,17 @@ SCRIPTS = {
     ),
     "a remote directory": ("$RUN gs://bucket/run", 2, "gs:/bucket/run, a remote address"),
     "no directory": ("$RUN ''", 2, "--run.dir is empty"),
-    "a directory without a name": ("$RUN . --run.seeds 2", 2, "to whose name no seed can be added"),
-    "the root": ("$RUN / --run.seeds 2", 2, "to whose name no seed can be added"),
-    "a name that is no UTF-8": ("$RUN $'\\xffrun'", 2, "which is no UTF-8 in this locale"),
+    "a directory without a name": (
+        "$RUN . --run.seeds 2",
+        2,
+        "no seed can be appended to this name",
+    ),
+    "the root": ("$RUN / --run.seeds 2", 2, "no seed can be appended to this name"),
+    "a name that is no UTF-8": (
+        "$RUN $'\\xffrun'",
+        2,
+        "which is not valid in the encoding of this locale",
+    ),
     "endless steps": ("$RUN run --steps 1000000000000", 2, "a whole number from 1 to 2^31 - 1"),
     "a number of latents without end": (
         "$RUN run --latents 1000000000000",
@@ -77,7 +85,7 @@ SCRIPTS = {
     "no compiling": (
         "JAX_DISABLE_JIT=1 $RUN run",
         2,
-        "JAX_DISABLE_JIT is True, under which no program here can be",
+        "JAX_DISABLE_JIT is True, which no program here supports",
     ),
     "no transfers": ("JAX_TRANSFER_GUARD=disallow $RUN run", 2, "JAX_TRANSFER_GUARD is disallow"),
     "types that do not mix": (
@@ -88,7 +96,7 @@ SCRIPTS = {
     "a variable that JAX cannot read": (
         "JAX_ENABLE_X64=banana $RUN run",
         2,
-        "'JAX_ENABLE_X64'): mend that variable",
+        "'JAX_ENABLE_X64'): correct that variable",
     ),
     "24 open files": ("ulimit -n 24; $RUN run", 71, "ulimit -n"),
     "40 open files": ("ulimit -n 40; $RUN run", 71, "ulimit -n"),
@@ -217,7 +225,7 @@ def test_each_signal_that_asks_a_run_to_end_saves_it_within_seconds(tmp_path, na
         said, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number and "Traceback" not in said + err, err
     step = int(
-        re.search(r"Stopped and saved at step (\d+); the same command goes on from there", err)[1]
+        re.search(r"Stopped and saved at step (\d+); the same command resumes from there", err)[1]
     )
     assert (tmp_path / "run" / "checkpoints" / f"step-{step:09d}" / "SEAL.json").exists()
 
@@ -285,6 +293,6 @@ def test_programs_that_were_exchanged_in_the_cache_are_not_used(tmp_path, whole)
         done = shell(before + f"$RUN {damage}", tmp_path)
         assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
         assert done.stderr.count(
-            "is not the program that was kept under this name: it is compiled again"
+            "is not the cached program of this name: it is compiled again"
         ) == len(kept)
         assert lines(tmp_path / damage) == whole

@@ -54,7 +54,7 @@ def test_changed_code_is_told_by_file_and_refused_where_strict(tmp_path, monkeyp
     capsys.readouterr()
     train.run(experiment, "tiny", config(tmp_path / "run"))
     assert (
-        "From here it may not be bit-identical: the code was changed in mine/paper.py."
+        "From here the run may not be bit-identical: the code was changed in mine/paper.py."
         in capsys.readouterr().out
     )
 
@@ -77,8 +77,8 @@ def test_each_setting_of_jax_that_may_change_a_number_is_told(tmp_path, capsys):
         train.run(vae, "tiny", config(tmp_path / "run"))
     said = capsys.readouterr().out
     assert (
-        "From here it may not be bit-identical: jax_default_matmul_precision was None, is highest."
-        in said
+        "From here the run may not be bit-identical: jax_default_matmul_precision was None, is "
+        "highest." in said
     )
     known = provenance.settings()
     assert {"jax_enable_x64", "jax_default_prng_impl", "jax_numpy_dtype_promotion"} <= {*known}
@@ -174,7 +174,7 @@ def test_a_directory_that_goes_while_a_run_learns_ends_it(tmp_path, monkeypatch,
         return written
 
     monkeypatch.setattr(Journal, "write_metrics", line)
-    with pytest.raises(DirectoryError, match="was moved, removed or replaced while the run learnt"):
+    with pytest.raises(DirectoryError, match="was moved, removed or replaced during training"):
         train.run(vae, "tiny", config(place))
     assert not place.exists() or not [*place.rglob("*")]
 
@@ -232,11 +232,11 @@ def test_the_last_line_is_that_of_its_checkpoint(tmp_path, whole, capsys, damage
     capsys.readouterr()
     train.run(vae, "tiny", config(tmp_path / "run"))
     said = capsys.readouterr().out
-    assert ("lacked the line of step 40: restored as it was kept." in said) == kept
+    assert ("lacked the line of step 40: restored from its copy." in said) == kept
     assert (
         kept
         or damage == "not finite"
-        or "had another line of step 40 than its checkpoint: it is made again" in said
+        or "and the checkpoint differ in the line of step 40: it is rewritten" in said
     )
     assert file.read_bytes() == expected
 
@@ -272,10 +272,7 @@ def test_lines_that_go_while_a_run_learns_are_written_anew(tmp_path, whole, monk
 
     monkeypatch.setattr(Journal, "write_metrics", line)
     train.run(vae, "tiny", config(tmp_path / "run"))
-    assert (
-        "metrics.jsonl was changed while the run learnt; it is written anew."
-        in capsys.readouterr().out
-    )
+    assert "metrics.jsonl was changed during training; it is rewritten." in capsys.readouterr().out
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (
         whole[0] / "metrics.jsonl"
     ).read_bytes()
@@ -287,8 +284,8 @@ def test_lines_without_a_checkpoint_are_not_dropped_in_silence(tmp_path, whole, 
     train.run(vae, "tiny", config(tmp_path / "run"))
     said = capsys.readouterr().out
     assert (
-        "No checkpoint is there: the run starts afresh; metrics-before-0.jsonl keeps its 4 line(s)."
-        in said
+        "No checkpoint was found: the run starts from scratch; its 4 line(s) are kept in "
+        "metrics-before-0.jsonl." in said
     )
     for kept in ("metrics.jsonl", "metrics-before-0.jsonl"):
         assert read_lines(tmp_path / "run" / kept) == read_lines(whole[0] / "metrics.jsonl")

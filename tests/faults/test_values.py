@@ -95,7 +95,7 @@ def forged(place, field, change):
 def test_images_all_alike_and_one_class_leave_numbers_or_a_sentence(tmp_path, name, field, change):
     module, config = tiny(name, tmp_path, run={"data": forged(tmp_path / "data", field, change)})
     if name == "aae_labels" and field == "label":
-        with pytest.raises(DataError, match="40 labelled images were asked for"):
+        with pytest.raises(DataError, match="40 labelled images are not possible"):
             train.run(module, "tiny", config)
         return
     train.run(module, "tiny", config)

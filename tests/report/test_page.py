@@ -290,7 +290,7 @@ def cut(file):
     ("damage", "reason"),
     [
         (cut, ""),
-        (lambda file: file.write_bytes(b""), "it is no PNG, WebP or GIF"),
+        (lambda file: file.write_bytes(b""), "it is not a PNG, WebP or GIF"),
         (lambda file: (file.unlink(), file.mkdir()), "Is a directory"),
     ],
     ids=["cut", "empty", "directory"],
@@ -342,9 +342,9 @@ def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
     for arguments, words in (
         ([one, other, *page], "experiments.gan (paper) and experiments.vae (quick)"),
         ([one, tmp_path / "." / "one", *page], "given twice"),
-        ([one, two], "2 runs were given"),
-        ([tmp_path / "none"], "is no directory"),
-        ([], "0 runs were given"),
+        ([one, two], "There are 2 runs"),
+        ([tmp_path / "none"], "is not a directory"),
+        ([], "There are 0 runs"),
         (page, "at least one"),
     ):
         assert command.main([str(argument) for argument in arguments]) == UserError.exit_code

@@ -112,7 +112,7 @@ def test_a_whole_step_under_another_name_is_refused(checkpoints):
     shutil.copytree(older, newest.with_name("step-000000009"))
     said = []
     assert checkpoints.restore(lambda step: target(), said.append)[1]["step"] == 3
-    assert said == ["Passing over checkpoint step-000000009: its seal is of step 2."]
+    assert said == ["Skipping checkpoint step-000000009: its seal is of step 2."]
 
 
 @pytest.mark.parametrize("other", [[], {}, {"step": "3"}, {"step": 3, "files": {}}, None])
@@ -120,9 +120,7 @@ def test_a_seal_that_holds_other_things_is_passed_over(checkpoints, other):
     (checkpoints.steps()[0] / SEAL).write_text(_sign(other))
     said = []
     assert checkpoints.restore(lambda step: target(), said.append)[1]["step"] == 2
-    assert said == [
-        "Passing over checkpoint step-000000003: SEAL.json holds other things than it should."
-    ]
+    assert said == ["Skipping checkpoint step-000000003: SEAL.json has unexpected content."]
 
 
 def test_the_same_damage_again_and_again(checkpoints):
@@ -156,7 +154,8 @@ def test_where_nothing_was_saved_there_is_nothing_to_restore(tmp_path):
 def test_another_tree_is_refused_by_its_path(checkpoints):
     other = {**target(), "step": jax.ShapeDtypeStruct((2,), jnp.int32)}
     with pytest.raises(
-        CheckpointError, match=r"its state has \['step'\] as int32\[\], this program has int32\[2\]"
+        CheckpointError,
+        match=r"\['step'\] is int32\[\] in the checkpoint, but int32\[2\] in this program",
     ):
         checkpoints.restore(lambda step: other, lambda text: None)
 

@@ -96,12 +96,12 @@ def test_two_processes_give_the_numbers_of_two_devices_of_one(tmp_path, started,
     codes, said = ended(processes)
     assert codes == [143, 143], said
     (step,) = {
-        re.search(r"Stopped and saved at step (\d+); the same command goes on", err)[1]
+        re.search(r"Stopped and saved at step (\d+); the same command resumes", err)[1]
         for _, err in said
     }
     codes, said = ended(both(started, tmp_path / "two", *flag, "--steps", "400"))
     assert codes == [0, 0], said
-    assert f"Going on from the checkpoint of step {step}" in said[0][0]
+    assert f"Resuming from the checkpoint of step {step}" in said[0][0]
     assert "step" not in said[1][0]  # one process speaks
     one, two = (read_lines(tmp_path / where / "metrics.jsonl") for where in ("one", "two"))
     for a, b in zip(one[:5], two[:5], strict=True):
@@ -121,7 +121,7 @@ def test_where_one_process_is_lost_the_other_ends_and_both_go_on(tmp_path, start
     assert processes[0].returncode != 0, err
     codes, said = ended(both(started, tmp_path / "run", "--steps", "400"))
     assert codes == [0, 0], said
-    assert "Going on from the checkpoint of step" in said[0][0]
+    assert "Resuming from the checkpoint of step" in said[0][0]
     assert [line["step"] for line in read_lines(tmp_path / "run" / "metrics.jsonl")] == list(
         range(10, 401, 10)
     )
@@ -149,7 +149,7 @@ def test_hosts_that_do_not_come_together_are_told_so(tmp_path):
     done = subprocess.run(
         command, capture_output=True, text=True, env=env, timeout=120, check=False
     )
-    assert done.returncode == 2 and "hosts is 2, but they did not come together" in done.stderr, (
+    assert done.returncode == 2 and "hosts is 2, but they did not connect" in done.stderr, (
         done.stderr
     )
     assert not (tmp_path / "run").exists()

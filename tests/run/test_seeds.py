@@ -86,7 +86,7 @@ def test_stopped_seeds_go_on_together_even_where_one_was_saved_later(tmp_path):
         )
         assert a == b
     said = (tmp_path / "run-s4" / "log.txt").read_text()
-    assert "Going on from the checkpoint of step 20" in said
+    assert "Resuming from the checkpoint of step 20" in said
     # the finished one, by itself
     alone = train.run(
         vae, "tiny", config(tmp_path / "run-s5", steps=60, seed=5, checkpoint_every=20)
@@ -127,7 +127,7 @@ def test_a_resting_player_rests_in_every_seed():
 
 @pytest.mark.parametrize("directory", [".", "..", "/", "runs/.."])
 def test_a_directory_without_a_name_is_refused(directory):
-    with pytest.raises(UserError, match="to whose name no seed can be added"):
+    with pytest.raises(UserError, match="no seed can be appended to this name"):
         seeds.configs(config(Path(directory), count=2))
     assert [one.run.dir for one in seeds.configs(config(Path(directory)))] == [Path(directory)]
 
@@ -139,7 +139,7 @@ def test_what_cannot_be_side_by_side_is_refused(tmp_path):
     atoms = dataclasses.replace(
         atoms, run=dataclasses.replace(atoms.run, dir=tmp_path / "atoms", seeds=2, devices=1)
     )
-    with pytest.raises(UserError, match="each seed has data of its own"):
+    with pytest.raises(UserError, match="each seed has different data"):
         train.run(cyclegan, "tiny", atoms)
     assert not any(tmp_path.iterdir())
 
@@ -162,7 +162,8 @@ def test_a_seed_that_is_new_beside_others_is_refused_and_nothing_is_lost(tmp_pat
     train.run(vae, "tiny", config(tmp_path / "run", count=2))
     kept = {path.name for path in tmp_path.rglob("*")}
     with pytest.raises(
-        UserError, match=r"run-s4 is begun, but \S+run-s6 is not: .* --run.seed 6 --run.seeds 2, or"
+        UserError,
+        match=r"run-s4 has started, but \S+run-s6 has not: .* --run.seed 6 --run.seeds 2, or",
     ):
         train.run(vae, "tiny", config(tmp_path / "run", count=4))
     assert {path.name for path in tmp_path.rglob("*")} == kept
@@ -172,7 +173,7 @@ def test_a_seed_that_is_new_beside_others_is_refused_and_nothing_is_lost(tmp_pat
     shutil.move(tmp_path / "away", tmp_path / "run-s5")
     shutil.rmtree(tmp_path / "run-s5" / "checkpoints")
     with pytest.raises(
-        CheckpointError, match=r"run-s5 stands at step 0, to which \S+run-s4 cannot go back"
+        CheckpointError, match=r"run-s5 is at step 0, but \S+run-s4 cannot go back to it"
     ):
         train.run(vae, "tiny", config(tmp_path / "run", count=2))
     assert len(Checkpoints(tmp_path / "run-s4" / "checkpoints", keep=2).steps()) == 2
@@ -187,7 +188,7 @@ def test_a_seed_that_went_on_alone_is_not_taken_back_beyond_its_checkpoints(tmp_
         train.run(vae, "tiny", config(tmp_path / "run", count=2, **often), until=20)
     train.run(vae, "tiny", config(tmp_path / "run-s4", seed=4, **often))
     lines = (tmp_path / "run-s4" / "metrics.jsonl").read_bytes()
-    words = r"run-s5 stands at step 20, to which \S+run-s4 cannot go back: run seed 5 alone, .* --run.dir \S+run-s5"
+    words = r"run-s5 is at step 20, but \S+run-s4 cannot go back to it: run seed 5 alone, .* --run.dir \S+run-s5"
     for _ in range(2):
         with pytest.raises(CheckpointError, match=words):
             train.run(vae, "tiny", config(tmp_path / "run", count=2, **often))
@@ -200,6 +201,6 @@ def test_a_run_of_this_seed_under_another_name_is_told(tmp_path, capsys):
     train.run(vae, "tiny", config(tmp_path / "run", steps=10))
     train.run(vae, "tiny", config(tmp_path / "run", steps=10, count=2))
     assert (
-        f"The run in {tmp_path / 'run'} is another one: --run.seeds adds the seed"
+        f"The run in {tmp_path / 'run'} is a different run: --run.seeds appends the seed"
         in capsys.readouterr().out
     )

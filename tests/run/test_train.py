@@ -99,10 +99,10 @@ def test_signals_and_kills_leave_the_same_run(tmp_path):
         process.send_signal(number)
         _, err = process.communicate(timeout=120)
         assert process.returncode == code, err
-        assert number == signal.SIGKILL or "the same command goes on from there" in err
+        assert number == signal.SIGKILL or "the same command resumes from there" in err
         assert "Traceback" not in err
     out, err = start(directory, *LONG).communicate(timeout=300)
-    assert "Going on from the checkpoint of step" in out, err
+    assert "Resuming from the checkpoint of step" in out, err
     assert (directory / "metrics.jsonl").read_text() == expected
     steps = [line["step"] for line in read_lines(directory / "metrics.jsonl")]
     assert steps == list(range(20, 2001, 20))
@@ -164,7 +164,7 @@ def test_saved_on_one_device_and_resumed_on_eight_and_back(tmp_path, capsys):
     moved = train.run(vae, "tiny", config(tmp_path / "run", steps=6, run={**small, "devices": 1}))
     said = capsys.readouterr().out
     assert (
-        "From here it may not be bit-identical: devices was 1, is 8." in said
+        "From here the run may not be bit-identical: devices was 1, is 8." in said
         and "devices was 8, is 1." in said
     )
     jax.tree.map(
@@ -189,10 +189,11 @@ def test_each_thing_that_bit_identity_needs_and_that_is_another_is_told(tmp_path
     capsys.readouterr()
     train.run(vae, "tiny", config(tmp_path / "run"))
     said = capsys.readouterr().out.splitlines()
-    lines = [line for line in said if line.startswith("From here it may not be bit-identical")]
+    lines = [line for line in said if line.startswith("From here the run may not be bit-identical")]
     now = json.loads((tmp_path / "run" / "env.json").read_text())
     assert lines == [
-        f"From here it may not be bit-identical: {name} was other, is {now[name]}." for name in told
+        f"From here the run may not be bit-identical: {name} was other, is {now[name]}."
+        for name in told
     ]
 
 
@@ -321,7 +322,7 @@ def test_any_pictures_can_be_drawn_or_none(tmp_path, names, capsys):
     found = {path.name for path in (tmp_path / "run" / "samples").glob("*")}
     expected = {f"{name}-step-{step:08d}.png" for name in names for step in (5, 10)}
     assert found == expected | ({"progress-z.webp"} if "samples-z" in names else set())
-    assert ("There are no pictures in" in capsys.readouterr().out) == (not names)
+    assert ("has no pictures, so the page has none" in capsys.readouterr().out) == (not names)
 
 
 def test_a_weight_that_is_not_finite_is_not_saved(tmp_path):

@@ -1,1 +1,1 @@
-"""Data whose truth is known: densities in closed form, and drawn worlds."""
+"""Synthetic data with known ground truth: densities in closed form, and drawn worlds."""

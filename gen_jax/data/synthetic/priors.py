@@ -1,4 +1,4 @@
-"""Priors of a code: samplers (key, labels [n] of 0..9, latents) -> [n, latents]."""
+"""Priors of a code: samplers (key, labels [n] in 0..9, latents) -> [n, latents]."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from gen_jax.types import Array, Key
 
 Sampler = Callable[[Key, Array, int], Array]
 CLASSES = 10
-UNKNOWN = 10  # the label of an example whose class is not known
+UNKNOWN = 10  # the label of an example of unknown class
 
 
 def gaussian(key: Key, labels: Array, latents: int) -> Array:
@@ -40,30 +40,30 @@ def swiss_roll(key: Key, labels: Array, latents: int) -> Array:
     return jnp.stack([t * jnp.cos(4 * math.pi * t), t * jnp.sin(4 * math.pi * t)], 1)
 
 
-# Any sampler may be added.
+# Further samplers can be added here.
 PRIORS: dict[str, Sampler] = {"gaussian": gaussian, "mixture": mixture, "swiss_roll": swiss_roll}
 PLANAR = ("mixture", "swiss_roll")  # those that draw 2 latents
 
 
 def check(name: str, latents: int) -> None:
-    """UserError if there is no such prior, or if it does not draw so many latents."""
+    """Raise UserError if there is no such prior, or if it draws another number of latents."""
     if name not in PRIORS:
         raise UserError(
-            f"prior is {name!r}; it must be one of {', '.join(PRIORS)}, or be added to PRIORS."
+            f"prior is {name!r}; it must be one of {', '.join(PRIORS)}, or added to PRIORS."
         )
     if name in PLANAR and latents != 2:
-        raise UserError(f"latents is {latents}; {name} draws 2: set as many latents.")
+        raise UserError(f"latents is {latents}; {name} draws 2: set latents to 2.")
 
 
 def draw(name: str, key: Key, labels: Array, latents: int) -> Array:
-    """z ~ p(z|label), or z ~ p(z) where the label is UNKNOWN: [n] -> [n, latents].
+    """Draw z ~ p(z|label), or z ~ p(z) if the label is UNKNOWN: [n] -> [n, latents].
 
-    UserError if the sampler draws another number of latents.
+    Raises UserError if the sampler draws another number of latents.
     """
     key_label, key_z = jax.random.split(key)
     unknown = labels == UNKNOWN
     labels = jnp.where(unknown, jax.random.randint(key_label, labels.shape, 0, CLASSES), labels)
     z = PRIORS[name](key_z, labels, latents)
     if z.shape != (len(labels), latents):
-        raise UserError(f"latents is {latents}; {name} draws {list(z.shape)}: set as many latents.")
+        raise UserError(f"latents is {latents}; {name} draws {list(z.shape)}: change latents.")
     return z

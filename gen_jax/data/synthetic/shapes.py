@@ -1,7 +1,7 @@
-"""Synthetic images of shapes: their factors, captions and key patches are known, and can be read
-back from the images.
+"""Synthetic images of shapes, whose factors, captions and key patches are known and can be
+recognised in the images.
 
-The plane is [-1, 1] x [-1, 1], x to the right and y up, drawn anti-aliased at any resolution.
+The plane is [-1, 1] x [-1, 1], with x to the right and y up, drawn anti-aliased at any resolution.
 """
 
 import functools
@@ -30,16 +30,16 @@ PALETTE = np.array(
     ]
 )
 GREYS = np.array([0.0, 0.5, 1.0])
-RADII = (0.2, 0.5)  # of the circle around a shape; small ones are below the middle
-REACH = 0.45  # of the centre, in x and y: a third of it divides left from centre from right
-TURNS = np.array([1, 3, 4, 4, 1])  # a shape is itself again after 1 / TURNS of a full turn
+RADII = (0.2, 0.5)  # range of the circumradius; below its middle, a shape is small
+REACH = 0.45  # maximum offset of the centre in x and y; beyond a third of it: left, right
+TURNS = np.array([1, 3, 4, 4, 1])  # order of the rotational symmetry of each shape
 POINTS = np.array(
     [
         [[np.cos(a), np.sin(a)] for a in np.pi / 2 + 2 * np.pi * np.arange(3) / n]
         for n in (3, 3, 4, 4, 3)
     ]
 )
-# of shapes of radius 1, in the order of SHAPES
+# areas of shapes of radius 1, in the order of SHAPES
 AREAS = np.array([np.pi, 0.75 * np.sqrt(3), 2, 4 * (0.95 * 0.6 - 0.3**2), 0.75 * np.pi])
 
 
@@ -55,7 +55,7 @@ class Scene(NamedTuple):
 
 
 def draw(key: Key, n: int) -> Scene:
-    """Independent uniform factors."""
+    """Draw independent uniform factors."""
     keys = jax.random.split(key, 6)
     shape, colour, ground = (
         jax.random.randint(one, (n,), 0, len(of))
@@ -74,9 +74,9 @@ def draw(key: Key, n: int) -> Scene:
 
 
 def distances(p: Array) -> Array:
-    """Signed distances of points p from each shape of radius 1: [..., 2] -> [..., shapes].
+    """Return signed distances of points p from each shape of radius 1: [..., 2] -> [..., shapes].
 
-    Negative inside. Near a corner they are bounds, which leaves the edge where it is.
+    They are negative inside. Near a corner they are only bounds, but the zero level is exact.
     """
     x, y = jnp.abs(p[..., 0]), jnp.abs(p[..., 1])
     radius = jnp.sqrt((p**2).sum(-1) + 1e-12)
@@ -98,13 +98,15 @@ def distances(p: Array) -> Array:
 
 
 def turned(p: Array, angle: Array) -> Array:
-    """Anti-clockwise around the origin: [..., 2], [...] -> [..., 2]."""
+    """Rotate anti-clockwise around the origin: [..., 2], [...] -> [..., 2]."""
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     return jnp.stack([cos * p[..., 0] - sin * p[..., 1], sin * p[..., 0] + cos * p[..., 1]], -1)
 
 
 def coverage(scene: Scene, side: int) -> Array:
-    """The share of each pixel that the shape covers, nearly: [n, side, side] in [0, 1]."""
+    """Return the approximate fraction of each pixel that the shape covers: [n, side, side] in
+    [0, 1].
+    """
     line = (2 * jnp.arange(side) + 1) / side - 1
     # [n, side, side, 2]
     p = jnp.stack(jnp.meshgrid(line, -line), -1)[None] - scene.centre[:, None, None]
@@ -117,7 +119,7 @@ def coverage(scene: Scene, side: int) -> Array:
 
 @functools.partial(jax.jit, static_argnames="side")
 def render(scene: Scene, side: int) -> Array:
-    """[n, side, side, 3] in [0, 1]."""
+    """Return images [n, side, side, 3] in [0, 1]."""
     cover = coverage(scene, side)[..., None]
     front, behind = (
         jnp.asarray(of, jnp.float32) for of in (PALETTE, np.repeat(GREYS[:, None], 3, 1))
@@ -129,35 +131,39 @@ def render(scene: Scene, side: int) -> Array:
 
 
 def corners(scene: Scene) -> Array:
-    """Three points around each shape, at its radius; corners where it has any: [n, 3, 2]."""
+    """Return three points around each shape, at its radius, at corners if it has any: [n, 3, 2]."""
     own = jnp.asarray(POINTS, jnp.float32)[scene.shape]  # [n, 3, 2] in the frame of the shape
     return scene.radius[:, None, None] * turned(own, scene.angle[:, None]) + scene.centre[:, None]
 
 
 def boxes(scene: Scene, half: float) -> Array:
-    """Squares (x, y, w, h) around `corners`, as shares of the image, y down: [n, 3, 4].
+    """Return squares (x, y, w, h) around `corners`, as fractions of the image, with y down:
+    [n, 3, 4].
 
-    `half` is half a side, in the units of the plane.
+    `half` is half the side, in units of the plane.
     """
     first = (corners(scene) * jnp.array([[[1.0, -1.0]]]) - half + 1) / 2
     return jnp.concatenate([first, jnp.full_like(first, half)], -1)
 
 
 def words(scene: Scene) -> np.ndarray:
-    """The words of a caption as indices: size, colour, shape, row, column, ground: int [n, 6]."""
+    """Return the words of a caption as indices: size, colour, shape, row, column, ground: int
+    [n, 6].
+    """
     large = np.asarray(scene.radius) >= sum(RADII) / 2
     column, row = np.clip((np.asarray(scene.centre).T / REACH + 1) * 1.5, 0, 2).astype(int)
     colour, shape, ground = (np.asarray(kind) for kind in (scene.colour, scene.shape, scene.ground))
     return np.stack([large, colour, shape, row, column, ground], 1).astype(int)
 
 
-VOCABULARY = (SIZES, COLOURS, SHAPES, ROWS, COLUMNS, GROUNDS)  # of the words, in their order
+VOCABULARY = (SIZES, COLOURS, SHAPES, ROWS, COLUMNS, GROUNDS)  # in the order of the words
 
 
 def captions(said: np.ndarray) -> list[str]:
-    """Sentences such as "a large red ring at the upper left on white": int [n, 6] -> n texts.
+    """Return sentences such as "a large red ring at the upper left on white": int [n, 6] -> n
+    texts.
 
-    DataError where an index is none of VOCABULARY.
+    Raises DataError if an index is not in VOCABULARY.
     """
     said = np.asarray(said)
     if (
@@ -167,7 +173,8 @@ def captions(said: np.ndarray) -> list[str]:
         or (said >= [*map(len, VOCABULARY)]).any()
     ):
         raise DataError(
-            f"The words have shape {list(said.shape)}; give numbers of VOCABULARY, [n, {len(VOCABULARY)}]."
+            f"The words have shape {list(said.shape)}; give indices into VOCABULARY, [n, "
+            f"{len(VOCABULARY)}]."
         )
     pattern = "a {} {} {} at the {} {} on {}"
     return [
@@ -176,23 +183,25 @@ def captions(said: np.ndarray) -> list[str]:
 
 
 def parse(caption: str) -> np.ndarray:
-    """The words of a caption as indices: int [6]. DataError where it is no caption of `captions`."""
+    """Return the words of a caption as indices: int [6]. Raises DataError for other texts."""
     parts = caption.split()
     kept = [parts[i] for i in (1, 2, 3, 6, 7, 9)] if len(parts) == 10 else []
     if not kept or any(word not in of for word, of in zip(kept, VOCABULARY, strict=True)):
         raise DataError(
-            f"{caption!r} is no caption of this world; one is {captions(np.zeros((1, 6), int))[0]!r}."
+            f"{caption!r} is not a caption of a shape; an example is "
+            f"{captions(np.zeros((1, 6), int))[0]!r}."
         )
     return np.array([of.index(word) for word, of in zip(kept, VOCABULARY, strict=True)])
 
 
 @functools.partial(jax.jit, static_argnames="turns")
 def read(images: Array, *, turns: int = 24) -> Scene:
-    """The factors of images [n, side, side, 3] in [0, 1], by rules: the inverse of `render`.
+    """Recognise the factors of images [n, side, side, 3] in [0, 1] by rules, the inverse of
+    `render`.
 
-    The ground is the nearest to the border's median; colour, centre and size follow from the pixels
-    that differ from it; shape and angle are those whose rendering is the nearest, among `turns`
-    angles of each shape. Every image is given some scene.
+    The ground is the one closest to the median of the border. Colour, centre and size follow from
+    the pixels that differ from it. Shape and angle are those of the closest rendering, among
+    `turns` angles of each shape. Every image gets a scene.
     """
     side = images.shape[1]
     # [n, 4 side, 3]

@@ -1,8 +1,8 @@
-"""Synthetic data with known ground truth, against which models and estimators are checked.
+"""Synthetic data with known ground truth, for checking models and estimators.
 
-The linear-Gaussian world is the one variational auto-encoder whose every quantity has a closed
-form. Its formulas follow the type of their arrays: float32 in training, float64 in tests (under
-`jax.enable_x64(True)`). All in nats.
+The linear-Gaussian world is the variational autoencoder in which every quantity has a closed form.
+Its formulas use the type of their arrays: float32 in training, float64 in tests (under
+`jax.enable_x64(True)`). Everything is in nats.
 """
 
 import functools
@@ -27,7 +27,7 @@ class LinearGaussian(NamedTuple):
     variance: Array  # []  s^2
 
     def sample(self, key: Key, n: int) -> tuple[Array, Array]:
-        """n exact pairs (x [n, d], z [n, k]); each z is an exact draw of its posterior."""
+        """Return n exact pairs (x [n, d], z [n, k]); each z is an exact draw from its posterior."""
         key_z, key_x = jax.random.split(key)
         d, k = self.weights.shape
         z = jax.random.normal(key_z, (n, k), self.weights.dtype)
@@ -35,32 +35,37 @@ class LinearGaussian(NamedTuple):
         return z @ self.weights.T + self.mean[None] + jnp.sqrt(self.variance) * noise, z
 
     def moments(self) -> tuple[Array, Array]:
-        """p(x) = N(m, W W^T + s^2 I): its mean [d] and covariance [d, d]."""
+        """Return the mean [d] and covariance [d, d] of p(x) = N(m, W W^T + s^2 I)."""
         noise = jnp.diag(jnp.broadcast_to(self.variance, self.mean.shape))
         return self.mean, self.weights @ self.weights.T + noise
 
     def log_evidence(self, x: Array) -> Array:
-        """log p(x).  # [n, d] -> [n]"""
+        """Return log p(x): [n, d] -> [n]."""
         return jnp.asarray(
             jax.vmap(multivariate_normal.logpdf, (0, None, None))(x, *self.moments())
         )
 
     def precision(self) -> Array:
-        """I + W^T W / s^2 [k, k]: the inverse of the posterior's covariance, for every x."""
+        """Return I + W^T W / s^2 [k, k], the inverse of the posterior covariance, the same for
+        every x.
+        """
         k = self.weights.shape[1]
         return jnp.eye(k, dtype=self.weights.dtype) + self.weights.T @ self.weights / self.variance
 
     def posterior(self, x: Array) -> tuple[Array, Array]:
-        """p(z|x) = N(P^-1 W^T (x - m) / s^2, P^-1), P the precision: [n, d] -> [n, k], [k, k]."""
+        """Return p(z|x) = N(P^-1 W^T (x - m) / s^2, P^-1), with P the precision: [n, d] -> [n, k],
+        [k, k].
+        """
         covariance = jnp.linalg.inv(self.precision())
         return (x - self.mean[None]) @ self.weights @ covariance / self.variance, covariance
 
     def elbo(self, x: Array, q_mean: Array, q_log_variance: Array) -> Array:
-        """E_q[log p(x|z)] - KL(q(z|x) || p(z)), diagonal Gaussian q (Kingma & Welling 2013, eq. 3).
+        """Return E_q[log p(x|z)] - KL(q(z|x) || p(z)), for a diagonal Gaussian q: [n, d], [n, k],
+        [n, k] -> [n].
 
-        The expectation is exact: the squared error at the mean of z, and s_z^2 |W_j|^2 for the
-        variance of each latent.
-        """  # [n, d], [n, k], [n, k] -> [n]
+        Kingma & Welling 2013, eq. 3. The expectation is exact: the squared error at the mean of z,
+        plus s_z^2 |W_j|^2 for the variance of each latent.
+        """
         q_variance = jnp.exp(q_log_variance)
         error = x - q_mean @ self.weights.T - self.mean[None]  # [n, d]
         squares = jnp.sum(error**2, axis=1) + q_variance @ jnp.sum(self.weights**2, axis=0)  # [n]
@@ -70,11 +75,12 @@ class LinearGaussian(NamedTuple):
         return log_likelihood - 0.5 * jnp.sum(q_mean**2 + q_variance - 1 - q_log_variance, axis=1)
 
     def kl_to_posterior(self, x: Array, q_mean: Array, q_log_variance: Array) -> Array:
-        """KL(q(z|x) || p(z|x)) of two Gaussians: the evidence minus the ELBO.
+        """Return KL(q(z|x) || p(z|x)) of two Gaussians, the evidence minus the ELBO: [n, d],
+        [n, k], [n, k] -> [n].
 
-        0.5 (tr(P S) + (mu - mu_q)^T P (mu - mu_q) - k - log det P - log det S), where S is the
-        covariance of q.
-        """  # [n, d], [n, k], [n, k] -> [n]
+        It is 0.5 (tr(P S) + (mu - mu_q)^T P (mu - mu_q) - k - log det P - log det S), where S is
+        the covariance of q.
+        """
         precision = self.precision()
         off = self.posterior(x)[0] - q_mean  # [n, k]
         trace = jnp.exp(q_log_variance) @ jnp.diag(precision)  # [n]
@@ -83,27 +89,30 @@ class LinearGaussian(NamedTuple):
         return 0.5 * (trace + square - off.shape[1] - log_determinants)
 
     def best_mean_field(self, x: Array) -> tuple[Array, Array]:
-        """Mean and log variance of the diagonal q nearest to p(z|x): its mean, and 1 / diag(P).
+        """Return mean and log variance of the diagonal q closest to p(z|x), its mean and 1 /
+        diag(P): [n, d] -> [n, k], [n, k].
 
         Bishop 2006, equations 10.12 and 10.13.
-        """  # [n, d] -> [n, k], [n, k]
+        """
         mean, _ = self.posterior(x)
         return mean, jnp.broadcast_to(-jnp.log(jnp.diag(self.precision())), mean.shape)
 
     def mean_field_gap(self) -> Array:
-        """log p(x) - max_q ELBO = 0.5 (sum_j log P_jj - log det P) over diagonal q, for every x.
+        """Return log p(x) - max_q ELBO = 0.5 (sum_j log P_jj - log det P) over diagonal q, for
+        every x: -> [].
 
         By Hadamard's inequality it is never negative, and 0 only if P, and so W^T W, is diagonal.
-        """  # -> []
+        """
         precision = self.precision()
         return 0.5 * (jnp.sum(jnp.log(jnp.diag(precision))) - jnp.linalg.slogdet(precision)[1])
 
     def frechet_to(self, other: "LinearGaussian") -> Array:
-        """Squared Frechet distance of the two p(x): |m - m'|^2 + tr(C + C') - 2 tr((C C')^1/2).
+        """Return the squared Frechet distance |m - m'|^2 + tr(C + C') - 2 tr((C C')^1/2) of the two
+        p(x): -> [].
 
-        The last trace is the sum of the singular values of L^T L', for the Cholesky factors
-        C = L L^T, C' = L' L'^T.
-        """  # -> []
+        The last trace is the sum of the singular values of L^T L', for the Cholesky factors C = L
+        L^T, C' = L' L'^T.
+        """
         (mean, covariance), (mean_, covariance_) = self.moments(), other.moments()
         product = jnp.linalg.cholesky(covariance).T @ jnp.linalg.cholesky(covariance_)
         cross = jnp.sum(jnp.linalg.svd(product, compute_uv=False))
@@ -112,26 +121,28 @@ class LinearGaussian(NamedTuple):
 
 
 class Mixture(NamedTuple):
-    """Equal shares of N(mean_i, std^2 I): as many modes as means, if these are far apart."""
+    """Equal shares of N(mean_i, std^2 I), with one mode per mean if the means are far enough from
+    each other.
+    """
 
     means: Array  # [m, d]
     std: Array  # []
 
     def sample(self, key: Key, n: int) -> Array:
-        """n points: [n, d]."""
+        """Draw n points: [n, d]."""
         key_mode, key_x = jax.random.split(key)
         modes = jax.random.randint(key_mode, (n,), 0, len(self.means))
         noise = jax.random.normal(key_x, (n, self.means.shape[1]), self.means.dtype)
         return jnp.asarray(self.means)[modes] + self.std * noise
 
     def log_density(self, x: Array) -> Array:
-        """log 1/m sum_i N(x; mean_i, std^2 I).  # [n, d] -> [n]"""
+        """Return log 1/m sum_i N(x; mean_i, std^2 I): [n, d] -> [n]."""
         m, d = self.means.shape
         constant = jnp.log(m) + 0.5 * d * jnp.log(2 * jnp.pi * self.std**2)
         return jax.nn.logsumexp(-0.5 * self._squares(x) / self.std**2, axis=1) - constant
 
     def occupancy(self, x: Array) -> Array:
-        """Number of points within three standard deviations of each mean: [n, d] -> [m]."""
+        """Count the points within three standard deviations of each mean: [n, d] -> [m]."""
         squares = self._squares(x)
         on = (squares < 9 * self.std**2) & (squares == squares.min(1, keepdims=True))
         return on.sum(0)
@@ -141,13 +152,13 @@ class Mixture(NamedTuple):
 
 
 def ring(count: int, radius: float, std: float) -> Mixture:
-    """Means evenly on a circle in the plane."""
+    """Return a mixture with means evenly spaced on a circle in the plane."""
     angles = 2 * np.pi * np.arange(count) / count
     return _mixture(radius * np.stack([np.cos(angles), np.sin(angles)], 1), std)
 
 
 def grid(side: int, spacing: float, std: float) -> Mixture:
-    """side^2 means on a square lattice around the origin."""
+    """Return a mixture with side^2 means on a square lattice around the origin."""
     line = spacing * (np.arange(side) - (side - 1) / 2)
     return _mixture(np.stack(np.meshgrid(line, line), -1).reshape(-1, 2), std)
 
@@ -163,8 +174,10 @@ MIXTURES = {
 
 
 def points(name: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The points of a named mixture, always the same: {"x": [n, 2]}, 50 000 for training and 10 000
-    for tests. KeyError for another name.
+    """Return the points of a named mixture, always the same: {"x": [n, 2]}, 50 000 for training and
+    10 000 for tests.
+
+    Raises KeyError for an unknown name.
     """
     x = np.asarray(MIXTURES[name]().sample(jax.random.key(0), 60_000))
     return {"x": x[:50_000]}, {"x": x[50_000:]}
@@ -178,17 +191,17 @@ class Atoms(NamedTuple):
     masses: tuple[int, ...]  # [k]
 
     def symmetries(self) -> int:
-        """Number of bijections that keep the masses, and so of pairings that are cycle-consistent
-        and fit both domains.
+        """The number of bijections that preserve the masses, and so of cycle-consistent pairings
+        that fit both domains.
         """
         return math.prod(math.factorial(count) for count in Counter(self.masses).values())
 
     def arrays(
         self, each: int = 100, std: float = 0.05
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """{"x": [n, 2], "y": [n, 2]} for training and for tests.
+        """Return {"x": [n, 2], "y": [n, 2]} for training and for tests.
 
-        Training data are `each` points per unit of mass around each atom, not paired; test data are
+        Training data are `each` points per unit of mass around each atom, unpaired. Test data are
         the atoms, paired.
         """
         draws, counts = np.random.default_rng(0), each * np.array(self.masses)
@@ -199,10 +212,11 @@ class Atoms(NamedTuple):
         }
         return train, {"x": self.x, "y": self.y}
 
-    def judged(self, moved: Array) -> dict[str, float]:
-        """Scores of a map from the atoms of the first domain to points [k, 2] of the second.
+    def scores(self, moved: Array) -> dict[str, float]:
+        """Return the scores of a map from the atoms of the first domain to points [k, 2] of the
+        second.
 
-        Each point stands for its nearest atom.
+        Each point counts as its nearest atom.
         """
         distances = np.linalg.norm(np.asarray(moved)[:, None] - self.y[None], axis=-1)  # [k, k]
         chosen, masses = distances.argmin(1), np.array(self.masses)
@@ -216,25 +230,27 @@ class Atoms(NamedTuple):
 
 
 def atoms(masses: tuple[int, ...], seed: int) -> Atoms:
-    """Atoms of these masses, evenly on a circle in the plane in both domains, in random orders."""
+    """Return atoms of these masses, evenly spaced on a circle in the plane in both domains, in
+    random orders.
+    """
     draws, angles = np.random.default_rng(seed), 2 * np.pi * np.arange(len(masses)) / len(masses)
     circle = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
     return Atoms(draws.permutation(circle), draws.permutation(circle), masses)
 
 
 def discs(side: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """One coloured disc on a dark ground ("photo"), and the same in other colours ("map"), uint8:
-    256 pairs for training and 64 for tests.
+    """Return uint8 images of one coloured disc on a dark ground ("photo") and of the same in other
+    colours ("map"): 256 pairs for training and 64 for tests.
 
-    The true translation rotates the channels and inverts them: (r, g, b) -> (255 - g, 255 - b,
-    255 - r).
+    The true translation rotates the channels and inverts them: (r, g, b) -> (255 - g, 255 - b, 255
+    - r).
     """
     draws, count = np.random.default_rng(0), 256 + 64
     centre, radius = draws.uniform(0.3, 0.7, (count, 2)), draws.uniform(0.15, 0.3, count)
     colour, line = draws.uniform(100, 255, (count, 1, 1, 3)), (np.arange(side) + 0.5) / side
     squares = (line[None] - centre[:, :1]) ** 2, (line[None] - centre[:, 1:]) ** 2  # [n, side] each
     distance = np.sqrt(squares[0][:, :, None] + squares[1][:, None])
-    cover = np.clip((radius[:, None, None] - distance) * side + 0.5, 0, 1)  # of a pixel by the disc
+    cover = np.clip((radius[:, None, None] - distance) * side + 0.5, 0, 1)  # coverage of a pixel
     cover = cover[..., None]
     photo = np.rint(cover * colour + (1 - cover) * 30).astype(np.uint8)
     pairs = {"photo": photo, "map": 255 - photo[..., [1, 2, 0]]}
@@ -243,21 +259,21 @@ def discs(side: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
 
 
 def principal_components(x: Array, k: int) -> LinearGaussian:
-    """The linear-Gaussian world under which x [n, d] is most likely: probabilistic PCA.
+    """Return the linear-Gaussian world with the highest likelihood of x [n, d]: probabilistic PCA.
 
     Tipping & Bishop 1999, equations 7 and 8: W = U_k (L_k - s^2 I)^1/2 from the k largest
-    eigenvalues of the sample covariance, s^2 the mean of the others. The free rotation is I, so
-    that W^T W is diagonal and a diagonal q reaches the posterior. UserError unless 0 < k < d and
-    n > 1.
+    eigenvalues of the sample covariance, where s^2 is the mean of the others. The free rotation is
+    I, so that W^T W is diagonal and a diagonal q can equal the posterior. Raises UserError unless 0
+    < k < d and n > 1.
     """
     if not 0 < k < x.shape[1] or len(x) < 2:
         raise UserError(
-            f"principal_components was given {len(x)} points of {x.shape[1]} dimensions and k={k}; "
+            f"principal_components received {len(x)} points of {x.shape[1]} dimensions and k={k}; "
             f"it needs at least 2 points and 0 < k < {x.shape[1]}: choose another k."
         )
     mean = jnp.mean(x, axis=0)
     centred = x - mean[None]
     values, vectors = jnp.linalg.eigh(centred.T @ centred / len(x))  # [d] ascending, [d, d]
     variance = jnp.mean(values[:-k])
-    values, vectors = values[-k:][::-1], vectors[:, -k:][:, ::-1]  # the largest first
+    values, vectors = values[-k:][::-1], vectors[:, -k:][:, ::-1]  # largest first
     return LinearGaussian(vectors * jnp.sqrt(values - variance)[None], mean, variance)

@@ -61,5 +61,5 @@ def test_unknown_priors_and_other_numbers_of_latents_are_refused(monkeypatch):
             priors.check(name, 3)
     monkeypatch.setitem(priors.PRIORS, "one", lambda key, labels, latents: labels[:, None] + 0.0)
     priors.check("one", 2)  # of an added one, only its draws tell
-    with pytest.raises(UserError, match="set as many"):
+    with pytest.raises(UserError, match="change latents"):
         priors.draw("one", jax.random.key(0), jnp.arange(10), 2)

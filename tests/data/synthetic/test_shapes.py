@@ -87,7 +87,7 @@ def test_captions_say_what_is_there_and_are_read_back():
         len(set(column)) == len(of) for column, of in zip(said.T, shapes.VOCABULARY, strict=True)
     )
     for bad in ("a large red ring", "a large pink ring at the upper left on white"):
-        with pytest.raises(DataError, match="no caption"):
+        with pytest.raises(DataError, match="not a caption"):
             shapes.parse(bad)
     with pytest.raises(DataError, match="VOCABULARY"):
         shapes.captions(said + 9)
