@@ -3,6 +3,7 @@
 The logits of a discriminator are log D(x) - log(1 - D(x)). Cross-entropies are in nats.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -44,7 +45,8 @@ def least_squares(scores: Array, target: float) -> Array:
 
 
 def l1(a: Array, b: Array) -> Array:
-    """|a - b|, for two arrays of the same shape: [...] -> []."""
+    """|a - b|: [...], [...] -> []. AssertionError if the shapes differ."""
+    chex.assert_equal_shape((a, b))
     return jnp.abs(a - b).mean()
 
 
@@ -53,6 +55,7 @@ def joint_embedding(scores: Array) -> Array:
 
     Matching pairs are on the diagonal. The mean is over all b^2 pairs (Reed et al. 2016, CVPR).
     """
+    chex.assert_shape(scores, (len(scores), len(scores)))
     matching = jnp.diagonal(scores)[:, None]
     mismatched = 1 - jnp.eye(len(scores))
     return (mismatched * jax.nn.relu(1 + scores - matching)).mean()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -47,6 +48,7 @@ def gradient_penalty(
     gradient of each repeat is 1 / f^2 of the original one, and the norm of all is 1 / f of the
     original norm.
     """
+    chex.assert_equal_shape((real, fake))
     share = jax.random.uniform(key, (len(real), *(1,) * (real.ndim - 1)))
     between = share * real + (1 - share) * fake
     gradients = jax.grad(lambda x: critic(x).sum())(between).reshape(len(real), -1)
@@ -62,6 +64,9 @@ def label_cross_entropy(logits: Array, c: Array, groups: Sequence[tuple[int, boo
     last columns are a mask: 1 if the labels of a group are known for the image, else 0 (Choi et al.
     2018, equations 2 and 3, section 3.2).
     """
+    masked = len(groups) if len(groups) > 1 else 0
+    chex.assert_shape(logits, (len(c), sum(size for size, _ in groups)))
+    chex.assert_shape(c, (len(c), logits.shape[1] + masked))
     mask = c[:, logits.shape[1] :] if len(groups) > 1 else jnp.ones((len(c), 1))  # [b, groups]
     total, first = jnp.zeros(()), 0
     for i, (size, exclusive) in enumerate(groups):

@@ -1,10 +1,11 @@
 """Losses against their formulas, in NumPy."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_jax import losses
+from gen_jax import losses, objectives
 
 
 def test_losses_are_cross_entropies():
@@ -29,3 +30,20 @@ def test_least_squares_and_absolute_errors():
     assert float(losses.l1(scores, jnp.array([[0.0, 5.0], [0.0, 1.0]]))) == pytest.approx(
         (1 + 2 + 0 + 3) / 4
     )
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda: losses.l1(jnp.ones((4, 1)), jnp.ones(4)),  # would broadcast to [4, 4]
+        lambda: losses.joint_embedding(jnp.ones((4, 3))),
+        lambda: objectives.gradient_penalty(
+            lambda x: x.sum(1), jnp.ones((4, 2)), jnp.ones((4, 1)), jax.random.key(0)
+        ),
+        lambda: objectives.label_cross_entropy(jnp.ones((4, 3)), jnp.ones((4, 2)), [(3, True)]),
+        lambda: objectives.label_cross_entropy(jnp.ones((4, 3)), jnp.ones((4, 3)), [(2, True)]),
+    ],
+)
+def test_shapes_are_checked(loss):
+    with pytest.raises(AssertionError, match="shape"):
+        loss()
