@@ -79,14 +79,15 @@ def generator_loss(
 
 def players(config: Config, level: Level | None = None) -> dict[str, Player]:
     """The critic, then the generator, of the networks in use at a level, by default the last."""
-    level, n = level or levels(config)[-1], config.n_critic
+    level = level or levels(config)[-1]
+    n, average = config.n_critic, config.average or None
     generator, critic = active_networks(level.side, level.fading)
     descent = adam(level.rate, b1=0, b2=config.b2, epsilon_hat=config.epsilon_hat)
-    of_critic = partial(discriminator_loss, config=config, level=level)
-    of_generator = partial(generator_loss, config=config, level=level)
+    d_loss = partial(discriminator_loss, config=config, level=level)
+    g_loss = partial(generator_loss, config=config, level=level)
     return {
-        "critic": Player(critic, of_critic, descent),
-        "generator": Player(generator, of_generator, descent, n, n - 1, config.average or None),
+        "critic": Player(critic, d_loss, descent),
+        "generator": Player(generator, g_loss, descent, every=n, at=n - 1, average=average),
     }
 
 

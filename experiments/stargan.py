@@ -81,11 +81,11 @@ def current_set(batch: Batch) -> tuple[Array, Array]:
 def players(config: Config) -> dict[str, Player]:
     """The discriminator plays at every step, the generator at every n_critic-th step."""
     d_loss, g_loss = (partial(f, config=config) for f in (discriminator_loss, generator_loss))
-    n, adam, steps = config.n_critic, config.adam, config.steps
-    average = config.average or None
+    n, average, steps = config.n_critic, config.average or None, config.steps
+    d_adam, g_adam = config.adam.over(steps), config.adam.over(steps, every=n)
     return {
-        "discriminator": Player(("discriminator",), d_loss, adam.over(steps)),
-        "generator": Player(("generator",), g_loss, adam.over(steps, every=n), n, n - 1, average),
+        "discriminator": Player(("discriminator",), d_loss, d_adam),
+        "generator": Player(("generator",), g_loss, g_adam, every=n, at=n - 1, average=average),
     }
 
 
