@@ -45,6 +45,11 @@ def to_uint8(images: ArrayLike, *, low: float = 0.0, high: float = 1.0) -> np.nd
     return np.rint((np.clip(pixels, low, high) - low) * (255 / (high - low))).astype(np.uint8)
 
 
+def from_uint8(images: np.ndarray) -> np.ndarray:
+    """Convert uint8 to float32 in [-1, 1], the inverse of `to_uint8(..., low=-1)`."""
+    return images / np.float32(127.5) - 1
+
+
 def grid(images: ArrayLike, *, columns: int | None = None, padding: int = 2) -> np.ndarray:
     """One picture of many images, row by row, with black lines between them; by default nearly
     square.

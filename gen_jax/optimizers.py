@@ -89,11 +89,10 @@ def _scale_by_epsilon_hat(b1: float, b2: float, eps: float) -> optax.GradientTra
     def update(
         gradients: optax.Updates, state: optax.OptState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, optax.OptState]:
-        count = optax.safe_increment(state.count)
+        state = state._replace(count=optax.safe_increment(state.count))
         mu, nu = moments(gradients, state, b1, b2)
-        correction = jnp.sqrt(1 - b2**count) / (1 - b1**count)
-        moves = jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + eps), mu, nu)
-        return moves, optax.ScaleByAdamState(count, mu, nu)
+        state = state._replace(mu=mu, nu=nu)
+        return _moves(state, b1, b2, eps), state
 
     return optax.GradientTransformation(optax.scale_by_adam().init, update)
 
@@ -112,13 +111,19 @@ def iwae_adam(rate: optax.ScalarOrSchedule, b1: float, eps: float) -> optax.Grad
     def update(
         gradients: optax.Updates, state: optax.OptState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, optax.OptState]:
-        count = optax.safe_increment(state.count)
-        correction = jnp.sqrt(1 - b2**count) / (1 - b1**count)
-        moves = jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + eps), state.mu, state.nu)
-        return moves, optax.ScaleByAdamState(count, *moments(gradients, state, b1, b2))
+        state = state._replace(count=optax.safe_increment(state.count))
+        moves = _moves(state, b1, b2, eps)
+        mu, nu = moments(gradients, state, b1, b2)
+        return moves, state._replace(mu=mu, nu=nu)
 
     rule = optax.GradientTransformation(init, update)
     return optax.chain(rule, optax.scale_by_learning_rate(rate))
+
+
+def _moves(state: optax.ScaleByAdamState, b1: float, b2: float, eps: float) -> optax.Updates:
+    """sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps), the moves before the learning rate."""
+    correction = jnp.sqrt(1 - b2**state.count) / (1 - b1**state.count)
+    return jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + eps), state.mu, state.nu)
 
 
 def moments(

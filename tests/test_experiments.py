@@ -51,6 +51,17 @@ def born(one, data, config):
     return jax.jit(lambda key: one.init(key, data.prepare(raw, key)))(jax.random.key(0))
 
 
+def untrained(module, config):
+    """The data, and the model with the weights of the first state."""
+    data, key = pipeline.load(module.source(config)), jax.random.key(0)
+    batch = data.prepare(
+        {name: jnp.asarray(array[: config.batch_size]) for name, array in data.train.items()}, key
+    )
+    init = jax.jit(game.of(module, config).init)
+    state = init(key, {**batch, **data.init_extras(data.train)})
+    return data, game.trained(module.model(config), state)
+
+
 def program(one, data, config, mesh, count):
     """(state, arrays) -> `count` steps, and how often it was traced."""
     batch_of = pipeline.resident(

@@ -4,14 +4,12 @@ import dataclasses
 import importlib
 
 import jax
-import jax.numpy as jnp
 import pytest
 
-from gen_jax import game as games
-from gen_jax.data import pipeline
 from gen_jax.run.experiment import presets
 from gen_jax.types import Measure
 from tests import golden
+from tests.test_experiments import untrained
 
 CASES = (  # paper, what is other than in its `tiny`, and what is measured then, among other numbers
     ("aae", {}, {"test/parzen"}),
@@ -85,18 +83,8 @@ def changed(config, changes):
 def test_numbers_have_units(name, changes, expected):
     module = importlib.import_module(f"experiments.{name}")
     config = changed(presets(module)["tiny"][1], changes)
-    data, one, key = (
-        pipeline.load(module.source(config)),
-        games.of(module, config),
-        jax.random.key(0),
-    )
-    batch = data.prepare(
-        {n: jnp.asarray(array[: config.batch_size]) for n, array in data.train.items()}, key
-    )
-    state = jax.jit(one.init)(key, {**batch, **data.init_extras(data.train)})
-    measured = module.evaluate(
-        config, games.trained(module.model(config), state), data, jax.random.key(1)
-    )
+    data, model = untrained(module, config)
+    measured = module.evaluate(config, model, data, jax.random.key(1))
     assert expected <= set(measured)
     assert {number.split("/")[0] for number in measured} <= {"test", *ON.get(name, ())}
     assert all(isinstance(value, Measure) and value.unit.strip() for value in measured.values())

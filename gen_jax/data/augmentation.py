@@ -6,11 +6,16 @@ import jax.numpy as jnp
 from gen_jax.types import Array, Key
 
 
+def from_uint8(image: Array) -> Array:
+    """Convert uint8 to float32 in [-1, 1]."""
+    return image.astype(jnp.float32) / 127.5 - 1
+
+
 def resized(image: Array, side: int) -> Array:
     """Resize uint8 [b, s, s, c] -> [b, side, side, c] in [-1, 1], by cubic interpolation if s is
     not `side`.
     """
-    x = image.astype(jnp.float32) / 127.5 - 1
+    x = from_uint8(image)
     shape = (len(x), side, side, x.shape[-1])
     return x if x.shape == shape else jnp.clip(jax.image.resize(x, shape, "cubic"), -1, 1)
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.data import crops
-from gen_jax.data.augmentation import random_crop, random_flip, resized
+from gen_jax.data.augmentation import from_uint8, random_crop, random_flip, resized
 from gen_jax.data.catalog import emoji as symbols
 from gen_jax.data.catalog import sets
 from gen_jax.data.pipeline import Arrays, Source
@@ -83,7 +83,7 @@ def source(
 
     def prepare(batch: Batch, key: Key) -> Batch:
         key_crop, key_flip, key_text = jax.random.split(key, 3)
-        x = random_crop(batch["image"].astype(jnp.float32) / 127.5 - 1, key_crop, side)
+        x = random_crop(from_uint8(batch["image"]), key_crop, side)
         x = random_flip(x, key_flip) if flip else x
         n, k, _ = batch["text"].shape
         chosen = jax.random.randint(key_text, (n, average, 1), 0, k)

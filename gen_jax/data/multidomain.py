@@ -19,6 +19,7 @@ from gen_jax import images
 from gen_jax.data import pipeline
 from gen_jax.data.augmentation import random_flip
 from gen_jax.data.catalog import emoji, sets
+from gen_jax.data.crops import middle
 from gen_jax.data.pipeline import Arrays, Source
 from gen_jax.errors import UserError
 from gen_jax.types import Array, Batch, Key
@@ -211,9 +212,8 @@ class Faces:
     def examples(self, batch: Batch, key: Key, side: int) -> tuple[Array, Array]:
         """Return the central square of each image, [b, 218, 178, 3], and its attributes."""
         image = batch["image"]
-        top, left = ((n - FACE) // 2 for n in image.shape[1:3])
         labels = [batch[f"attributes.{name}"] for name in ATTRIBUTES]
-        x = scaled(image[:, top : top + FACE, left : left + FACE], side)
+        x = scaled(middle(image, FACE), side)
         return x, jnp.stack(labels, -1).astype(jnp.float32)
 
     def real(self, arrays: Arrays, side: int, count: int | None = None) -> LabelledImages:

@@ -129,6 +129,14 @@ def size(arrays: Arrays) -> int:
     return min(len(array) for array in arrays.values())
 
 
+def spread(arrays: Arrays, count: int) -> Arrays:
+    """Return `count` evenly spaced examples of each field: [n, ...] -> [count, ...]."""
+    return {
+        name: array[np.linspace(0, len(array) - 1, count).astype(int)]
+        for name, array in arrays.items()
+    }
+
+
 def megabytes(arrays: Arrays) -> float:
     """Return the size in memory, in 10^6 bytes."""
     return sum(a.nbytes for a in arrays.values()) / 1e6

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.data import pipeline
-from gen_jax.data.augmentation import random_flip
+from gen_jax.data.augmentation import from_uint8, random_flip
 from gen_jax.data.catalog import emoji
 from gen_jax.data.pipeline import Arrays, Source
 from gen_jax.data.synthetic import shapes
@@ -17,10 +17,7 @@ from gen_jax.networks.progan import downsample
 from gen_jax.types import Array, Batch, Key
 
 Name = Literal["cifar10", "emoji", "shapes", "digits", "celeb_a", "celeb_a_hq", "lsun_bedroom"]
-FACE = (
-    slice(57, 185),
-    slice(25, 153),
-)  # crop of CelebA's 218 x 178 in ProGAN's code
+FACE = slice(57, 185), slice(25, 153)  # crop of CelebA's 218 x 178 in ProGAN's code
 DRAWN = (50_000, 1000)  # shapes for training and for testing
 FIRST = 500  # number of images in the field "first"
 
@@ -76,7 +73,7 @@ def resized(image: Array, side: int) -> Array:
     """Resize bytes [b, h, w, c] -> [b, side, side, c] in [-1, 1], by averaging pixels, or by cubic
     interpolation if h is not a multiple of side.
     """
-    x = image.astype(jnp.float32) / 127.5 - 1
+    x = from_uint8(image)
     if x.shape[1] % side:
         return jnp.clip(jax.image.resize(x, (len(x), side, side, x.shape[-1]), "cubic"), -1, 1)
     return downsample(x, side)

@@ -4,7 +4,6 @@ Known pairs are only used for evaluation.
 """
 
 import functools
-from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import jax
@@ -78,11 +77,3 @@ class Points(NamedTuple):
     def source(self) -> Source:
         """Return the source of points "x" and "y", drawn independently: [b, 2] each."""
         return Source("atoms", arrays=lambda: self.atoms().arrays(), unpaired=("x", "y"))
-
-
-def spread(arrays: Arrays, count: int) -> Mapping[str, np.ndarray]:
-    """Return `count` evenly spaced examples of each field: [n, ...] -> [count, ...]."""
-    return {
-        name: array[np.linspace(0, len(array) - 1, count).astype(int)]
-        for name, array in arrays.items()
-    }

@@ -6,6 +6,7 @@ FID or Inception score. The name of a classifier identifies its weights.
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -142,6 +143,12 @@ def classifier(
         shape,
         jax.device_put(params),
     )
+
+
+def of_data_set(name: str, train: Mapping[str, Any], test: Mapping[str, Any]) -> Classifier:
+    """Return the classifier of a data set with the fields "image" and "label"."""
+    known = test["image"], test["label"]
+    return classifier(train["image"], train["label"], test=known, name=name)
 
 
 def _train(

@@ -21,10 +21,8 @@ def frechet_to_test(
     Images are uint8, or floats in [0, 1]. The classifier of the data set `name` is trained once on
     the training images, or read from the user's cache.
     """
-    image, label = data.test["image"], data.test["label"]
-    network = classifier.classifier(
-        data.train["image"], data.train["label"], test=(image, label), name=name
-    )
+    image = data.test["image"]
+    network = classifier.of_data_set(name, data.train, data.test)
 
     def moments(x: Array | np.ndarray) -> frechet.Moments:
         return frechet.moments(network.features(np.asarray(x).reshape(-1, *image.shape[1:])))

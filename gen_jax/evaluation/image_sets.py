@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from gen_jax.evaluation import feature_distances, inception_score, sliced_wasserstein, ssim
+from gen_jax.images import from_uint8
 from gen_jax.pretrained import inception, resnet
 from gen_jax.types import Measure
 
@@ -47,7 +48,7 @@ def compare(
     count, side, _, channels = true.shape
     few = min(perceived, count) if channels == 3 else 0
     networks = feature_networks() if few else {}
-    true_features = {name: see(_scaled(true[:few]))[0] for name, see in networks.items()}
+    true_features = {name: see(from_uint8(true[:few]))[0] for name, see in networks.items()}
     metrics = {
         "test/judged": Measure(count, "images in each set"),
         "test/perceived": Measure(few, "of them passed to pretrained networks"),
@@ -60,7 +61,7 @@ def compare(
             unit = "MS-SSIM of random pairs, lower for more varied images"
             found["ms_ssim"] = Measure(value, unit)
         for name, features in true_features.items():
-            seen, logits = networks[name](_scaled(some[:few]))
+            seen, logits = networks[name](from_uint8(some[:few]))
             found |= _feature_measures(name, seen, features, logits)
         metrics |= {
             f"test/{name}{end}": Measure(value, f"{value.unit}; {what}")
@@ -88,8 +89,3 @@ def _feature_measures(
         number: Measure(value, f"{value.unit}; {inception.CONVENTION}")
         for number, value in found.items()
     }
-
-
-def _scaled(images: np.ndarray) -> np.ndarray:
-    """uint8 -> [-1, 1]"""
-    return images / np.float32(127.5) - 1

@@ -25,6 +25,7 @@ from safetensors import numpy as safetensors
 from gen_jax import game, losses
 from gen_jax.batching import by_chunks
 from gen_jax.config import Checked, Count, Positive
+from gen_jax.data.augmentation import from_uint8
 from gen_jax.errors import NonFiniteError, UserError
 from gen_jax.game import Player
 from gen_jax.networks.conv import Conv
@@ -78,7 +79,7 @@ class ImageEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array) -> Array:
-        x = images.astype(jnp.float32) / 127.5 - 1
+        x = from_uint8(images)
         for width in self.widths:
             x = nn.leaky_relu(Conv(width, (4, 4), (2, 2))(x), 0.2)
         return nn.Dense(self.features)(x.reshape(len(x), -1))

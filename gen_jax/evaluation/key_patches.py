@@ -26,7 +26,7 @@ UNITS = {
     "image_error": "mean absolute error of the whole image, of pixels in [0, 1]",
     "shape_accuracy": "% of images in which the true shape is recognised",
     "colour_accuracy": "% of images in which the true colour is recognised",
-    "order_difference": ("largest change when the patches are reordered, of pixels in [0, 1]"),
+    "order_difference": "largest change when the patches are reordered, of pixels in [0, 1]",
 }
 
 
@@ -70,7 +70,7 @@ def grid(draw: Draw, data: Data, key: Key) -> np.ndarray:
     """Draw 20 test images: the patches, the drawn mask and image, and the true image: uint8
     [h, w, 3].
     """
-    some = {n: a[np.linspace(0, len(a) - 1, 20).astype(int)] for n, a in data.test.items()}
+    some = pipeline.spread(data.test, 20)
     (batch, noise), *_ = pipeline.batches(some, data.prepare, key, batch_size=20)
     fake, logits = draw(batch["patch"], noise)
     mask = jnp.broadcast_to(2 * nn.sigmoid(logits) - 1, fake.shape)

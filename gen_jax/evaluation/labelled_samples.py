@@ -45,7 +45,7 @@ def evaluate(
     x, y = np.concatenate(images)[:count], np.concatenate(asked)[:count]
     train, train_label = data.train["image"], data.train["label"]
     test, test_label = data.test["image"], data.test["label"]
-    real = classifier.classifier(train, train_label, test=(test, test_label), name=name)
+    real = classifier.of_data_set(name, data.train, data.test)
     test = test / np.float32(255)
     by_samples = probes.nearest_neighbour_error(x, y, test, test_label)
     by_images = probes.nearest_neighbour_error(

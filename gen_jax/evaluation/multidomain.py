@@ -122,8 +122,7 @@ def grid(
     """Return a picture, uint8 [h, w, 3]: each row has an image, its translations, and their ground
     truth, if known.
     """
-    chosen = np.linspace(0, pipeline.size(arrays) - 1, rows).astype(int)
-    few = data.real({name: array[chosen] for name, array in arrays.items()}, side)
+    few = data.real(pipeline.spread(arrays, rows), side)
     tasks = data.previews(few, rows)
     made = [by_hundreds(generator, task.x, task.target_label) for task in tasks]
     truth = [task.truth for task in tasks if task.truth is not None]
@@ -135,5 +134,5 @@ def by_hundreds(generator: Generator, x: np.ndarray, labels: np.ndarray) -> np.n
     """Translate a hundred images at a time: uint8 [n, h, w, 3], [n, k] -> uint8 [n, h, w, 3]."""
     count = -(-len(x) // 100)
     parts = zip(np.array_split(x, count), np.array_split(labels, count), strict=True)
-    made = [generator(part / np.float32(127.5) - 1, label) for part, label in parts]
+    made = [generator(images.from_uint8(part), label) for part, label in parts]
     return images.to_uint8(np.concatenate(made), low=-1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gen_jax import images
-from gen_jax.data import unpaired
+from gen_jax.data import pipeline, unpaired
 from gen_jax.data.pipeline import Arrays
 from gen_jax.data.synthetic.worlds import Atoms
 from gen_jax.errors import UserError
@@ -62,7 +62,7 @@ def pictures(
     """
     if isinstance(domains, unpaired.Points):
         return {"samples": scatter(domains.atoms(), model.to_y)}
-    true = domains.centre(unpaired.spread(test, 8))
+    true = domains.centre(pipeline.spread(test, 8))
     return grids(true, translate(model, true))
 
 

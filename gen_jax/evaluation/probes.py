@@ -60,9 +60,7 @@ def label_accuracy(
     The classifier is trained on the data set `name`, in `directory` (None: the default one).
     """
     train, test = (sets.load(name, split, directory) for split in ("train", "test"))
-    trained = classifier.classifier(
-        train["image"], train["label"], test=(test["image"], test["label"]), name=name
-    )
+    trained = classifier.of_data_set(name, train, test)
     predicted = trained.logits(np.asarray(drawn).reshape(-1, *trained.shape)).argmax(1)
     right = (predicted == np.asarray(labels)).mean()
     return Measure(right, "of our classifier of this set, on images drawn with a label")

@@ -89,7 +89,7 @@ def grids(model: Trained, test: Captioned, text: np.ndarray, z: Array) -> dict[s
     count = len(z)
     rows = np.linspace(0, len(text) - 1, count).astype(int)
     real, words = test.image[rows], test.captions[rows, 0]
-    style = model.style(real / np.float32(127.5) - 1)
+    style = model.style(images.from_uint8(real))
     repeated = np.repeat(text[rows, 0], count, 0)
     fakes, moved = (
         generate(model.generator, jnp.tile(each, (count, 1)), repeated).reshape(count, *real.shape)
@@ -156,7 +156,7 @@ def style_measures(
     """
     if not test.style.any():
         return {}
-    style = by_chunks(encoder, test.image / np.float32(127.5) - 1, size=CHUNK)
+    style = by_chunks(encoder, images.from_uint8(test.image), size=CHUNK)
     other = np.asarray(jax.random.permutation(key, len(text)))
     moved = generate(generator, style, text[other])
     pixels = test.image.reshape(len(text), -1)

@@ -17,6 +17,7 @@ from gen_jax import images
 from gen_jax.data import pipeline
 from gen_jax.data.pipeline import Data
 from gen_jax.evaluation import feature_distances, likelihood
+from gen_jax.evaluation.latent_arithmetic import interpolate
 from gen_jax.game import Trained
 from gen_jax.objectives import Decoder, Encoder, evidence_lower_bound, log_weights
 from gen_jax.types import Array, Key, Measure
@@ -110,12 +111,10 @@ def pictures(model: Trained, data: Data, key: Key, *, latents: int) -> dict[str,
     (batch, _), *_ = pipeline.batches(data.test, data.prepare, data_key, batch_size=50, count=50)
     z = model.encoder(batch["x"]).mean  # [50, k]
     pairs = jnp.stack([batch["x"], model.decoder(z).mean], 1)  # [50, 2, d]
-    t = jnp.linspace(0, 1, 10)[None, :, None]
-    lines = (1 - t) * z[:10, None] + t * z[10:20, None]  # [10, 10, k]
     vectors = {
         "samples": model.decoder(draws).mean,
         "reconstructions": pairs.reshape(100, -1),
-        "interpolations": model.decoder(lines.reshape(100, -1)).mean,
+        "interpolations": model.decoder(interpolate(z[:10], z[10:20], 10)).mean,
     }
     if latents == 2:
         line = ndtri(np.linspace(0.025, 0.975, 20))  # equal masses of the prior

@@ -61,4 +61,4 @@ def test_points_lie_elsewhere_for_each_seed():
 
 
 def test_examples_from_the_first_to_the_last():
-    assert unpaired.spread({"x": np.arange(11)}, 3)["x"].tolist() == [0, 5, 10]
+    assert pipeline.spread({"x": np.arange(11)}, 3)["x"].tolist() == [0, 5, 10]

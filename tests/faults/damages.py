@@ -8,8 +8,6 @@ bit, and one line must name the file.
 
 import argparse
 import contextlib
-import dataclasses
-import importlib
 import io
 import random
 import shutil
@@ -27,16 +25,13 @@ from gen_jax import game as games
 from gen_jax.errors import NonFiniteError
 from gen_jax.run import train, xla
 from gen_jax.run.checkpoint import SEAL
-from gen_jax.run.experiment import presets
 from gen_jax.run.signals import Interrupts
+from tests.faults.sweep import configured
 from tests.golden import experiments
 from tests.test_experiments import leaves
 
-# steps from one checkpoint to the next; the step whose batch is not finite, from 0
-SAVES, POISON = (
-    4,
-    11,
-)
+SAVES = 4  # steps from one checkpoint to the next
+POISON = 11  # the step whose batch is not finite, from 0
 
 
 def flip(path: Path, where: float) -> None:
@@ -110,23 +105,9 @@ def poisoned(module: Any) -> Any:
     return other
 
 
-def configured(name: str, directory: Path) -> tuple[Any, Any]:
-    """(experiment, config)"""
-    module = importlib.import_module(f"experiments.{name}")
-    config = presets(module)["tiny"][1]
-    often = {
-        "dir": directory,
-        "devices": 1,
-        "log_every": SAVES,
-        "checkpoint_every": SAVES,
-        "sample_every": 0,
-    }
-    return module, dataclasses.replace(config, run=dataclasses.replace(config.run, **often))
-
-
 def stopped(name: str, directory: Path) -> str:
     """Leave a run with two checkpoints; what it said when it met what is not finite."""
-    module, config = configured(name, directory)
+    module, config = configured(name, directory, SAVES)
     try:
         train.run(poisoned(module), "tiny", config)
     except NonFiniteError as error:
@@ -137,7 +118,7 @@ def stopped(name: str, directory: Path) -> str:
 def damage(name: str, directory: Path, seed: int) -> Damaged:
     """Each kind to each file of the newest checkpoint, one after the other."""
     draw, done = random.Random(seed), Damaged(0, 0, 0)
-    module, config = configured(name, directory)
+    module, config = configured(name, directory, SAVES)
     with contextlib.ExitStack() as stack:
         session = train.Session(
             module,

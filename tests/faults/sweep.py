@@ -20,7 +20,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from orbax.checkpoint import v1 as ocp  # noqa: F401  # before the forks
@@ -42,21 +42,27 @@ class Swept(NamedTuple):
     identical: int
 
 
+def configured(name: str, directory: Path, every: int) -> tuple[Any, Any]:
+    """(experiment, config): `tiny` in this directory, with a checkpoint at every so many steps."""
+    module = importlib.import_module(f"experiments.{name}")
+    config = presets(module)["tiny"][1]
+    run = dataclasses.replace(
+        config.run,
+        dir=directory,
+        devices=1,
+        log_every=every,
+        checkpoint_every=every,
+        sample_every=0,
+    )
+    return module, dataclasses.replace(config, run=run)
+
+
 def play(name: str, directory: Path) -> None:
     """Run it, or the rest of it, and leave the digest of its end."""
     xla.prepare()
-    module = importlib.import_module(f"experiments.{name}")
-    config = presets(module)["tiny"][1]
-    often = {
-        "dir": directory,
-        "devices": 1,
-        "log_every": SAVES,
-        "checkpoint_every": SAVES,
-        "sample_every": 0,
-    }
+    module, config = configured(name, directory, SAVES)
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
-        run = dataclasses.replace(config.run, **often)
-        state = train.run(module, "tiny", dataclasses.replace(config, run=run))
+        state = train.run(module, "tiny", config)
     found = hashlib.sha256((directory / "metrics.jsonl").read_bytes())
     for leaf in jax.tree.leaves(state.replace(key=jax.random.key_data(state.key))):
         found.update(jax.device_get(leaf).tobytes())

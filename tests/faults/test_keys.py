@@ -24,6 +24,7 @@ from gen_jax.evaluation import classifier
 from gen_jax.run import train
 from gen_jax.run.experiment import presets
 from tests.golden import experiments
+from tests.test_experiments import untrained
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,20 +101,8 @@ def test_no_evaluation_folds_a_number_into_a_key_twice(name, changes, monkeypatc
     same views are taken.
     """
     module, config = configured(name, changes)
-    data, one, key = (
-        pipeline.load(module.source(config)),
-        games.of(module, config),
-        jax.random.key(0),
-    )
-    batch = data.prepare(
-        {n: jnp.asarray(array[: config.batch_size]) for n, array in data.train.items()}, key
-    )
-    state = jax.jit(one.init)(key, {**batch, **data.init_extras(data.train)})
-    model, folded, fold_in = (
-        games.trained(module.model(config), state),
-        collections.Counter(),
-        jax.random.fold_in,
-    )
+    data, model = untrained(module, config)
+    folded, fold_in = collections.Counter(), jax.random.fold_in
 
     def recorded(key, number):
         if not any(isinstance(part, jax.core.Tracer) for part in (key, number)):
