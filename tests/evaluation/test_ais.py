@@ -39,8 +39,8 @@ def test_both_bounds_meet_the_evidence():
     @jax.jit
     def bounds(x, z, key):
         forward, back = jax.random.split(key)
-        low = ais.lower(likelihood(x), z.shape, forward, chains=200, steps=500)
-        return low, ais.upper(likelihood(x), z, back, chains=200, steps=500)
+        low = ais.lower(likelihood(x), z.shape, forward, chains=200, steps=1000)
+        return low, ais.upper(likelihood(x), z, back, chains=200, steps=1000)
 
     x, z = pairs(5)
     evidence = np.asarray(WORLD.log_evidence(x))
