@@ -2,8 +2,10 @@
 
 import argparse
 import importlib
+import sys
 from pathlib import Path
 
+from gen_jax import console
 from gen_jax.run.experiment import paper_of, presets
 
 
@@ -25,4 +27,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader closed the pipe
+        console.silence(sys.stdout)

@@ -146,14 +146,14 @@ def latents(config: Config, key: Key, count: int) -> Array:
 @dataclasses.dataclass(frozen=True)
 class L2Adam(Adam):
     l2: NonNegative = 0  # l2 times the weights is added to the gradients, as in the Theano code
-    linear_decay: bool = False  # the rate falls to 0 over the second half (MNIST code, by epoch)
+    linear_decay: bool = False  # without `decay`: 0 at the end of a linear second half (MNIST code)
 
     RENAMED: ClassVar = {"falls": "linear_decay"}
 
     def over(self, steps: int, every: int = 1) -> optax.GradientTransformation:
         """The optimizer of a player that plays every `every`-th step."""
         rate = constant_then_linear(self.learning_rate, steps // every)
-        adam = self.at(rate) if self.linear_decay else super().over(steps, every)
+        adam = self.at(rate) if self.linear_decay and not self.decay else super().over(steps, every)
         return optax.chain(optax.add_decayed_weights(self.l2), adam)
 
 
@@ -192,7 +192,7 @@ MNIST = Config(
     data="mnist", network="conditional", width=64, order="alternate", steps=78_000, adam=MNIST_ADAM
 )
 PRESETS = {
-    "paper": ("64x64, D and G alternating; 25 epochs of CIFAR-10; for a GPU", Config()),
+    "paper": ("64x64, D and then G on each batch; 25 epochs of CIFAR-10; for a GPU", Config()),
     "theano": ("64x64, the Theano code: D and G alternate, L2; 25 epochs; for a GPU", THEANO),
     "official": ("64x64, the Torch code: 4x4, normal noise; 25 epochs; for a GPU", OFFICIAL),
     "features": ("32x32, section 5.1's discriminator; 30 epochs; for a GPU", FEATURES),

@@ -54,6 +54,7 @@ class Range(NamedTuple):
 Positive = Annotated[float, Range("a finite number above 0", 0, open=True)]
 NonNegative = Annotated[float, Range("a finite number, 0 or above", 0)]
 Fraction = Annotated[float, Range("a number from 0 to 1", 0, 1)]
+Decay = Annotated[float, Range("a number from 0 to below 1", 0, math.nextafter(1, 0))]
 Count = Annotated[int, Range("a whole number from 1 to 2^31 - 1", 1, 2**31 - 1)]
 Natural = Annotated[int, Range("a whole number from 0 to 2^31 - 1", 0, 2**31 - 1)]
 Seed = Annotated[int, Range("a whole number from 0 to 2^31 - 1", 0, 2**31 - 1)]
@@ -75,7 +76,13 @@ class Checked:
             _check(name, getattr(self, name), hint)
 
     def but(self, **changes: object) -> Self:
-        """Return a copy with other values for some fields, which are also checked."""
+        """Return a copy with other values for some fields, which are also checked.
+
+        Raises UserError for an invalid value and for an unknown field.
+        """
+        if unknown := sorted({*changes} - {*hints_of(type(self))}):
+            known = ", ".join(hints_of(type(self)))
+            raise UserError(f"{type(self).__name__} has no field {unknown[0]}; it has {known}.")
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 from flax import struct
@@ -138,8 +139,8 @@ def make(
     `step` takes an optional name of a device axis along which the batch is split. Gradients,
     metrics and batch statistics are then averaged over the devices, and each device draws its own
     noise. It raises UserError if the networks have other variables, which cannot be averaged.
-    `init` raises ValueError for an unknown network, and UserError for an objective that does not
-    return a scalar loss and scalar metrics.
+    `init` raises UserError for an unknown network, and for an objective that does not return a
+    scalar loss and scalar metrics.
     """
     _check_players(players)
     decays = {n: p.average for p in players.values() for n in p.moves if p.average is not None}
@@ -157,12 +158,12 @@ def make(
         params = variables.pop("params")
         for name in {move for player in players.values() for move in player.moves} - {*params}:
             if not isinstance(getattr(model, name, None), nn.Module):
-                raise ValueError(
+                raise UserError(
                     f"a player moves '{name}', which is not a network of {type(model).__name__}, "
-                    f"which has {sorted(params)}"
+                    f"which has {sorted(params)}."
                 )
         # A shared buffer cannot be donated twice.
-        copies = jax.tree.map(jnp.copy, {name: params[name] for name in decays})
+        copies = jax.tree.map(jnp.copy, {n: params[n] for n in decays if n in params})
         return reset_optimizers(players)(State(zero, state_key, params, variables, {}, copies))
 
     def update(
@@ -218,9 +219,10 @@ def make(
                 state, new = jax.lax.cond(plays, update_player, rest, state)
             finite = jnp.where(metrics[FINITE] == 1, new[FINITE], metrics[FINITE])
             metrics |= {**new, FINITE: finite}
-        average = dict(state.average)
-        for n, decay in decays.items():
-            average[n] = optax.incremental_update(state.params[n], average[n], 1 - decay)
+        average = {
+            n: optax.incremental_update(state.params[n], old, 1 - decays[n])
+            for n, old in state.average.items()
+        }
         return state.replace(step=state.step + 1, average=average), metrics
 
     return Game(init, step)
@@ -232,14 +234,25 @@ def _rest(metrics: Metrics, state: State) -> tuple[State, Metrics]:
 
 
 def _check_players(players: Mapping[str, Player]) -> None:
-    """Raise UserError if these are no players by name."""
+    """Raise UserError if these are no players by name, or could never play."""
     if not isinstance(players, Mapping):
         kind = type(players).__name__
         raise UserError(f"the players are a {kind}; they must be a dictionary, name -> Player.")
+    if not players:
+        raise UserError("there are no players; a game needs at least one.")
     for name, player in players.items():
         if isinstance(player.moves, str):
             one = player.moves
             raise UserError(f"player '{name}' moves the string '{one}'; give a tuple, ('{one}',).")
+        if not player.moves:
+            raise UserError(f"player '{name}' moves no network; name at least one.")
+        if not 0 <= player.at < player.every:
+            raise UserError(
+                f"player '{name}' has every={player.every} and at={player.at}, so it never plays; "
+                "give 0 <= at < every."
+            )
+        if player.average is not None and not 0 <= player.average < 1:
+            raise UserError(f"player '{name}' has average={player.average}; give 0 <= average < 1.")
         if not isinstance(player.optimizer, optax.GradientTransformation):
             kind = type(player.optimizer).__name__
             raise UserError(
@@ -252,7 +265,14 @@ def _check_returned(name: str, returned: object) -> None:
     """Raise UserError if this is not what an objective returns."""
     match returned:
         case (loss, Mapping() as metrics):
+            if "loss" in metrics:
+                raise UserError(
+                    f"'loss' is the loss of player '{name}'; name the metric otherwise."
+                )
             for metric, value in {"loss": loss, **metrics}.items():
+                if not isinstance(value, int | float | jax.Array | np.ndarray | np.generic):
+                    kind = type(value).__name__
+                    raise UserError(f"{name}/{metric} is of type {kind}; it must be a number.")
                 if shape := jnp.shape(value):
                     raise UserError(
                         f"{name}/{metric} has shape {list(shape)}; it must be a scalar, "

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gen_jax.config import Checked, Count, Fraction, Positive
+from gen_jax.config import Checked, Count, Decay, Fraction, Positive
 from gen_jax.types import Array
 
 
@@ -18,12 +18,12 @@ class Adam(Checked):
     """Adam and its learning rate, as a field of a config."""
 
     learning_rate: Positive = 1e-3  # step size, before any decay
-    b1: Fraction = 0.9  # decay of the first moment
-    b2: Fraction = 0.999  # decay of the second moment
+    b1: Decay = 0.9  # decay of the first moment
+    b2: Decay = 0.999  # decay of the second moment
     eps: Positive = 1e-8  # added to the root of the second moment
     epsilon_hat: bool = False  # eps before the bias correction, as TensorFlow, Torch and Lasagne
     decay: Fraction = 0  # share of the steps, at the end, in which the rate falls linearly to 0
-    period: Count = 1  # steps between two changes of a falling rate
+    period: Count = 1  # steps between two changes of a rate with `decay`
 
     def over(self, steps: int, every: int = 1) -> optax.GradientTransformation:
         """The optimizer of a player that plays at the last of each `every` steps of a game of so

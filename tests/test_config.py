@@ -13,6 +13,7 @@ from gen_jax import config
 from gen_jax.config import (
     Checked,
     Count,
+    Decay,
     Fraction,
     Natural,
     NonNegative,
@@ -35,6 +36,7 @@ class Outer(Checked):
     natural: Natural = 0
     weight: NonNegative = 0.0
     share: Fraction = 0.5
+    decay: Decay = 0.9
     seed: Seed = 0
     name: Literal["a", "b"] = "a"
     sizes: tuple[Count, ...] = (1, 2)
@@ -48,6 +50,7 @@ BAD = {
     "count": [0, -1, 1.5, "1", True, None],
     "natural": [-1, 0.5],
     "weight": [-0.1, math.nan, math.inf, "x"],
+    "decay": [-0.01, 1, 1.5],
     "share": [-0.01, 1.01, math.nan],
     "seed": [-1, 2**31],
     "name": ["c", 1, None],
@@ -104,13 +107,19 @@ def test_differences_name_dotted_fields_and_pass_over_where_files_lie(tmp_path):
     assert config.differences({"a": {"b": 1}}, {"a": {}}) == ["a.b: 1 there, absent here"]
 
 
+def test_another_value_for_a_field_that_is_none_names_the_fields():
+    assert Inner().but(rate=0.2) == Inner(0.2)
+    with pytest.raises(UserError, match="Inner has no field rat; it has rate"):
+        Inner().but(rat=0.2)
+
+
 def test_header_of_a_paper():
     first = "Title.\n\nAda One, Bob Two. ICML 2020. arXiv:1234.5678\n\n"
     text = first + "Replicated: this\nand that.\n\nNot replicated: x.\n\nCost: y."
     assert Paper.of(text) == Paper(
         "Title", "Ada One, Bob Two", "ICML 2020", "1234.5678", "this and that.", "x.", "y."
     )
-    with pytest.raises(ValueError, match="Cost"):
+    with pytest.raises(UserError, match="Cost"):
         Paper.of(text.partition("Cost")[0])
 
 

@@ -144,7 +144,7 @@ def test_what_is_not_finite_is_marked(where, marked):
 def test_an_unknown_network_is_named():
     wrong = game.make(MODEL, {"first": Player(("c",), product, SGD)})
     with pytest.raises(
-        ValueError,
+        UserError,
         match=r"a player moves 'c', which is not a network of Pair, which has \['a', 'b'\]",
     ):
         wrong.init(jax.random.key(0), {})
@@ -156,6 +156,11 @@ def test_an_unknown_network_is_named():
         ([Player(("a",), product, SGD)], "are a list; they must be a dictionary"),
         ({"one": Player("a", product, SGD)}, r"moves the string 'a'; give a tuple, \('a',\)"),
         ({"one": Player(("a",), product, Adam(1e-3))}, "of type Adam; give one of Optax"),
+        ({}, "there are no players"),
+        ({"one": Player((), product, SGD)}, "moves no network"),
+        ({"one": Player(("a",), product, SGD, every=5, at=5)}, "every=5 and at=5, so it never"),
+        ({"one": Player(("a",), product, SGD, every=0)}, "every=0 and at=0, so it never"),
+        ({"one": Player(("a",), product, SGD, average=1.5)}, "average=1.5; give 0 <= average < 1"),
     ],
 )
 def test_players_that_are_none_are_refused(players, sentence):
@@ -170,6 +175,8 @@ def test_players_that_are_none_are_refused(players, sentence):
         (lambda x: (x, x), "objective of player 'one' returned a tuple"),
         (lambda x: (x[None], {}), r"one/loss has shape \[1\]; it must be a scalar"),
         (lambda x: (x, {"score": x[None]}), r"one/score has shape \[1\]"),
+        (lambda x: (x, {"score": "large"}), "one/score is of type str; it must be a number"),
+        (lambda x: (x, {"loss": x + 1}), "'loss' is the loss of player 'one'"),
     ],
 )
 def test_objectives_that_return_something_else_are_refused(returned, sentence):

@@ -192,6 +192,16 @@ class Checkpoints:
             return []
         return [found[step] for step in sorted(found, reverse=True) if step >= 0]
 
+    def _unfinished_first(self) -> Path | None:
+        """Return the step of a first save that was killed before its seal was written.
+
+        If a save had finished before, there would be its step or its line.
+        """
+        match self.steps():
+            case [first] if not (first / SEAL).exists() and not any(self.directory.glob("line-*")):
+                return first
+        return None
+
     def is_good(self, step: int) -> bool:
         """Return whether a step exists and is intact."""
         try:
@@ -225,6 +235,9 @@ class Checkpoints:
         if sharding.process_index() == 0:
             for unfinished in self.directory.glob("*" + UNFINISHED):  # left by a killed save
                 shutil.rmtree(unfinished, ignore_errors=True)
+            if first := self._unfinished_first():
+                info(f"The save of {first.name} did not finish, and there was none before it.")
+                shutil.rmtree(first, ignore_errors=True)
         sharding.barrier("sweep")
         skipped: dict[Path, str] = {}
         for path in self.steps():

@@ -63,11 +63,16 @@ PROVIDED = ("Config", "PRESETS", "CLAIMS", "model", "players", "source", "sample
 
 
 def check(experiment: Experiment[C]) -> None:
-    """Raise UserError if the module of an experiment lacks a name."""
+    """Raise UserError if the module of an experiment lacks a name, a field or its header."""
     if missing := [name for name in PROVIDED if not hasattr(experiment, name)]:
         raise UserError(
             f"{experiment.__name__} has no {', '.join(missing)}: docs/extend.md says what each is."
         )
+    fields = {field.name for field in dataclasses.fields(experiment.Config)}
+    if missing := [name for name in ("steps", "batch_size", "run") if name not in fields]:
+        raise UserError(f"the Config of {experiment.__name__} has no {', '.join(missing)}.")
+    if experiment.__doc__ is not None:  # python -OO leaves it out
+        Paper.of(experiment.__doc__)
 
 
 def check_model(module: nn.Module) -> None:
@@ -82,11 +87,25 @@ def check_model(module: nn.Module) -> None:
 
 
 def check_measures(measured: Mapping[str, object]) -> None:
-    """Raise UserError if a number that `evaluate` returned has no unit."""
+    """Raise UserError if `evaluate` did not return numbers with units, by name."""
+    if not isinstance(measured, Mapping):
+        kind = type(measured).__name__
+        raise UserError(f"evaluate returned a {kind}; it must return {{name: Measure}}.")
     for name, value in measured.items():
         if not isinstance(value, Measure):
             kind = type(value).__name__
             raise UserError(f"evaluate returned {name} as a {kind}; give Measure(value, unit).")
+
+
+def check_pictures(pictures: object) -> None:
+    """Raise UserError if `sample` did not return images [h, w, 1 or 3], by name."""
+    if not isinstance(pictures, Mapping):
+        kind = type(pictures).__name__
+        raise UserError(f"sample returned a {kind}; it must return {{name: image}}.")
+    for name, picture in pictures.items():
+        shape = np.shape(picture)
+        if len(shape) != 3 or shape[-1] not in (1, 3):
+            raise UserError(f"sample returned {name} of shape {list(shape)}; give [h, w, 1 or 3].")
 
 
 def presets(experiment: Experiment[C]) -> Presets[C]:
@@ -96,6 +115,8 @@ def presets(experiment: Experiment[C]) -> Presets[C]:
         return experiment.PRESETS
     package, _, name = experiment.__name__.rpartition(".")
     more = importlib.import_module(f"{package}.presets.{name}")
+    if twice := sorted({*experiment.PRESETS} & {*more.PRESETS}):
+        raise UserError(f"{package}/presets/{name}.py has {twice[0]}, as {name}.py has: rename it.")
     return {**experiment.PRESETS, **more.PRESETS}
 
 
@@ -117,7 +138,7 @@ class Paper(NamedTuple):
     def of(cls, docstring: str | None) -> "Paper":
         """Parse the header: title; authors, venue and arXiv id; Replicated, Not replicated, Cost.
 
-        Raises ValueError if a part is missing.
+        Raises UserError if a part is missing.
         """
         blocks = [" ".join(block.split()) for block in (docstring or "").split("\n\n")]
         second = blocks[1] if len(blocks) > 1 else ""
@@ -125,7 +146,7 @@ class Paper(NamedTuple):
         rest = {name: text for name, _, text in (block.partition(": ") for block in blocks[2:])}
         missing = [name for name in SECTIONS if name not in rest]
         if parts is None or missing:
-            raise ValueError(
+            raise UserError(
                 "the header must have 'Authors. Venue. arXiv:ID.' and "
                 f"{missing or 'a title'}: {blocks[:2]}"
             )

@@ -21,7 +21,7 @@ from gen_jax.errors import DataError, NonFiniteError, UserError
 from gen_jax.game import FINITE, Game, Stage, State
 from gen_jax.run import directory, programs, provenance, sharding
 from gen_jax.run.checkpoint import Checkpoints, Seal
-from gen_jax.run.experiment import C, Experiment, check_measures, check_model
+from gen_jax.run.experiment import C, Experiment, check_measures, check_model, check_pictures
 from gen_jax.run.log import Journal, read_lines
 from gen_jax.run.signals import Interrupts
 from gen_jax.types import Array, Batch, Key
@@ -308,6 +308,7 @@ class Session(Generic[C]):
                 # The same latents at each step make the pictures comparable.
                 key = jax.random.fold_in(self.eval_key, 0)
                 pictures = self.experiment.sample(self.config, model, self.data, key)
+                check_pictures(pictures)
                 self.save_pictures(step, pictures)
             if self.is_due(self.run.evaluate_every, step):
                 self.journal.info(f"Evaluating at step {step}.")

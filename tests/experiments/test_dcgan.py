@@ -320,3 +320,20 @@ def test_a_config_of_before_the_fields_were_renamed_still_opens(old, expected):
     del values["adam"]
     found = configs.from_json(dcgan.Config, values, "config.json")
     assert found == TINY.but(adam=expected)
+
+
+def test_a_decay_that_is_given_replaces_that_of_the_code():
+    """Both read the rate from the moves of Adam after equal gradients: 1 if it is the full rate."""
+    w = jnp.ones(1)
+
+    def rates(adam):
+        rule = adam.over(10)
+        state, moves = rule.init(w), []
+        for _ in range(10):
+            update, state = rule.update(w, state, w)
+            moves.append(-float(update[0]))
+        return moves
+
+    adam = dcgan.L2Adam(1.0, linear_decay=True)
+    np.testing.assert_allclose(rates(adam), [1] * 6 + [0.8, 0.6, 0.4, 0.2], rtol=1e-4)
+    np.testing.assert_allclose(rates(adam.but(decay=0.2)), [1] * 9 + [0.5], rtol=1e-4)

@@ -104,6 +104,11 @@ SCRIPTS = {
     "files of 2 kB": ("ulimit -f 2; $RUN run", 74, "File too large"),
     "files of 100 kB": ("ulimit -f 100; $RUN run", 74, "/tb"),  # the events
     "files of 20 kB": ("ulimit -f 20; $RUN run --hidden 512", 74, "File too large"),
+    "papers to one that leaves": (
+        f"{PYTHON} -m experiments | true; exit ${{PIPESTATUS[0]}}",
+        0,
+        "",
+    ),
     "help to one that leaves": (
         f"{PYTHON} -m experiments.vae tiny --help | head -1; exit ${{PIPESTATUS[0]}}",
         0,

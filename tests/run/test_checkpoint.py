@@ -2,6 +2,7 @@
 start in silence.
 """
 
+import contextlib
 import shutil
 
 import jax
@@ -206,3 +207,23 @@ def test_a_directory_that_is_moved_during_a_save_has_nothing_under_its_old_name(
         with pytest.raises(DirectoryError, match="was moved, removed or replaced"):
             writer.close()
     assert not place.exists()
+
+
+@pytest.mark.parametrize("left", [1, 2])
+def test_only_a_first_save_may_lack_its_seal(tmp_path, left):
+    """Where a step or a line says that there was a save before, nothing starts from scratch."""
+    told = []
+    with contextlib.closing(Checkpoints(tmp_path, keep=2, environment={})) as saves:
+        for step in range(1, left + 1):
+            saves.save(step, state_of(step), {})
+        saves.wait()
+        for path in saves.steps():
+            (path / SEAL).unlink()
+        if left == 1:
+            saves.keep_line(1, b"line")
+        with pytest.raises(CheckpointError, match="No good checkpoint is left"):
+            saves.restore(lambda step: target(), told.append)
+        if left == 1:
+            (tmp_path / "line-000000001.json").unlink()
+            assert saves.restore(lambda step: target(), told.append) is None
+            assert "step-000000001 did not finish" in told[-1] and not saves.steps()

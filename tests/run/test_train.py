@@ -129,6 +129,20 @@ def test_killed_between_the_checkpoint_and_its_line(tmp_path, monkeypatch):
     assert a == b and '"test/elbo"' in a.splitlines()[-1]
 
 
+def test_killed_before_the_first_save_is_sealed(tmp_path):
+    """It starts from scratch, and the lines that were written are kept aside."""
+    with pytest.raises(Interrupted):
+        train.run(vae, "tiny", config(tmp_path / "killed"), until=1)
+    saves = tmp_path / "killed" / "checkpoints"
+    (first,) = saves.glob("step-*")
+    (first / "SEAL.json").unlink()
+    for line in saves.glob("line-*"):
+        line.unlink()
+    whole = train.run(vae, "tiny", config(tmp_path / "whole"))
+    assert leaves(train.run(vae, "tiny", config(tmp_path / "killed"))) == leaves(whole)
+    assert f"{first.name} did not finish" in (tmp_path / "killed" / "log.txt").read_text()
+
+
 def test_a_torn_last_line_is_written_again(tmp_path):
     train.run(vae, "tiny", config(tmp_path / "run"))
     file = tmp_path / "run" / "metrics.jsonl"
