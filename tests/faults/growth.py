@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 SLACK = 32  # [MB] of memory that allocators may keep
 MOMENTS = 10
+QUICK = 10  # looks at each
 
 
 class Look(NamedTuple):
@@ -77,6 +78,14 @@ def look(pid: int, place: Path, step: int, seconds: float) -> Look:
     )
 
 
+def between_saves(looks: list[Look]) -> Look:
+    """The last of some looks in quick succession, with the files and threads that all of them saw:
+    those of a save that happens to be under way are not counted.
+    """
+    files, threads = (min(getattr(one, name) for one in looks) for name in ("files", "threads"))
+    return looks[-1]._replace(files=files, threads=threads)
+
+
 def newest(metrics: Path) -> int:
     """The step of the last whole line."""
     lines = metrics.read_bytes()[-10000:].splitlines(keepends=True) if metrics.exists() else []
@@ -105,7 +114,11 @@ def watch(name: str, steps: int, place: Path, options: list[str]) -> list[Look]:
             while run.poll() is None:
                 step = newest(place / "metrics.jsonl")
                 if step >= steps * (len(found) + 1) // MOMENTS and step < steps:
-                    found.append(look(run.pid, place, step, time.monotonic() - begun))
+                    quick = []
+                    for _ in range(QUICK):
+                        quick.append(look(run.pid, place, step, time.monotonic() - begun))
+                        time.sleep(0.03)
+                    found.append(between_saves(quick))
                 time.sleep(0.02)
         finally:
             run.kill()  # where looking failed; of one that has ended this does nothing

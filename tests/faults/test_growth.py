@@ -21,6 +21,13 @@ def test_what_grows_is_told(last):
     assert [word.partition(":")[0] for word in growth.grown(looks(**last), 1)] == [*last]
 
 
+def test_the_files_of_a_save_that_is_under_way_are_not_counted_and_those_of_all_looks_are():
+    calm = growth.Look(10, 1, 400, 15, 30, 0, 1, 50)
+    busy = calm._replace(files=26, threads=41, memory=410)
+    assert growth.between_saves([busy, calm, busy]) == busy._replace(files=15, threads=30)
+    assert growth.between_saves([busy, busy]) == busy
+
+
 def test_an_open_port_is_seen():
     before = growth.listening(os.getpid())
     with socket.create_server(("127.0.0.1", 0)):
