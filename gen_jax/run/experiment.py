@@ -109,7 +109,10 @@ def check_pictures(pictures: object) -> None:
 
 
 def presets(experiment: Experiment[C]) -> Presets[C]:
-    """Return the protocols of the paper, then the smaller budgets and ablations in `presets/`."""
+    """Return the protocols of the paper, then the smaller budgets and ablations in `presets/`.
+
+    Raises UserError if a name stands in both.
+    """
     file = Path(str(experiment.__file__))
     if not (file.parent / "presets" / file.name).exists():
         return experiment.PRESETS
