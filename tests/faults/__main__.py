@@ -36,10 +36,12 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "SIGKILL at any time, also during a save",
-        "the same command resumes from the last good checkpoint to a bit-identical end",
+        "the same command resumes from the last good checkpoint, or starts again if the first save "
+        "had not finished, to a bit-identical end",
         (
             "run/test_train::test_signals_and_kills_leave_the_same_run",
             "run/test_train::test_killed_between_the_checkpoint_and_its_line",
+            "run/test_train::test_killed_before_the_first_save_is_sealed",
             "faults/test_sweep::test_a_run_that_is_killed_over_and_over_ends_as_one_that_is_not",
         ),
     ),
