@@ -219,10 +219,10 @@ def make(
                 state, new = jax.lax.cond(plays, update_player, rest, state)
             finite = jnp.where(metrics[FINITE] == 1, new[FINITE], metrics[FINITE])
             metrics |= {**new, FINITE: finite}
-        average = {
-            n: optax.incremental_update(state.params[n], old, 1 - decays[n])
-            for n, old in state.average.items()
-        }
+        average = dict(state.average)
+        for n, decay in decays.items():
+            if n in average:  # not a network without weights
+                average[n] = optax.incremental_update(state.params[n], average[n], 1 - decay)
         return state.replace(step=state.step + 1, average=average), metrics
 
     return Game(init, step)

@@ -141,6 +141,20 @@ def test_what_is_not_finite_is_marked(where, marked):
     np.testing.assert_array_equal(metrics[game.FINITE], [1, marked])
 
 
+def test_a_network_without_weights_has_no_average():
+    class Activated(nn.Module):
+        a: Scalar
+        act: nn.Module
+
+    def objective(model, batch, key):
+        return model.act(model.a()), {}
+
+    player = Player(("a", "act"), objective, SGD, average=0.5)
+    one = game.make(Activated(Scalar(1.0), nn.Sequential((nn.relu,))), {"one": player})
+    state, _ = one.step(one.init(jax.random.key(0), {}), {})
+    assert [*state.average] == ["a"]
+
+
 def test_an_unknown_network_is_named():
     wrong = game.make(MODEL, {"first": Player(("c",), product, SGD)})
     with pytest.raises(

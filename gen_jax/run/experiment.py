@@ -168,6 +168,8 @@ def command_line(experiment: Experiment[C], arguments: list[str]) -> tuple[str, 
     """
     import tyro
 
+    if not hasattr(experiment, "PRESETS"):
+        check(experiment)
     for flag, value in itertools.zip_longest(arguments, arguments[1:]):
         for name in ("--run.dir", "--run.data"):
             if flag == f"{name}=" or (flag == name and value == ""):

@@ -224,7 +224,6 @@ def main(name: str) -> int:
     try:
         xla.prepare()
         experiment = cast(Experiment[Config], importlib.import_module(name))
-        check(experiment)
         try:
             preset, config = command_line(experiment, sys.argv[1:])
         except BrokenPipeError:  # the reader of --help closed the pipe
