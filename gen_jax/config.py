@@ -76,13 +76,11 @@ class Checked:
             _check(name, getattr(self, name), hint)
 
     def but(self, **changes: object) -> Self:
-        """Return a copy with other values for some fields, which are also checked.
-
-        Raises UserError for an invalid value and for an unknown field.
-        """
-        if unknown := sorted({*changes} - {*hints_of(type(self))}):
-            known = ", ".join(hints_of(type(self)))
-            raise UserError(f"{type(self).__name__} has no field {unknown[0]}; it has {known}.")
+        """Return a copy with other values; raises UserError if a field or a value is not valid."""
+        known = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+        if unknown := sorted({*changes} - {*known}):
+            names = ", ".join(known)
+            raise UserError(f"{type(self).__name__} has no field {unknown[0]}; it has {names}.")
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
 

@@ -62,7 +62,7 @@ PRESETS = {
             on_shapes(row, config),
         )
         for row, (what, config) in ROWS.items()
-        if row != "h"  # which is g with more features and images
+        if row != "h"  # it differs from g only in what on_shapes replaces
     },
     "quick": ("CIFAR-10 at 16x16, an eighth as wide, 400 000 images; 25 minutes of a core", QUICK),
     "tiny": ("8x8 digits; seconds, for tests", TINY),

@@ -168,7 +168,7 @@ def command_line(experiment: Experiment[C], arguments: list[str]) -> tuple[str, 
     """
     import tyro
 
-    if not hasattr(experiment, "PRESETS"):
+    if not hasattr(experiment, "PRESETS"):  # the rest is checked later: --help reads no claims
         check(experiment)
     for flag, value in itertools.zip_longest(arguments, arguments[1:]):
         for name in ("--run.dir", "--run.data"):
