@@ -22,7 +22,7 @@ from gen_jax import game
 from gen_jax.data import pipeline
 from gen_jax.errors import Interrupted
 from gen_jax.run import directory, sharding, train
-from gen_jax.run.experiment import Paper, presets
+from gen_jax.run.experiment import Paper, check, presets
 from tests import golden
 
 NAMES = golden.experiments()
@@ -201,6 +201,7 @@ def test_parameters_equal_the_golden_table(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_file_says_what_it_replicates(name):
     module = importlib.import_module(f"experiments.{name}")
+    check(module)
     header = Paper.of(module.__doc__)
     assert all(
         len(text) > 3

@@ -68,8 +68,9 @@ def check(experiment: Experiment[C]) -> None:
         raise UserError(
             f"{experiment.__name__} has no {', '.join(missing)}: docs/extend.md says what each is."
         )
-    fields = {field.name for field in dataclasses.fields(experiment.Config)}
-    if missing := [name for name in ("steps", "batch_size", "run") if name not in fields]:
+    given = {field.name for field in dataclasses.fields(experiment.Config)}
+    given |= {*dir(experiment.Config)}  # properties too: Progressive GAN computes its steps
+    if missing := [name for name in ("steps", "batch_size", "run") if name not in given]:
         raise UserError(f"the Config of {experiment.__name__} has no {', '.join(missing)}.")
     if experiment.__doc__ is not None:  # python -OO leaves it out
         Paper.of(experiment.__doc__)
