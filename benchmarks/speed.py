@@ -33,7 +33,7 @@ import numpy as np
 
 from gen_jax import game
 from gen_jax.precision import Precision
-from gen_jax.run import xla
+from gen_jax.run import provenance, xla
 from gen_jax.run.experiment import presets
 from gen_jax.run.flops import count
 
@@ -249,24 +249,12 @@ def ceiling(precision: str) -> float:
     return inner * 2 * n**3 / min(taken)
 
 
-def processor() -> str:
-    """By name and widest vectors, where Linux tells."""
-    with contextlib.suppress(OSError, KeyError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        told = {
-            key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)
-        }
-        vectors = next(
-            (name for name in ("avx512f", "avx2", "avx") if name in told["flags"].split()), "no avx"
-        )
-        return f"{told['model name']} ({vectors})"
-    return platform.machine()
-
-
 def machine() -> dict[str, Any]:
     """What the numbers are of."""
     known = {
-        "device": jax.devices()[0].device_kind if jax.default_backend() != "cpu" else processor(),
+        "device": jax.devices()[0].device_kind
+        if jax.default_backend() != "cpu"
+        else provenance.processor(),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
         "jax": jax.__version__,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 C = TypeVar("C")
+Changes = Mapping[str, object]  # dotted field of a config -> its new value
 
 SCHEMA = 1  # of config.json
 
@@ -82,6 +83,24 @@ class Checked:
             names = ", ".join(known)
             raise UserError(f"{type(self).__name__} has no field {unknown[0]}; it has {names}.")
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+
+def changed(config: C, changes: Changes) -> C:
+    """Return a config with other values, by dotted name: {"adam.learning_rate": 1e-4}.
+
+    Raises UserError if a field does not exist or a value is not valid.
+    """
+    if not isinstance(config, Checked):
+        raise UserError(f"a {type(config).__name__} has no fields: {', '.join(changes)}.")
+    values: dict[str, object] = {name: v for name, v in changes.items() if "." not in name}
+    inner: dict[str, dict[str, object]] = {}
+    for name, value in changes.items():
+        outer, dot, rest = name.partition(".")
+        if dot:
+            inner.setdefault(outer, {})[rest] = value
+    config.but(**{name: None for name in inner if not hasattr(config, name)})  # raises
+    nested = {name: changed(getattr(config, name), own) for name, own in inner.items()}
+    return config.but(**values, **nested)
 
 
 def hints_of(kind: "type[Checked]") -> dict[str, object]:

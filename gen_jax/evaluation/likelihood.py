@@ -89,8 +89,10 @@ def parzen_estimate(
     width = parzen_width(samples, validation, widths)
     log_p = parzen(samples, test, width)
     error = float(log_p.std() / math.sqrt(len(log_p)))
+    kept = parzen(samples, validation, width).mean()
     return {
         "test/parzen": Measure(log_p.mean(), "nats per image"),
         "test/parzen_standard_error": Measure(error, "nats per image"),
+        "validation/parzen": Measure(kept, "nats per image"),
         "validation/parzen_width": Measure(width, "of pixels in [0, 1]"),
     }

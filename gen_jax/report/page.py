@@ -135,6 +135,12 @@ def number(value: float, form: str = ".5g") -> str:
     return format(value, form).replace("-", "\N{MINUS SIGN}")
 
 
+def form_of(mean: float, half: float) -> str:
+    """Return the format of a mean and its uncertainty, with two digits of the latter."""
+    decimals = max(0, 1 - math.floor(math.log10(half))) if half else 9
+    return f",.{decimals}f" if decimals <= 6 and abs(mean) < 1e9 else ".4g"
+
+
 def breakable(name: str) -> Markup:
     """Allow line breaks in a name after its dots, slashes and underscores."""
     return Markup("<wbr>").join(re.split(r"(?<=[._/])", name))  # join escapes the parts
@@ -153,9 +159,7 @@ def row(name: str, runs: Sequence[Run], claim: Claim | None) -> Context:
     if len(values) > 1:
         mean, low, high = interval(values)
         half = (high - low) / 2
-        # Two significant digits of the uncertainty.
-        decimals = max(0, 1 - math.floor(math.log10(half))) if half else 9
-        form = f",.{decimals}f" if decimals <= 6 and abs(mean) < 1e9 else ".4g"
+        form = form_of(mean, half)
         ours = f"{number(mean, form)} ± {number(half, form)}"
         bounds = [number(low, form), number(high, form)]
     ends = steps if len(steps) < 2 else [steps[0], steps[-1]]

@@ -37,6 +37,7 @@ class Run:
     experiment: str
     preset: str
     config: Json
+    data: Json  # hashes
     paper: Description
     environment: Json
     command: str
@@ -80,6 +81,7 @@ def read(directory: Path) -> Run:
         experiment=str(config.get("experiment")),
         preset=str(config.get("preset")),
         config=config["config"],
+        data=config.get("data") or {},
         paper=paper,
         environment=_object(directory / "env.json"),
         command=_text(directory / "command.txt"),

@@ -29,6 +29,8 @@ from gen_jax.types import Json
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+TIME = "%Y-%m-%d %H:%M:%S"  # before each line of log.txt
+
 
 def read_lines(path: Path) -> list[Json]:
     """Return the complete lines of metrics.jsonl. A last line that was cut off by a kill is left
@@ -158,8 +160,7 @@ class Journal:
 
     def info(self, text: str) -> None:
         """Write one line to the terminal and to log.txt."""
-        self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
-        self.log.flush()
+        self._log(text)
         if self.bar:
             with contextlib.suppress(OSError):  # the terminal is gone
                 self.bar.console.print(text, highlight=False)
@@ -204,7 +205,11 @@ class Journal:
             self._update_bar(step, f"{losses}  {rate}")
         elif not self.quiet:
             console.show(f"step {step}/{self.steps}  {losses}  {rate}  {left} left")
-        self.log.write(f"step {step}/{self.steps}  {losses}  {speed:.1f} steps/s  {rate}\n")
+        self._log(f"step {step}/{self.steps}  {losses}  {speed:.4g} steps/s  {rate}")
+
+    def _log(self, text: str) -> None:
+        """Write one line to log.txt, after the time."""
+        self.log.write(f"{time.strftime(TIME)} {text}\n")
         self.log.flush()
 
     def _update_bar(self, step: int, text: str) -> None:

@@ -4,7 +4,9 @@ The environment is recorded in env.json for readers. Everything is stored in the
 checkpoint, so that a run can report that it is resumed elsewhere or with other code.
 """
 
+import contextlib
 import hashlib
+import json
 import os
 import platform
 import re
@@ -56,7 +58,7 @@ def environment(devices: int, seeds: int = 1) -> Json:
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "threefry_partitionable": bool(jax.config.values["jax_threefry_partitionable"]),
         "commit": commit(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
     }
 
 
@@ -113,6 +115,29 @@ def _processors() -> int:
     if (given := os.environ.get("NPROC", "")).isdecimal():
         return int(given)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine() -> str:
+    """Return the system, the number of cores and the name of the processor."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {processor()}"
+
+
+def processor() -> str:
+    """Return the processor's name and its widest vectors, where Linux tells."""
+    with contextlib.suppress(OSError, KeyError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        pairs = (line.partition(":") for line in lines)
+        told = {key.strip(): value.strip() for key, _, value in pairs}
+        flags = told["flags"].split()
+        vectors = next((name for name in ("avx512f", "avx2", "avx") if name in flags), "no avx")
+        return f"{told['model name']} ({vectors})"
+    return platform.machine()
+
+
+def digest(values: object) -> str:
+    """Return 12 hex digits of the SHA-256 of plain JSON values."""
+    text = json.dumps(values, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def commit() -> str:

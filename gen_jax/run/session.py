@@ -60,7 +60,7 @@ class Session(Generic[C]):
         self.module = experiment.model(config)
         check_model(self.module)
         self.game: Game = game.of(experiment, config)
-        self.stages = _stages_of(experiment, config, self.game)
+        self.stages = stages_of(experiment, config, self.game)
         for stage in self.stages:
             sharding.check_batch(self.mesh, stage.batch_size)
             pipeline.check_batch(data.train, stage.batch_size)
@@ -126,7 +126,8 @@ class Session(Generic[C]):
             self.is_of_another_run,
         )
         # Only now is it known that this is the same run.
-        directory.write_description(self.path, self.experiment, self.description, self.environment)
+        environment = {**self.environment, "code": provenance.digest(self.origin["code"])}
+        directory.write_description(self.path, self.experiment, self.description, environment)
         return self._resume(*restored) if restored else self._begin(state)
 
     def _begin(self, state: State) -> tuple[int, State]:
@@ -394,7 +395,7 @@ def load_data(
     return siblings[0]._replace(init_extras=source.init_extras)
 
 
-def _stages_of(experiment: Experiment[C], config: C, alone: Game) -> tuple[Stage, ...]:
+def stages_of(experiment: Experiment[C], config: C, alone: Game) -> tuple[Stage, ...]:
     """Return the stages of an experiment, or its game as the only stage."""
     stages: Callable[[C], tuple[Stage, ...]] | None = getattr(experiment, "stages", None)
     if stages:

@@ -1,0 +1,188 @@
+"""Play a study, or write the pages of results.
+
+    python -m gen_jax.study headline --list  # its runs, their states, and how long the rest takes
+    python -m gen_jax.study headline --minutes 600 --jobs 2
+    python -m gen_jax.study --study mine.py
+    python -m gen_jax.study page  # docs/results.md and the table of README.md, from results/
+
+The same command again goes on where it was stopped, however that was. A run that fails is named,
+and the others are played. Exit codes: 0 done, or out of time; 1 a run failed; 2 bad arguments;
+128 + N stopped by signal N.
+"""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gen_jax import console
+from gen_jax.errors import UserError
+from gen_jax.storage import files
+from gen_jax.study import page, results, rows
+from gen_jax.study.play import Place, Player, State, jobs
+
+MEASURE_MINUTES = 1.0  # for the speed of one run of each row
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    name: tyro.conf.Positional[str | None] = None
+    """headline, ablations, quick or smoke; or `page`, or `import`."""
+    directories: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """With `import`: run directories, each of some row of the given studies."""
+    study: Path | None = None
+    """A Python file with ROWS = [gen_jax.study.Row(...), ...], instead of a given study."""
+    rows: tuple[str, ...] = ()
+    """Only these rows."""
+    minutes: float | None = None
+    """Stop after this time; all runs are saved."""
+    jobs: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Runs at a time. On a CPU each has an equal share of the cores."""
+    list: bool = False
+    """Show the runs, their states and the expected time, and play nothing."""
+    measure: bool = False
+    """Play a minute of each row whose speed on this machine is unknown, then show the list."""
+    check: bool = False
+    """With `page`: write nothing, and fail if a page is not what the results give."""
+    platform: str | None = None
+    """The platform of JAX: cpu, cuda or tpu; by default what JAX finds."""
+    runs: Path = Path("runs")
+    """The folder of the run directories."""
+    results: Path = results.FOLDER
+    """The folder of the results, one file per row."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play a study or write the pages; return the exit code."""
+    console.prepare()
+    console.quieten()
+    options = tyro.cli(Options, args=arguments, prog="python -m gen_jax.study", description=__doc__)
+    try:
+        return _main(options)
+    except Exception as error:
+        return console.exit_code("gen_jax.study", error)
+
+
+def _main(options: Options) -> int:
+    if options.platform:
+        os.environ["JAX_PLATFORMS"] = options.platform
+    if options.jobs < 1:
+        raise UserError(f"jobs is {options.jobs}; it must be 1 or more.")
+    if options.name == "page":
+        return _write_pages(options)
+    if options.name == "import":
+        return _import(options)
+    study = options.name or options.study
+    if study is None or (options.name and options.study):
+        raise UserError(f"give one study: {', '.join(rows.GIVEN)}, or --study FILE.")
+    chosen = _chosen(rows.load(study), options.rows)
+    place = Place(options.runs, options.results)
+    parts = [*rows.parts(chosen)]
+    states = {part.name: _collected(place, part) for part in parts}
+    waiting = [part for part in parts if states[part.name].word != "done"]
+    if options.list or options.measure:
+        if options.measure:
+            unknown = {part.row.name: part for part in waiting if states[part.name].minutes is None}
+            for part in unknown.values():
+                (job,) = jobs([part], place, side_by_side=False)
+                Player(place, at_a_time=1, minutes=MEASURE_MINUTES, accelerator=True).play(
+                    [job], 0, 1
+                )
+        for line in _table([(part.name, place.state(part)) for part in parts]):
+            console.show(line)
+        return 0
+    accelerator = _is_accelerator()
+    player = Player(place, at_a_time=options.jobs, minutes=options.minutes, accelerator=accelerator)
+    todo = [*jobs(waiting, place, side_by_side=accelerator)]
+    code = player.play(todo, len(parts) - len(waiting), len(parts))
+    done = sum(place.state(part).word == "done" for part in parts)
+    console.show(f"{done} of {len(parts)} runs are done; results are in {place.results}.")
+    return code
+
+
+def _chosen(known: Sequence[rows.Row], names: Sequence[str]) -> list[rows.Row]:
+    if unknown := sorted({*names} - {row.name for row in known}):
+        listed = ", ".join(row.name for row in known)
+        raise UserError(f"there is no row {unknown[0]}; the rows are {listed}.")
+    return [row for row in known if not names or row.name in names]
+
+
+def _collected(place: Place, part: rows.Part) -> State:
+    """Return the state of a run, after writing its result if the study was killed before that."""
+    state = place.state(part)
+    if state.word == "begun" and state.step >= state.steps:
+        place.collect(part)
+        return place.state(part)
+    return state
+
+
+def _is_accelerator() -> bool:
+    """Ask JAX in another process: this one must not hold the device."""
+    found = subprocess.run(
+        [sys.executable, "-c", "import jax; print(jax.default_backend())"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.returncode == 0 and found.stdout.strip() != "cpu"
+
+
+def _table(states: Sequence[tuple[str, State]]) -> list[str]:
+    """Return the lines of the list, and the sum of the times."""
+    width = max(len(name) for name, _ in states)
+    lines, left, unknown = [], 0.0, 0
+    for name, state in states:
+        took = "not measured here" if state.minutes is None else _time(state.minutes)
+        how = "took" if state.word == "done" else "left:"
+        lines.append(f"{name:<{width}}  {state!s:<36}  {how} {took}")
+        if state.word != "done":
+            left, unknown = left + (state.minutes or 0), unknown + (state.minutes is None)
+    done = sum(state.word == "done" for _, state in states)
+    more = f", and {unknown} that were never measured here" if unknown else ""
+    lines.append(
+        f"{done} of {len(states)} runs are done; one after another, the rest takes {_time(left)}{more}."
+    )
+    return lines
+
+
+def _time(minutes: float) -> str:
+    if minutes < 1:
+        return f"{60 * minutes:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _import(options: Options) -> int:
+    """Add run directories to the results of the rows that they are runs of."""
+    known = [part for name in rows.GIVEN for part in rows.parts(rows.load(name))]
+    place = Place(options.runs, options.results)
+    for directory in options.directories:
+        part = results.part_of(directory, known)
+        played = results.read_run(part, directory)
+        if played is None:
+            raise UserError(f"{directory} has measured nothing: give a run that was evaluated.")
+        results.add(part, played, place.results)
+        console.show(f"{directory}: {place.results / part.row.name}.json, seed {part.seed}")
+    return 0
+
+
+def _write_pages(options: Options) -> int:
+    """Write the generated parts of the pages; with --check, raise UserError if one is stale."""
+    for path, text in page.pages(options.results).items():
+        if path.read_text("utf-8") == text:
+            continue
+        if options.check:
+            raise UserError(
+                f"{path} is not what {options.results} gives: run python -m gen_jax.study page."
+            )
+        files.replace(path, text)
+        console.show(f"wrote {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""What each part of a method contributes, at budgets of minutes."""
+
+from gen_jax.study.headline import CATEGORY
+from gen_jax.study.quick import MATCHES, TRANSLATIONS
+from gen_jax.study.rows import Row
+
+TABLE_1 = ("a", "b", "c", "d", "e_discrimination", "e", "f", "g")
+CYCLES = {
+    "cycle": "What does the cycle loss give alone?",
+    "gan": "What do the adversarial losses give alone?",
+    "forward": "What does the forward cycle add to the adversarial losses?",
+    "backward": "What does the backward cycle add to them?",
+    "full": "What is lost without the identity loss?",
+}
+ROWS = [
+    Row(
+        "infogan-epsilon",
+        paper="infogan",
+        preset="official",
+        question="Does it matter where Adam adds its epsilon? Here after the bias correction.",
+        measures=CATEGORY,
+        claims=("test/error_best_map",),
+        changes={"adam.epsilon_hat": False},
+        published="official",
+        answer="Each run had one core of an Intel Xeon with AVX-512, for 70 to 80 minutes.",
+    ),
+    Row(
+        "infogan-passive",
+        paper="infogan",
+        preset="passive",
+        question="Does a plain GAN keep the information of its codes (figure 1)?",
+        measures=CATEGORY,
+    ),
+    *(
+        Row(
+            f"cyclegan-{preset}",
+            paper="cyclegan",
+            preset=preset,
+            question=f"{question} (section 5.1.3)",
+            measures=TRANSLATIONS,
+        )
+        for preset, question in CYCLES.items()
+    ),
+    *(
+        Row(
+            f"text2image-{preset.replace('_', '-')}",
+            paper="text2image",
+            preset=preset,
+            question=question,
+            measures=MATCHES,
+        )
+        for preset, question in (
+            ("gan", "What is lost without mismatched and interpolated text?"),
+            ("gan_cls", "What is lost without interpolated text?"),
+            ("gan_int", "What is lost without mismatched text?"),
+        )
+    ),
+    *(
+        Row(
+            f"progan-shapes-{letter.replace('_', '-')}",
+            paper="progan",
+            preset=f"shapes_{letter}",
+            question=f"Row {letter.replace('_', ' with ')} of Table 1, on drawn shapes at 16x16.",
+            measures={
+                "test/swd": "sliced Wasserstein distance, times 1000",
+                "test/ms_ssim": "MS-SSIM of pairs",
+            },
+        )
+        for letter in TABLE_1
+    ),
+]

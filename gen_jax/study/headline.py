@@ -1,0 +1,184 @@
+"""The numbers of the papers, at budgets that can reproduce them; what is worth most comes first."""
+
+from gen_jax.study.rows import Row
+
+PARZEN = {
+    "test/parzen": "log-likelihood by Parzen windows, nats",
+    "validation/parzen_width": "the width of the windows",
+}
+CATEGORY = {
+    "test/error_best_map": "error of the category code, best map, %",
+    "test/error_hungarian": "the same, one to one, %",
+    "fakes/information_category": "bound on the category's information, nats of 2.30",
+}
+OFTEN = {"run.evaluate_every": 1000, "run.checkpoint_every": 500}
+NLL = {
+    "test/nll_k5000": "NLL, nats, 5000 importance samples",
+    "test/elbo": "test ELBO, nats",
+    "test/active_units": "latents in use",
+}
+LABELS = {"run.checkpoint_every": 5900, "run.evaluate_every": 59_000}
+ROWS = [
+    Row(
+        "gan-official",
+        paper="gan",
+        preset="official",
+        question="How near does the official code come to the number of its paper, in 1000 epochs?",
+        measures=PARZEN,
+        claims=("test/parzen",),
+        changes={
+            "steps": 500_000,
+            "run.log_every": 500,
+            "run.checkpoint_every": 5000,
+            "run.evaluate_every": 25_000,
+        },
+        best="validation/parzen",
+    ),
+    Row(
+        "infogan-official",
+        paper="infogan",
+        preset="official",
+        question="Does the category code find the digits, as the authors' code trains?",
+        measures=CATEGORY,
+        claims=("test/error_best_map",),
+        first_seed=3,
+        changes=OFTEN,
+        published="official",
+    ),
+    Row(
+        "infogan-paper",
+        paper="infogan",
+        preset="paper",
+        question="And as the paper describes the training, with learned sigmas?",
+        measures=CATEGORY,
+        claims=("test/error_best_map",),
+        changes=OFTEN,
+        published="official",
+    ),
+    Row(
+        "aae-paper",
+        paper="aae",
+        preset="paper",
+        question="Do 200 epochs reach the likelihood of Table 1?",
+        measures=PARZEN,
+        claims=("test/parzen",),
+        changes={"run.evaluate_every": 29_500},
+    ),
+    Row(
+        "vae-burda",
+        paper="vae",
+        preset="iwae",
+        question="How near does IWAE's VAE, k = 1, come after 6 of its 8 stages?",
+        measures=NLL,
+        claims=("test/nll_k5000",),
+        changes={"samples": 1, "steps": 364 * 2980, "run.evaluate_every": 121 * 2980},
+        published="iwae",
+    ),
+    Row(
+        "vae-paper",
+        paper="vae",
+        preset="paper",
+        question="What bound do the paper's 10^8 images give with 20 latents?",
+        measures={"test/elbo": "test ELBO, nats"},
+        published="paper",
+    ),
+    Row(
+        "dcgan-mnist-half",
+        paper="dcgan",
+        preset="mnist",
+        question="What is the 1-NN error at half the width, after a quarter of the epochs?",
+        measures={
+            "test/nearest_neighbour_error_50000": "1-NN error by 50 K generated images, %",
+            "test/nearest_neighbour_error_of_50000_images": "the same by training images, %",
+            "test/label_accuracy": "generated images of their label, %",
+        },
+        claims=(
+            "test/nearest_neighbour_error_50000",
+            "test/nearest_neighbour_error_of_50000_images",
+        ),
+        changes={"width": 32, "hidden": 512, "steps": 50 * 390, "run.evaluate_every": 3900},
+        published="mnist",
+    ),
+    Row(
+        "aae-labels-paper",
+        paper="aae_labels",
+        preset="paper",
+        question="What is the error with 100 labels after 500 of the 5000 epochs?",
+        measures={"test/error_100_labels": "error with 100 labels, %"},
+        claims=("test/error_100_labels",),
+        changes={"steps": 500 * 590, **LABELS},
+        published="paper",
+    ),
+    Row(
+        "gan-vs-vae-mnist",
+        paper="gan_vs_vae",
+        preset="mnist",
+        question="Which has the higher likelihood by annealed importance sampling?",
+        measures={
+            "test/log_likelihood_gan": "log-likelihood of the GAN, at least, nats",
+            "test/log_likelihood_vae": "the same of the VAE",
+            "test/frechet_gan": "squared Frechet distance of the GAN",
+            "test/frechet_vae": "the same of the VAE",
+        },
+        claims=("test/log_likelihood_gan", "test/log_likelihood_vae"),
+    ),
+    Row(
+        "autoencoder-paper",
+        paper="autoencoder",
+        preset="paper",
+        question="Do decoded draws from N(0, I) look like data?",
+        measures={
+            "test/frechet_autoencoder": "squared Frechet distance of the autoencoder's draws",
+            "test/frechet_vae": "the same of a VAE's",
+            "test/frechet_training_images": "the same of other training images",
+        },
+    ),
+    Row(
+        "puzzlegan-long",
+        paper="puzzlegan",
+        preset="quick",
+        question="Where does five times the quick budget place the patches?",
+        measures={
+            "test/mask_iou": "intersection over union of masks and true places",
+            "test/shape_accuracy": "shape read back right, %",
+        },
+        changes={"steps": 5 * 1560, "epochs": 50},
+    ),
+    Row(
+        "stargan-long",
+        paper="stargan",
+        preset="quick",
+        question="Do four vendors' emoji take on each other's style in 20 000 steps?",
+        measures={
+            "test/domain_error": "error of a classifier of domains, %",
+            "test/l1": "mean difference from the true translation, of 255",
+            "test/l1_of_nothing": "the same of the identity",
+        },
+        changes={"steps": 20_000},
+    ),
+    Row(
+        "cyclegan-long",
+        paper="cyclegan",
+        preset="small",
+        question="How near do 25 epochs come to the true partner?",
+        measures={
+            "test/l1_photo": "mean difference of the photo from the true one, of 255",
+            "test/l1_photo_untranslated": "the same of the untranslated map",
+            "test/l1_map": "mean difference of the map from the true one, of 255",
+            "test/l1_map_untranslated": "the same of the untranslated photo",
+        },
+        changes={"steps": 25 * 935},
+    ),
+    Row(
+        "progan-cifar",
+        paper="progan",
+        preset="official",
+        question="How far are 2 of the official 20 million images of CIFAR-10?",
+        measures={
+            "test/swd": "sliced Wasserstein distance, times 1000",
+            "test/swd_of_real": "the same of other training images",
+        },
+        changes={"images": 2_000_000, "fade": 100_000, "stabilise": 100_000},
+        published="official",
+    ),
+]

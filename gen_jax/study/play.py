@@ -1,0 +1,323 @@
+"""Plays the runs of a study, each in a process of its own, and writes their results as they end."""
+
+import contextlib
+import dataclasses
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NamedTuple
+
+from gen_jax import console
+from gen_jax.errors import InUseError, UserError
+from gen_jax.run.provenance import machine
+from gen_jax.storage import files
+from gen_jax.study import results as stored
+from gen_jax.study.results import Played
+from gen_jax.study.rows import Part
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+POLL_S = 0.2
+GRACE_S = 120  # for a run to save, and to end the batch of an evaluation
+SPEED = re.compile(r"step (\d+)/\d+ .* ([\d.e+-]+) steps/s")
+
+
+class State(NamedTuple):
+    """What is known of a run."""
+
+    word: str  # done, begun, stopped, failed or waiting
+    step: int
+    steps: int
+    minutes: float | None  # measured if done, else expected for the rest; None if never measured
+    reason: str = ""  # of a failure
+
+    def __str__(self) -> str:
+        share = f"{self.step:,} of {self.steps:,} steps"
+        text = self.word if self.word in ("waiting", "done") else f"{self.word}, {share}"
+        return f"{text}: {self.reason}" if self.reason else text
+
+
+@dataclasses.dataclass
+class Place:
+    """Where runs and results are."""
+
+    runs: Path = Path("runs")
+    results: Path = stored.FOLDER
+
+    def directory(self, part: Part) -> Path:
+        return self.runs / part.name
+
+    def output(self, name: str) -> Path:
+        """Return the file of what the process of a run prints."""
+        return self.runs / f"{name}.out"
+
+    def failure(self, part: Part) -> Path:
+        """Return the file that says why the last start of a run failed."""
+        return self.runs / f"{part.name}.failed"
+
+    def state(self, part: Part) -> State:
+        """Return the state of a run, and the time it takes on this machine as far as measured."""
+        steps, known = part.config().steps, stored.load(part.row, self.results)
+        found = stored.of_part(known, part)
+        if found and found.steps >= steps:
+            return State("done", found.steps, steps, found.minutes)
+        at = max((step for step, _ in self._speeds(part)), default=0)
+        if found and found.steps > at:
+            word, at = "stopped", 0  # its directory is elsewhere: it would start again
+            left = self._minutes(part, known, steps)
+            return State(word, found.steps, steps, left)
+        left, failure = self._minutes(part, known, steps - at), self.failure(part)
+        if failure.exists():
+            return State("failed", at, steps, left, failure.read_text("utf-8").strip())
+        return State("begun" if at else "waiting", at, steps, left)
+
+    def _minutes(self, part: Part, known: Sequence[Played], steps: int) -> float | None:
+        """Return the expected minutes of so many steps, from runs of the same row on this machine:
+        of whole ones with their evaluations, else from the speed of their steps.
+        """
+        whole = [
+            one.minutes / one.steps
+            for one in known
+            if one.minutes and one.steps and one.environment.get("machine") == machine()
+        ]
+        if whole:
+            return statistics.median(whole) * steps
+        speeds = [speed for _, speed in self._speeds(part)]
+        if not speeds:
+            others = self.runs.glob(f"{part.row.name}*-s[0-9]*/log.txt")
+            speeds = [speed for log in others for _, speed in _speeds_in(log)]
+        return steps / statistics.median(speeds) / 60 if speeds else None
+
+    def _speeds(self, part: Part) -> list[tuple[int, float]]:
+        return _speeds_in(self.directory(part) / "log.txt")
+
+    def collect(self, part: Part) -> Played | None:
+        """Write what the run has measured into its result, and return it.
+
+        Raises UserError if it ended without a measure that its row shows.
+        """
+        directory = self.directory(part)
+        if not (directory / "config.json").exists():
+            return None
+        played = stored.read_run(part, directory)
+        if played:
+            stored.add(part, played, self.results)
+            missing = [name for name in part.row.measures if name not in played.measures]
+            if missing and played.steps >= part.config().steps:
+                raise UserError(
+                    f"row {part.row.name} shows {missing[0]}, which was not measured; these were: "
+                    f"{', '.join(sorted(played.measures))}."
+                )
+        return played
+
+
+def _speeds_in(log: Path) -> list[tuple[int, float]]:
+    """Return (step, steps per second) of the last lines of a log.txt."""
+    text = log.read_text("utf-8", "replace") if log.is_file() else ""
+    return [(int(step), float(speed)) for step, speed in SPEED.findall(text)[-9:]]
+
+
+class Job(NamedTuple):
+    """One process: a run, or the runs of several seeds side by side."""
+
+    name: str
+    parts: Sequence[Part]
+    arguments: list[str]  # after `python`
+
+
+def jobs(waiting: Sequence[Part], place: Place, *, side_by_side: bool) -> Iterator[Job]:
+    """Yield the processes that play these runs, in order.
+
+    Seeds are side by side if all of a row are played and either all or none have begun.
+    """
+    groups: dict[str, list[Part]] = {}
+    for part in waiting:
+        groups.setdefault(part.group, []).append(part)
+    for name, group in groups.items():
+        begun = [(place.directory(part) / "config.json").exists() for part in group]
+        together = side_by_side and 1 < len(group) == group[0].row.seeds and len({*begun}) == 1
+        first = group[0]
+        if together:
+            more = [f"--run.seed={first.seed}", f"--run.seeds={len(group)}"]
+            where = f"--run.dir={place.runs / name}"
+            yield Job(name, group, [*first.command(), *more, where])
+            continue
+        for part in group:
+            more = [f"--run.seed={part.seed}", f"--run.dir={place.directory(part)}"]
+            yield Job(part.name, [part], [*part.command(), *more])
+
+
+@dataclasses.dataclass(eq=False)
+class Process:
+    """A job that is being played."""
+
+    job: Job
+    popen: subprocess.Popen[bytes]
+    since: float
+    cores: set[int]
+
+
+class Player:
+    """Plays jobs, some at a time, until all have ended, a time has passed or a signal arrives."""
+
+    def __init__(
+        self, place: Place, *, at_a_time: int, minutes: float | None, accelerator: bool
+    ) -> None:
+        self.place, self.at_a_time, self.accelerator = place, at_a_time, accelerator
+        self.deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+        self.signal: int | None = None
+        self.playing: list[Process] = []
+        self.failed = 0
+
+    def play(self, all_jobs: Sequence[Job], done: int, total: int) -> int:
+        """Play all jobs; return 0, 1 if some failed, or 128 + N after signal N."""
+        self.place.runs.mkdir(parents=True, exist_ok=True)
+        waiting = list(all_jobs)
+        with _signals(self), _bar(done, total) as bar:
+            while waiting or self.playing:
+                late = time.monotonic() > self.deadline
+                if self.signal or late:
+                    self._say(bar, "Stopping: each run saves, and goes on with the same command.")
+                    self._stop(self.playing, bar)
+                    break
+                while waiting and len(self.playing) < self.at_a_time:
+                    self._start(waiting.pop(0), bar)
+                time.sleep(POLL_S)
+                for one in [*self.playing]:
+                    limit = one.job.parts[0].row.minutes
+                    if one.popen.poll() is not None:
+                        self._end(one, bar)
+                    elif limit is not None and time.monotonic() - one.since > 60 * limit:
+                        self._stop([one], bar)
+        if self.signal:
+            return 128 + self.signal
+        return 1 if self.failed else 0
+
+    def _start(self, job: Job, bar: "Progress | None") -> None:
+        for part in job.parts:
+            self.place.failure(part).unlink(missing_ok=True)
+        cores = self._free_cores()
+        environment = dict(os.environ)
+        if self.accelerator and self.at_a_time > 1:
+            environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 / self.at_a_time:.2f}"
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, cores)  # which the process inherits
+        try:
+            with self.place.output(job.name).open("wb") as output:
+                process = subprocess.Popen(
+                    [sys.executable, *job.arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    start_new_session=True,  # Ctrl-C reaches the study alone, which passes it on
+                )
+        finally:
+            os.sched_setaffinity(0, before)
+        self.playing.append(Process(job, process, time.monotonic(), cores))
+        self._say(bar, f"{job.name}: python {' '.join(job.arguments)}")
+
+    def _free_cores(self) -> set[int]:
+        """Return the cores of the next process: an equal share on a CPU, else all."""
+        cores = sorted(os.sched_getaffinity(0))
+        if self.accelerator:
+            return {*cores}
+        used = {core for one in self.playing for core in one.cores}
+        share = max(1, len(cores) // self.at_a_time)
+        free = [core for core in cores if core not in used]
+        return {*(free or cores)[:share]}
+
+    def _stop(self, processes: Sequence[Process], bar: "Progress | None") -> None:
+        """Ask runs to save and end, and wait for them."""
+        for one in processes:
+            one.popen.terminate()
+        until = time.monotonic() + GRACE_S
+        for one in [*processes]:
+            try:
+                one.popen.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                one.popen.kill()
+                one.popen.wait()
+            self._end(one, bar)
+
+    def _end(self, one: Process, bar: "Progress | None") -> None:
+        """Write the results of a process that ended, and say how it ended."""
+        self.playing.remove(one)
+        job, took = one.job, (time.monotonic() - one.since) / 60
+        code = one.popen.returncode
+        stopped = code >= 128 or code < 0
+        for part in job.parts:
+            row, reason = part.row, ""
+            try:
+                played = self.place.collect(part)
+            except UserError as error:
+                played, reason, code = None, str(error), code or error.exit_code
+            if code == 0 and played is None:
+                reason, code = "it measured nothing", 1
+            if code == 0 or stopped:
+                name = next(iter(row.measures), "")
+                measured = played.measures.get(name) if played else None
+                last = [*measured.values.items()][-1] if measured else None
+                shown = f", {name} {last[1]:.5g} at step {last[0]}" if last and last[1] else ""
+                how = "stopped" if stopped else "done"
+                self._say(bar, f"{part.name}: {how} after {took:.1f} minutes{shown}")
+            elif code == InUseError.exit_code:
+                self._say(bar, f"{part.name}: another process plays it")
+            else:
+                self.failed += 1
+                reason = reason or _last_line(self.place.output(job.name))
+                files.replace(self.place.failure(part), f"exit code {code}: {reason}\n")
+                self._say(bar, f"{part.name}: failed with exit code {code}: {reason}")
+            if bar and not stopped:
+                bar.advance(bar.task_ids[0])
+
+    def _say(self, bar: "Progress | None", text: str) -> None:
+        if bar:
+            bar.console.print(text, highlight=False, soft_wrap=True)
+        else:
+            console.show(text)
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "it printed nothing"
+
+
+@contextlib.contextmanager
+def _signals(player: Player) -> Iterator[None]:
+    """A context in which SIGINT, SIGTERM, SIGHUP and SIGUSR1 stop the study in order."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        player.signal = number
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _bar(done: int, total: int) -> Iterator["Progress | None"]:
+    """A progress bar over the runs, on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    terminal = Console(file=sys.stdout)
+    if not terminal.is_terminal or terminal.is_dumb_terminal:
+        yield None
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), "runs", TimeElapsedColumn())
+    with Progress(*columns, console=terminal) as bar:
+        bar.add_task("", total=total, completed=done)
+        yield bar

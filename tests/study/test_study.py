@@ -1,0 +1,382 @@
+"""Studies: rows, what is read from a run directory, what is played and resumed, and the page."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments import progan, vae
+from gen_jax import Claim
+from gen_jax.errors import DataError, UserError
+from gen_jax.run.experiment import command_line, presets
+from gen_jax.study import __main__ as command
+from gen_jax.study import page, play, results, rows
+from gen_jax.study.rows import Part, Row
+
+ROW = Row("mine", "vae", "tiny", "Why?", {"test/elbo": "ELBO, nats"}, seeds=2)
+STUDY = """
+from gen_jax.study import Row
+
+ROWS = [
+    Row("explodes", paper="vae", preset="tiny", question="What fails?", measures={},
+        changes={"optimizer.learning_rate": 1e30}, seeds=1),
+    Row("rates", paper="vae", preset="tiny", question="Which rate?",
+        measures={"test/elbo": "ELBO, nats"}, sweep={"optimizer.learning_rate": (1e-3, 1e-2)},
+        seeds=1),
+]
+"""
+
+
+def study(*arguments, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "gen_jax.study", *map(str, arguments)],
+        capture_output=True, text=True, check=False, **more,
+    )  # fmt: skip
+
+
+def run_directory(path: Path, part: Part, values, *, log: str = "", **changes) -> Path:
+    """A directory as a run of the part leaves it; {step: ELBO}."""
+    config = dataclasses.asdict(part.config()) | changes
+    files = {
+        "config.json": {"schema": 1, "experiment": part.row.module, "preset": part.row.preset,
+                        "config": config, "data": {"digits": "abc"}},
+        "paper.json": {"title": "A", "authors": "B", "venue": "C", "replicated": "D",
+                       "not_replicated": "E", "units": {"test/elbo": "nats"}},
+        "env.json": {"machine": "m", "commit": "c0ffee", "code": "f00d", "backend": "cpu"},
+    }  # fmt: skip
+    path.mkdir(parents=True)
+    for name, content in files.items():
+        (path / name).write_text(json.dumps(content))
+    lines = [{"step": step, "vae/loss": 1.0, "test/elbo": value} for step, value in values.items()]
+    (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (path / "log.txt").write_text(log)
+    return path
+
+
+# Rows ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", rows.GIVEN)
+def test_the_command_of_each_given_row_gives_its_config(name):
+    seen = set()
+    for part in rows.parts(rows.load(name)):
+        if part.group not in seen:
+            seen.add(part.group)
+            _, *arguments = part.command()[1:]
+            seed = f"--run.seed={part.seed}"
+            _, config = command_line(rows.experiment_of(part.row), [*arguments, seed])
+            assert config == part.config()
+
+
+@pytest.mark.parametrize("name", rows.GIVEN)
+def test_each_given_row_compares_only_with_claims_of_its_paper(name):
+    for row in rows.load(name):
+        assert {*row.claims} <= {*rows.experiment_of(row).CLAIMS}
+        assert row.published is None or row.published in presets(rows.experiment_of(row))
+
+
+def test_names_of_given_rows_are_their_own():
+    names = [row.name for study in rows.GIVEN for row in rows.load(study)]
+    assert len({*names}) == len(names)
+
+
+def test_a_sweep_is_all_combinations_with_all_seeds():
+    row = dataclasses.replace(ROW, sweep={"latents": (2, 3), "optimizer.b1": (0.5, 0.9)})
+    parts = [*rows.parts([row])]
+    assert [part.name for part in parts[:3]] == [
+        "mine-latents=2-b1=0.5-s0", "mine-latents=2-b1=0.5-s1", "mine-latents=2-b1=0.9-s0",
+    ]  # fmt: skip
+    assert len(parts) == 8
+    config = parts[-1].config()
+    assert (config.latents, config.optimizer.b1, config.run.seed) == (3, 0.9, 1)
+
+
+def test_flags():
+    changes = {"run.fsdp": False, "glorot": True, "weight_prior": False, "hidden": (3, 4)}
+    assert rows.flags(changes) == [
+        "--run.no-fsdp", "--glorot", "--no-weight-prior", "--hidden", "3", "4",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "A b"}, "a row is named 'A b'"),
+        ({"seeds": 0}, "seeds of row mine is 0"),
+        ({"claims": ("test/x",)}, "row mine claims test/x, which is not in its measures"),
+        ({"preset": "none"}, "experiments.vae has no preset none; it has paper"),
+        ({"paper": "nothing"}, "there is no module experiments.nothing"),
+        ({"changes": {"widht": 3}}, "row mine: Config has no field widht"),
+        ({"changes": {"optimiser.b1": 3}}, "row mine: Config has no field optimiser"),
+        ({"changes": {"steps.b1": 3}}, "row mine: a int has no fields: b1"),
+        ({"changes": {"latents": 0}}, "row mine: latents is 0; it must be a whole number"),
+    ],
+)
+def test_a_bad_row_is_one_sentence(changes, message):
+    with pytest.raises(UserError, match=message):
+        Part(dataclasses.replace(ROW, **changes), 0).config()
+
+
+def test_fields_that_are_only_valid_together_change_together():
+    row = Row("grown", "progan", "official", "?", {},
+              changes={"images": 2_000_000, "fade": 1000, "stabilise": 1000})  # fmt: skip
+    assert Part(row, 0).config().images == 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "is neither a study"),
+        ("ROWS = 3", "has no ROWS"),
+        (STUDY.replace('"rates"', '"explodes"'), "two rows with the name explodes"),
+    ],
+)
+def test_a_bad_study_is_one_sentence(text, message, tmp_path):
+    path = tmp_path / "mine.py"
+    if text:
+        path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        rows.load(path)
+
+
+# Results ------------------------------------------------------------------------------------------
+
+
+def test_what_is_read_from_a_run_directory(tmp_path):
+    part = Part(ROW, 1)
+    log = (
+        "2026-01-01 10:00:00 1,234 parameters, 40 steps, 1 device(s): x\n"
+        "2026-01-01 10:01:00 step 20/40  vae/loss 3  2 steps/s  64 images/s\nnot a time\n"
+        "2026-01-01 23:00:00 Resuming from the checkpoint of step 20 in x.\n"
+        "2026-01-01 23:00:30 step 40/40  vae/loss 3  2 steps/s  64 images/s\n"
+    )
+    found = results.read_run(
+        part, run_directory(tmp_path / "x", part, {20: -3.0, 40: -2.0}, log=log)
+    )
+    assert (found.seed, found.steps, found.images, found.minutes) == (1, 40, 40 * 32, 1.5)
+    assert found.measures == {"test/elbo": results.Measured("nats", {"20": -3.0, "40": -2.0})}
+    assert (found.code_hash, found.data, found.beside) == ("f00d", {"digits": "abc"}, 1)
+    other = results.read_run(Part(ROW, 0), run_directory(tmp_path / "y", Part(ROW, 0), {40: -2.0}))
+    assert other.config_hash == found.config_hash and other.minutes is None
+
+
+def test_a_run_of_another_config_is_no_run_of_the_row(tmp_path):
+    path = run_directory(tmp_path / "x", Part(ROW, 0), {40: -2.0}, latents=7)
+    with pytest.raises(UserError, match="is not a run of row mine: latents: 7 there, 2 here"):
+        results.read_run(Part(ROW, 0), path)
+
+
+def test_results_are_kept_by_seed_and_found_by_config(tmp_path):
+    for seed, value in ((1, -1.0), (0, -2.0), (1, -3.0)):
+        part = Part(ROW, seed)
+        path = run_directory(tmp_path / f"{seed}{value}", part, {40: value})
+        results.add(part, results.read_run(part, path), tmp_path)
+    known = results.load(ROW, tmp_path)
+    assert [one.seed for one in known] == [0, 1]
+    assert results.of_part(known, Part(ROW, 1)).measures["test/elbo"].values == {"40": -3.0}
+    changed = dataclasses.replace(ROW, changes={"latents": 3})
+    assert results.of_part(known, Part(changed, 1)) is None
+    often = dataclasses.replace(ROW, changes={"run.log_every": 5})  # learns the same
+    assert results.of_part(known, Part(often, 1))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"row": 3}', "[" * 10**5])
+def test_a_damaged_result_is_named(text, tmp_path):
+    (tmp_path / "mine.json").write_text(text)
+    with pytest.raises(DataError, match=r"mine.json is not a result"):
+        results.load(ROW, tmp_path)
+
+
+def test_images_of_stages_are_counted_with_their_batches():
+    config = presets(progan)["tiny"][1]
+    sizes = {stage.first: stage.batch_size for stage in progan.stages(config)}
+    for steps in (0, 1, 30, config.steps):
+        counted = sum(sizes[max(first for first in sizes if first <= at)] for at in range(steps))
+        assert results.images_after(progan, config, steps) == counted
+    assert len({*sizes.values()}) > 1
+    assert results.images_after(vae, presets(vae)["tiny"][1], 7) == 7 * 32
+
+
+# Playing ------------------------------------------------------------------------------------------
+
+
+def test_a_study_plays_on_past_a_failure_and_plays_nothing_twice(tmp_path):
+    (tmp_path / "mine.py").write_text(STUDY)
+    where = ("--study", tmp_path / "mine.py", "--runs", tmp_path, "--results", tmp_path / "results")
+    first = study(*where, "--jobs", 2)
+    assert first.returncode == 1, first.stderr
+    assert "explodes-s0: failed with exit code 70" in first.stdout
+    assert "2 of 3 runs are done" in first.stdout
+    known = json.loads((tmp_path / "results/rates.json").read_text())["runs"]
+    assert [run["values"] for run in known] == [
+        {"optimizer.learning_rate": 0.001}, {"optimizer.learning_rate": 0.01},
+    ]  # fmt: skip
+    assert all(run["minutes"] > 0 and "test/elbo" in run["measures"] for run in known)
+    listed = study(*where, "--list").stdout
+    assert "failed, 0 of 40 steps: exit code 70" in listed and "2 of 3 runs are done" in listed
+    # Killed between the end of a run and its result: the directory tells.
+    (tmp_path / "results/rates.json").unlink()
+    assert "2 of 3 runs are done" in study(*where, "--list").stdout
+    again = json.loads((tmp_path / "results/rates.json").read_text())["runs"]
+    assert again == known
+    assert "rates" not in study(*where, "--rows", "rates").stdout.replace("results", "")
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.long)]
+)
+def test_a_study_that_is_stopped_goes_on_to_the_same_end(number, tmp_path):
+    long = '"steps": 2000, "run.checkpoint_every": 100, "run.sample_every": 0'
+    text = STUDY.replace('"optimizer.learning_rate": 1e30', long)
+    (tmp_path / "mine.py").write_text(text)
+
+    def arguments(where):
+        mine = ("--study", tmp_path / "mine.py", "--rows", "explodes")
+        return [*map(str, (*mine, "--runs", where, "--results", where))]
+
+    def measures(where):
+        return json.loads((where / "explodes.json").read_text())["runs"][0]["measures"]
+
+    through, stopped = tmp_path / "through", tmp_path / "stopped"
+    assert study(*arguments(through)).returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gen_jax.study", *arguments(stopped)],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    lines = stopped / "explodes-s0/metrics.jsonl"
+    wait_for(lambda: lines.exists() and len(lines.read_text()) > 200)
+    if number == signal.SIGKILL:  # of the study and of its run, as when a machine stops
+        found = subprocess.run(["pgrep", "-f", str(stopped)], capture_output=True, check=True)
+        for pid in found.stdout.split():
+            os.kill(int(pid), number)
+    else:
+        process.send_signal(number)
+    assert process.wait(60) == (130 if number == signal.SIGINT else -number)
+    assert "0 of 1 runs are done" in study(*arguments(stopped), "--list").stdout
+    assert study(*arguments(stopped)).returncode == 0
+    assert measures(through) == measures(stopped) != {}
+
+
+def wait_for(condition, seconds=60):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_seeds_play_side_by_side_if_all_or_none_have_begun(tmp_path):
+    place = play.Place(tmp_path, tmp_path)
+    parts = [*rows.parts([ROW])]
+    (job,) = play.jobs(parts, place, side_by_side=True)
+    assert job.arguments[-3:] == [
+        "--run.seed=0", "--run.seeds=2", f"--run.dir={tmp_path / 'mine'}",
+    ]  # fmt: skip
+    alone = [f"--run.dir={tmp_path / 'mine-s0'}", f"--run.dir={tmp_path / 'mine-s1'}"]
+    for together in (True, False):
+        if together:
+            run_directory(tmp_path / "mine-s0", parts[0], {20: 1.0})
+        one, two = play.jobs(parts, place, side_by_side=together)
+        assert [one.arguments[-1], two.arguments[-1]] == alone
+
+
+def test_the_expected_time_is_that_of_the_row_on_this_machine(tmp_path):
+    place, parts = play.Place(tmp_path / "runs", tmp_path), [*rows.parts([ROW])]
+    assert place.state(parts[0]) == ("waiting", 0, 40, None, "")
+    log = "2026-01-01 10:01:00 step 10/40  vae/loss 3  0.5 steps/s  64 images/s\n"
+    run_directory(tmp_path / "runs/mine-s0", parts[0], {}, log=log)
+    assert place.state(parts[0]) == ("begun", 10, 40, 1.0, "")
+    assert place.state(parts[1]) == ("waiting", 0, 40, 40 / 0.5 / 60, "")
+
+
+# The page -----------------------------------------------------------------------------------------
+
+
+def played(seed, values, **changes):
+    part = Part(ROW, seed)
+    one = results.Played(
+        seed, {}, 40, 1280, 2.0, 1,
+        {"test/elbo": results.Measured("nats", values)},
+        json.loads(json.dumps(dataclasses.asdict(part.config()))), "hash", "code", {},
+        {"backend": "cpu", "threads": 1, "machine": "Linux x86_64, 2 cores, A CPU", "commit": "c"},
+    )  # fmt: skip
+    return dataclasses.replace(one, **changes)
+
+
+def test_a_line_has_the_last_value_or_that_of_the_best_step(monkeypatch):
+    monkeypatch.setattr(vae, "CLAIMS", {"test/elbo": Claim(-2, 0.5, "Table 1", "read", "higher")})
+    row = dataclasses.replace(ROW, claims=("test/elbo",), seeds=3)
+    runs = [played(seed, {"20": -2.0 - 0.01 * seed, "40": -9.0}) for seed in range(3)]
+    (last,) = page.lines_of(row, runs)
+    assert last.values == [-9.0] * 3 and last.verdict == "worse"
+    (best,) = page.lines_of(dataclasses.replace(row, best="test/elbo"), runs)
+    assert best.values == [-2.0, -2.01, -2.02] and best.verdict == "agrees"
+    assert page.ours(best) == "−2.010 ± 0.025 (−2, −2.01, −2.02)"
+    (few,) = page.lines_of(row, runs[:2])
+    assert few.verdict == "fewer than three seeds: no verdict" and page.ours(few) == "−9, −9"
+    (none,) = page.lines_of(row, [])
+    assert none.verdict == "not measured"
+    (silent,) = page.lines_of(dataclasses.replace(row, claims=()), runs)
+    assert silent.claim is None and silent.verdict == ""
+
+
+def test_the_budget_is_that_of_the_shortest_run():
+    row = dataclasses.replace(ROW, published="quick")
+    whole = presets(vae)["quick"][1]
+    share = 100 * 1280 / (whole.steps * whole.batch_size)
+    text = page.budget(row, [played(0, {}), played(1, {}, steps=50, images=1600)])
+    assert text == f"40 steps, {share:.3g} % of the published 1,500,000 images"
+    assert page.budget(ROW, [played(0, {}, steps=20)]) == "20 of 40 steps"
+
+
+def test_the_pages_are_what_the_results_give():
+    for path, text in page.pages(results.FOLDER).items():
+        assert path.read_text("utf-8") == text, "run python -m gen_jax.study page"
+
+
+def test_a_page_that_is_stale_or_without_marks_is_named(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "results.md"
+    monkeypatch.setattr(page, "RESULTS", path)
+    begin, end = page.BLOCK.format("written"), page.BLOCK.format("end of what is written")
+    path.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    assert command.main(["page", "--check", "--results", str(tmp_path)]) == 2
+    assert "is not what" in capsys.readouterr().err and "old" in path.read_text()
+    assert command.main(["page", "--results", str(tmp_path)]) == 0
+    assert command.main(["page", "--check", "--results", str(tmp_path)]) == 0
+    text = path.read_text()
+    assert text.startswith(f"before\n{begin}\n") and text.endswith(f"{end}\nafter\n")
+    assert "not measured: " in text
+    path.write_text("no marks")
+    assert command.main(["page", "--results", str(tmp_path)]) == 65
+    assert "lacks the lines" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give one study: headline"),
+        (["smoke", "--study", "mine.py"], "give one study: headline"),
+        (["smoke", "--rows", "none"], "there is no row none; the rows are vae-tiny"),
+        (["smoke", "--jobs", "0"], "jobs is 0"),
+        (["import", "nowhere"], "nowhere is not a directory"),
+    ],
+)
+def test_bad_arguments_are_one_sentence(arguments, message, capsys):
+    assert command.main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_is_imported_into_the_result_of_its_row(tmp_path, capsys):
+    (part,) = rows.parts([row for row in rows.load("smoke") if row.name == "vae-tiny"])
+    path = run_directory(tmp_path / "x", part, {40: -2.0})
+    assert command.main(["import", str(path), "--results", str(tmp_path)]) == 0
+    assert results.load(part.row, tmp_path)[0].measures["test/elbo"].values == {"40": -2.0}
+    path = run_directory(tmp_path / "y", part, {40: -2.0}, latents=7)
+    assert command.main(["import", str(path), "--results", str(tmp_path)]) == 2
+    assert "is a run of no row" in capsys.readouterr().err
