@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -51,6 +51,12 @@ class Options:
     """With `page`: write nothing, and fail if a page is not what the results give."""
     platform: str | None = None
     """The platform of JAX: cpu, cuda or tpu; by default what JAX finds."""
+    submit: Literal["slurm", "local"] | None = None
+    """Submit the runs as one array of SLURM, --minutes each, --jobs at a time; `local` starts them
+    in the same way on this machine, and waits.
+    """
+    sbatch: tuple[str, ...] = ()
+    """Options of sbatch, such as partition=gpu gpus_per_node=1."""
     runs: Path = Path("runs")
     """The folder of the run directories."""
     results: Path = results.FOLDER
@@ -96,6 +102,8 @@ def _main(options: Options) -> int:
         for line in _table([(part.name, place.state(part)) for part in parts]):
             console.show(line)
         return 0
+    if options.submit:
+        return _submit(options, waiting, place)
     accelerator = _is_accelerator()
     player = Player(place, at_a_time=options.jobs, minutes=options.minutes, accelerator=accelerator)
     todo = [*jobs(waiting, place, side_by_side=accelerator)]
@@ -103,6 +111,29 @@ def _main(options: Options) -> int:
     done = sum(place.state(part).word == "done" for part in parts)
     console.show(f"{done} of {len(parts)} runs are done; results are in {place.results}.")
     return code
+
+
+def _submit(options: Options, waiting: Sequence[rows.Part], place: Place) -> int:
+    """Submit the runs; wait for those of this machine. Their results are written as they end."""
+    from gen_jax.study.submit import submit
+
+    if strange := [text for text in options.sbatch if "=" not in text]:
+        raise UserError(f"sbatch is {strange[0]}; it must be NAME=VALUE, such as partition=gpu.")
+    submitted = submit(
+        [*jobs(waiting, place, side_by_side=False)],
+        place,
+        cluster=str(options.submit),
+        at_a_time=options.jobs,
+        minutes=options.minutes,
+        parameters=dict(text.split("=", 1) for text in options.sbatch),
+    )
+    failed = 0
+    for part, job in zip(waiting, submitted, strict=True):
+        console.show(f"{part.name}: job {job.job_id}")
+        if options.submit == "local":
+            job.wait()
+            failed += job.exception() is not None
+    return 1 if failed else 0
 
 
 def _chosen(known: Sequence[rows.Row], names: Sequence[str]) -> list[rows.Row]:

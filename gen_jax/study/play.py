@@ -201,6 +201,10 @@ class Player:
             return 128 + self.signal
         return 1 if self.failed else 0
 
+    def stop(self) -> None:
+        """Save and end all runs."""
+        self._stop(self.playing, None)
+
     def _start(self, job: Job, bar: "Progress | None") -> None:
         for part in job.parts:
             self.place.failure(part).unlink(missing_ok=True)
