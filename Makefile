@@ -17,6 +17,9 @@ check: $(VENV)/dev
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+gpu-bundle: $(VENV)/run
+	$(PY) -m gen_jax.study.bundle .gpu
+
 audit: $(VENV)/audit
 	$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt || { echo "Not audited, or not safe: see above." >&2; exit 1; }
 
@@ -37,4 +40,4 @@ $(VENV)/audit: $(VENV)/run
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: run test long check audit clean
+.PHONY: run test long check gpu-bundle audit clean

@@ -24,6 +24,7 @@ from gen_jax import console
 from gen_jax.errors import UserError
 from gen_jax.storage import files
 from gen_jax.study import page, results, rows
+from gen_jax.study.outbox import Outbox
 from gen_jax.study.play import Place, Player, State, jobs
 
 MEASURE_MINUTES = 1.0  # for the speed of one run of each row
@@ -34,7 +35,7 @@ class Options:
     name: tyro.conf.Positional[str | None] = None
     """headline, ablations, quick or smoke; or `page`, or `import`."""
     directories: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """With `import`: run directories, each of some row of the given studies."""
+    """With `import`: run directories of rows of the given studies, or a results.json of --out."""
     study: Path | None = None
     """A Python file with ROWS = [gen_jax.study.Row(...), ...], instead of a given study."""
     rows: tuple[str, ...] = ()
@@ -51,6 +52,8 @@ class Options:
     """With `page`: write nothing, and fail if a page is not what the results give."""
     platform: str | None = None
     """The platform of JAX: cpu, cuda or tpu; by default what JAX finds."""
+    out: Path | None = None
+    """A folder for results.json and pictures.tar, rewritten whenever a run ends."""
     submit: Literal["slurm", "local"] | None = None
     """Submit the runs as one array of SLURM, --minutes each, --jobs at a time; `local` starts them
     in the same way on this machine, and waits.
@@ -105,7 +108,13 @@ def _main(options: Options) -> int:
     if options.submit:
         return _submit(options, waiting, place)
     accelerator = _is_accelerator()
-    player = Player(place, at_a_time=options.jobs, minutes=options.minutes, accelerator=accelerator)
+    player = Player(
+        place,
+        at_a_time=options.jobs,
+        minutes=options.minutes,
+        accelerator=accelerator,
+        after=Outbox(options.out, place, parts).update if options.out else lambda: None,
+    )
     todo = [*jobs(waiting, place, side_by_side=accelerator)]
     code = player.play(todo, len(parts) - len(waiting), len(parts))
     done = sum(place.state(part).word == "done" for part in parts)
@@ -192,6 +201,11 @@ def _import(options: Options) -> int:
     known = [part for name in rows.GIVEN for part in rows.parts(rows.load(name))]
     place = Place(options.runs, options.results)
     for directory in options.directories:
+        if directory.suffix == ".json":
+            for part, one in results.load_all(directory, known):
+                results.add(part, one, place.results)
+                console.show(f"{part.name}: {place.results / part.row.name}.json")
+            continue
         part = results.part_of(directory, known)
         played = results.read_run(part, directory)
         if played is None:

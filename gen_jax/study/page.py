@@ -14,7 +14,7 @@ from gen_jax.study.results import Played
 from gen_jax.study.rows import Row, experiment_of
 from gen_jax.types import Claim
 
-STUDIES = ("headline", "ablations", "quick")  # on the page, in this order
+STUDIES = ("headline", "ablations", "quick", "gpu")  # on the page, in this order
 RESULTS = Path("docs/results.md")
 BLOCK = "<!-- {} by python -m gen_jax.study page -->"
 OURS = "| run | measure | claim | ours | verdict |\n|---|---|---|---|---|"
@@ -41,20 +41,26 @@ def pages(folder: Path) -> Mapping[Path, str]:
 
     Raises DataError if a page lacks the marks between which the generated part stands.
     """
-    known = [row for study in STUDIES for row in rows.load(study)]
+    known = _known()
     lines = {row.name: [*lines_of(row, results.load(row, folder))] for row in known}
     return {RESULTS: _placed(RESULTS, _results(known, lines))}
+
+
+def _known() -> list[Row]:
+    """Return the rows of all studies; of rows with one name, which differ in their seeds, the first."""
+    named: dict[str, Row] = {}
+    for study in STUDIES:
+        for row in rows.load(study):
+            named.setdefault(row.name, row)
+    return [*named.values()]
 
 
 def lines_of(row: Row, runs: Sequence[Played]) -> Iterator[Line]:
     """Yield the measures of a row, with our value in each run that has the row's config."""
     claims = experiment_of(row).CLAIMS
-    groups: dict[str, list[Played]] = {}
-    for part in rows.parts([row]):
-        own = groups.setdefault(part.group, [])
-        if found := results.of_part(runs, part):
-            own.append(found)
-    for group, own in groups.items():
+    one_of = {part.group: part for part in rows.parts([row])}
+    for group, part in one_of.items():
+        own = results.of_group(runs, part)
         for metric in row.measures:
             values = [value for run in own if (value := value_of(row, run, metric)) is not None]
             claim = claims[metric] if metric in row.claims else None

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 POLL_S = 0.2
-GRACE_S = 120  # for a run to save, and to end the batch of an evaluation
+GRACE_S = 45  # for a run to save, and to end the batch of an evaluation
 SPEED = re.compile(r"step (\d+)/\d+ .* ([\d.e+-]+) steps/s")
 
 
@@ -169,9 +169,17 @@ class Player:
     """Plays jobs, some at a time, until all have ended, a time has passed or a signal arrives."""
 
     def __init__(
-        self, place: Place, *, at_a_time: int, minutes: float | None, accelerator: bool
+        self,
+        place: Place,
+        *,
+        at_a_time: int,
+        minutes: float | None,
+        accelerator: bool,
+        after: Callable[[], None] = lambda: None,
     ) -> None:
+        """Prepare to play; `after` is called whenever a run has ended."""
         self.place, self.at_a_time, self.accelerator = place, at_a_time, accelerator
+        self.after = after
         self.deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
         self.signal: int | None = None
         self.playing: list[Process] = []
@@ -282,6 +290,7 @@ class Player:
                 self._say(bar, f"{part.name}: failed with exit code {code}: {reason}")
             if bar and not stopped:
                 bar.advance(bar.task_ids[0])
+        self.after()
 
     def _say(self, bar: "Progress | None", text: str) -> None:
         if bar:

@@ -4,8 +4,9 @@ import dataclasses
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import dacite
 
@@ -113,41 +114,77 @@ def load(row: Row, folder: Path) -> list[Played]:
     path = folder / f"{row.name}.json"
     if not path.exists():
         return []
+    return _parse(_json(path), path).runs
+
+
+def _json(path: Path) -> Any:
     try:
-        found = dacite.from_dict(Result, json.loads(content(path)), dacite.Config(strict=True))
-    except (ValueError, RecursionError, dacite.DaciteError, AttributeError) as error:
+        return json.loads(content(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not a result ({error}): restore or delete it.") from error
+
+
+def _parse(value: Any, path: Path) -> Result:
+    try:
+        found = dacite.from_dict(Result, value, dacite.Config(strict=True))
+    except (ValueError, dacite.DaciteError, AttributeError) as error:
         raise DataError(f"{path} is not a result ({error}): restore or delete it.") from error
     if found.schema != SCHEMA:
         raise DataError(f"{path} has schema {found.schema}; {SCHEMA} is expected: delete it.")
-    return found.runs
+    return found
+
+
+def load_all(path: Path, parts: Iterable[Part]) -> Iterator[tuple[Part, Played]]:
+    """Yield the runs in a results.json of several rows, each with its part.
+
+    Raises DataError if the file is damaged, and UserError if a run is of none of these parts.
+    """
+    values = _json(path)
+    if not isinstance(values, dict):
+        raise DataError(f"{path} is not a result: it has no rows; restore or delete it.")
+    known: dict[str, list[Part]] = {}
+    for part in parts:
+        known.setdefault(part.row.name, []).append(part)
+    for name, value in values.items():
+        for one in _parse(value, path).runs:
+            found = next((part for part in known.get(name, ()) if of_group([one], part)), None)
+            if found is None:
+                raise UserError(f"{path} has a run of {name} that is of no row of the studies.")
+            yield found._replace(seed=one.seed), one
 
 
 def add(part: Part, played: Played, folder: Path) -> None:
-    """Write a run into results/NAME.json, in place of an earlier run of that part."""
-    others = [
-        one
-        for one in load(part.row, folder)
-        if (one.seed, one.values) != (played.seed, played.values)
-    ]
+    """Write a run into results/NAME.json, in place of an earlier one of that part.
+
+    A run with the same config that went further is kept.
+    """
+    known = load(part.row, folder)
+    same = (one for one in known if (one.seed, one.values) == (played.seed, played.values))
+    if any(one.config_hash == played.config_hash and one.steps > played.steps for one in same):
+        return
+    others = [one for one in known if (one.seed, one.values) != (played.seed, played.values)]
     runs = sorted([*others, played], key=lambda one: (json.dumps(one.values), one.seed))
     result = dataclasses.replace(empty(part.row, part), runs=runs)
     text = json.dumps(dataclasses.asdict(result), indent=1, allow_nan=False)
     files.replace(folder / f"{part.row.name}.json", text + "\n")
 
 
+def of_group(runs: Iterable[Played], part: Part) -> list[Played]:
+    """Return the runs, of any seed, with the config that the row of a part has now."""
+    config = part.config()
+    return [one for one in runs if not differences(one.config, config, part.row.name, "run.seed")]
+
+
 def of_part(runs: Iterable[Played], part: Part) -> Played | None:
     """Return the run of a part with the config that the row has now, if it is among these."""
-    config = part.config()
-    for one in runs:
-        if one.seed == part.seed and not differences(one.config, config, part.row.name):
-            return one
-    return None
+    own = (one for one in runs if one.seed == part.seed)
+    return next(iter(of_group(own, part)), None)
 
 
-def differences(old: Json, config: Config, where: str) -> list[str]:
+def differences(old: Json, config: Config, where: str, *ignore: str) -> list[str]:
     """Describe the fields that affect the weights and differ between a stored config and this."""
     before = configs.to_json(configs.from_json(type(config), old, where))
-    return configs.differences(before, configs.to_json(config), NEUTRAL)
+    return configs.differences(before, configs.to_json(config), (*NEUTRAL, *ignore))
 
 
 def read_run(part: Part, directory: Path) -> Played | None:

@@ -27,7 +27,7 @@ from gen_jax.config import Changes
 from gen_jax.errors import UserError
 from gen_jax.run.experiment import Config, Experiment, check, presets
 
-GIVEN = ("headline", "ablations", "quick", "smoke")  # the studies in this folder
+GIVEN = ("headline", "ablations", "quick", "gpu", "smoke")  # the studies in this folder
 
 
 @dataclasses.dataclass(frozen=True)

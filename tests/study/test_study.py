@@ -6,17 +6,19 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments import progan, vae
-from gen_jax import Claim
+from gen_jax import Claim, images
 from gen_jax.errors import DataError, UserError
 from gen_jax.run.experiment import command_line, presets
 from gen_jax.study import __main__ as command
-from gen_jax.study import page, play, results, rows
+from gen_jax.study import outbox, page, play, results, rows
 from gen_jax.study.rows import Part, Row
 
 ROW = Row("mine", "vae", "tiny", "Why?", {"test/elbo": "ELBO, nats"}, seeds=2)
@@ -81,9 +83,15 @@ def test_each_given_row_compares_only_with_claims_of_its_paper(name):
         assert row.published is None or row.published in presets(rows.experiment_of(row))
 
 
-def test_names_of_given_rows_are_their_own():
-    names = [row.name for study in rows.GIVEN for row in rows.load(study)]
-    assert len({*names}) == len(names)
+def test_given_rows_of_one_name_learn_the_same():
+    named = {}
+    for row in (row for study in rows.GIVEN for row in rows.load(study)):
+        first = named.setdefault(row.name, row)
+        assert (row.measures, row.claims, row.question) == (
+            first.measures, first.claims, first.question,
+        )  # fmt: skip
+        config = json.loads(json.dumps(dataclasses.asdict(Part(first, 0).config()), default=str))
+        assert not results.differences(config, Part(row, 0).config(), row.name)
 
 
 def test_a_sweep_is_all_combinations_with_all_seeds():
@@ -380,3 +388,37 @@ def test_a_run_is_imported_into_the_result_of_its_row(tmp_path, capsys):
     path = run_directory(tmp_path / "y", part, {40: -2.0}, latents=7)
     assert command.main(["import", str(path), "--results", str(tmp_path)]) == 2
     assert "is a run of no row" in capsys.readouterr().err
+
+
+# What comes back from a machine -------------------------------------------------------------------
+
+
+def test_what_is_in_the_outbox_is_imported_again(tmp_path, capsys):
+    parts = [*rows.parts([row for row in rows.load("smoke") if row.name == "vae-tiny"])]
+    place = play.Place(tmp_path / "runs", tmp_path / "results")
+    for part in parts:
+        path = run_directory(place.directory(part), part, {40: -2.0})
+        images.save(path / "samples/samples-step-00000020.png", np.zeros((8, 8, 1)))
+        images.save(path / "samples/samples-step-00000040.png", np.ones((8, 8, 1)))
+        place.collect(part)
+    outbox.Outbox(tmp_path / "out", place, parts).update()
+    with tarfile.open(tmp_path / "out/pictures.tar") as archive:
+        assert archive.getnames() == ["vae-tiny-s0/samples-step-00000040.png"]
+    found = tmp_path / "out/results.json"
+    assert command.main(["import", str(found), "--results", str(tmp_path / "again")]) == 0
+    name = "vae-tiny.json"
+    assert (tmp_path / "again" / name).read_text() == (place.results / name).read_text()
+    found.write_text(found.read_text().replace('"latents": 2', '"latents": 3'))
+    assert command.main(["import", str(found), "--results", str(tmp_path / "again")]) == 2
+    assert "is of no row of the studies" in capsys.readouterr().err
+    found.write_text("[]")
+    assert command.main(["import", str(found), "--results", str(tmp_path / "again")]) == 65
+
+
+def test_a_shorter_run_does_not_replace_a_longer_one(tmp_path):
+    for steps, kept in ((30, 30), (40, 40), (20, 40)):
+        results.add(Part(ROW, 0), played(0, {str(steps): 1.0}, steps=steps), tmp_path)
+        (one,) = results.load(ROW, tmp_path)
+        assert one.steps == kept
+    results.add(Part(ROW, 0), played(0, {"5": 1.0}, steps=5, config_hash="new"), tmp_path)
+    assert results.load(ROW, tmp_path)[0].steps == 5
