@@ -24,8 +24,7 @@ ROOT = Path(__file__).parents[2]
 PYTHON = "3.12"  # of that machine
 LACKS = (  # of requirements.txt; that machine has JAX, NumPy, SciPy, Matplotlib, Pillow and the like
     *("flax", "optax", "orbax-checkpoint", "chex", "tyro", "tensorboardx", "dacite"),
-    *("docstring-parser", "typeguard", "rich", "markdown-it-py", "mdurl", "pygments"),
-    *("jinja2", "markupsafe", "fonttools", "etils"),
+    *("docstring-parser", "typeguard", "jinja2", "markupsafe", "fonttools"),
 )
 DATA = ("mnist", "digits", "emoji", "earth")
 MOST_BYTES = 60 * 2**20
@@ -34,7 +33,8 @@ RUN = """#!/bin/sh
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
 if [ ! -d "$here/data" ]; then
-    mkdir -p "$here/part" && tar -C "$here/part" -xJf "$here/data.tar.xz"
+    mkdir -p "$here/part"
+    for set in "$here"/*.tar.xz; do tar -C "$here/part" -xJf "$set"; done
     mv "$here/part" "$here/data"
 fi
 export PYTHONPATH="$here/code:$here/site" GEN_JAX_DATA="$here/data" PYTHONUNBUFFERED=1
@@ -69,7 +69,7 @@ def pack(folder: Path) -> int:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / path, target)
     _install(folder / "site")
-    _pack_data(folder / "data.tar.xz")
+    _pack_data(folder)
     (folder / "run").write_text(RUN)
     (folder / "run").chmod(0o755)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -119,21 +119,24 @@ def _install(site: Path) -> None:
         raise UserError(f"pip cannot get the packages: {found.stderr.strip().splitlines()[-1]}")
 
 
-def _pack_data(path: Path) -> None:
-    """Write the prepared arrays, unless they are packed already."""
+def _pack_data(folder: Path) -> None:
+    """Write an archive of the prepared arrays of each set, unless it is there already."""
     base = cache.data_folder()
     for name in DATA:
         sets.make(name, base)
-    if path.exists():
-        return
-    temporary = path.with_suffix(".part")
-    with (
-        lzma.open(temporary, "wb", preset=9 | lzma.PRESET_EXTREME) as packed,
-        tarfile.open(fileobj=packed, mode="w") as archive,
-    ):
-        for name in DATA:
+        path = folder / f"{name}.tar.xz"
+        if path.exists():
+            continue
+        filters = [{"id": lzma.FILTER_LZMA2, "preset": 6}]
+        if any(field.shape[2:] == (3,) for field in sets.SOURCES[name].fields.values()):
+            filters.insert(0, {"id": lzma.FILTER_DELTA, "dist": 3})  # between the pixels' colours
+        temporary = path.with_suffix(".part")
+        with (
+            lzma.open(temporary, "wb", filters=filters) as packed,
+            tarfile.open(fileobj=packed, mode="w") as archive,
+        ):
             archive.add(base / "arrays" / name, f"arrays/{name}")
-    temporary.replace(path)
+        temporary.replace(path)
 
 
 if __name__ == "__main__":

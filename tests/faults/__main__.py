@@ -373,6 +373,21 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "faults/test_supply::test_every_requirement_is_locked_by_hash",
         ),
     ),
+    (
+        "a run of a study fails, or the study is stopped or killed, or a result is damaged",
+        "the other runs are played, and the failure is named, also by `--list`; the same command "
+        "goes on to the same results; a damaged result is named",
+        (
+            "study/test_study::test_a_study_plays_on_past_a_failure_and_plays_nothing_twice",
+            "study/test_study::test_a_study_that_is_stopped_goes_on_to_the_same_end",
+            "study/test_study::test_a_damaged_result_is_named",
+        ),
+    ),
+    (
+        "the time of a SLURM job of a study ends",
+        "the run is saved and put back into the queue, and goes on",
+        ("study/test_submit::test_what_is_saved_before_the_time_ends_goes_on",),
+    ),
 )  # fmt: skip
 
 
