@@ -217,7 +217,8 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
         right = probes.label_accuracy(drawn, labels, config.data, config.run.data)
         return found | {"test/label_accuracy": right}
     kept = sets.load(config.data, f"train[{pipeline.size(data.train)}:]", config.run.data)
-    return found | likelihood.parzen_estimate(drawn, pipeline.flat(kept), test["x"])
+    train, validation = pipeline.flat(data.train), pipeline.flat(kept)
+    return found | likelihood.parzen_estimate(drawn, train, validation, test["x"])
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:

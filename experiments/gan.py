@@ -193,7 +193,8 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     kept = sets.load(config.data, f"train[{train_size(config)}:]", config.run.data)
     draws = model.generator(noise(config, config.draws, key))
     validation = pipeline.flat(kept)[: config.validation]
-    return likelihood.parzen_estimate(draws, validation, pipeline.flat(data.test))
+    train, test = pipeline.flat(data.train), pipeline.flat(data.test)
+    return likelihood.parzen_estimate(draws, train, validation, test)
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:

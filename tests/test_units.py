@@ -19,7 +19,7 @@ CASES = (  # paper, what is other than in its `tiny`, and what is measured then,
     ("aae_labels", {"labels": 0, "categories": 12}, {"test/error_12_clusters"}),
     ("aae_labels", {"labels": 0, "categories": 16}, {"test/error_16_clusters"}),
     ("aae_labels", {"labels": 0, "categories": 30}, {"test/error_30_clusters"}),
-    ("gan", {}, {"test/parzen", "test/parzen_standard_error", "validation/parzen_width"}),
+    ("gan", {}, {"test/parzen", "test/parzen_of_real", "validation/parzen"}),
     (
         "gan_vs_vae",
         {"data": "digits", "evaluation": {"draws": 100, "images": 4, "chains": 2, "steps": 8}},

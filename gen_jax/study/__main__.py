@@ -23,7 +23,7 @@ import tyro
 from gen_jax import console
 from gen_jax.errors import UserError
 from gen_jax.storage import files
-from gen_jax.study import page, results, rows
+from gen_jax.study import gallery, page, results, rows
 from gen_jax.study.outbox import Outbox
 from gen_jax.study.play import Place, Player, State, jobs
 
@@ -211,6 +211,7 @@ def _import(options: Options) -> int:
         if played is None:
             raise UserError(f"{directory} has measured nothing: give a run that was evaluated.")
         results.add(part, played, place.results)
+        gallery.keep(part.row, played, directory, place.results)
         console.show(f"{directory}: {place.results / part.row.name}.json, seed {part.seed}")
     return 0
 

@@ -16,6 +16,7 @@ ROWS = [
     Row(
         "infogan-epsilon",
         paper="infogan",
+        picture="traversal_category",
         preset="official",
         question="Does it matter where Adam adds its epsilon? Here after the bias correction.",
         measures=CATEGORY,
@@ -27,6 +28,7 @@ ROWS = [
     Row(
         "infogan-passive",
         paper="infogan",
+        picture="traversal_category",
         preset="passive",
         question="Does a plain GAN keep the information of its codes (figure 1)?",
         measures=CATEGORY,
@@ -35,6 +37,8 @@ ROWS = [
         Row(
             f"cyclegan-{preset}",
             paper="cyclegan",
+            picture="samples_of_photos",
+            lower=True,
             preset=preset,
             question=f"{question} (section 5.1.3)",
             measures=TRANSLATIONS,
@@ -59,6 +63,7 @@ ROWS = [
         Row(
             f"progan-shapes-{letter.replace('_', '-')}",
             paper="progan",
+            picture="progress",
             preset=f"shapes_{letter}",
             question=f"Row {letter.replace('_', ' with ')} of Table 1, on drawn shapes at 16x16.",
             measures={

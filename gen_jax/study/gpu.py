@@ -94,6 +94,7 @@ ROWS = [
     Row(
         "progan-emoji",
         paper="progan",
+        picture="progress",
         preset="paper",
         question="How near do emoji at 64x64 come to real ones?",
         measures=KNOWN["progan-cifar"].measures,
@@ -104,6 +105,8 @@ ROWS = [
     Row(
         "cyclegan-emoji",
         paper="cyclegan",
+        picture="samples_of_googles",
+        lower=True,
         preset="emoji",
         question="Do Google's emoji become Twitter's, and the reverse?",
         measures={
@@ -118,6 +121,8 @@ ROWS = [
     Row(
         "cyclegan-earth",
         paper="cyclegan",
+        picture="samples_of_photos",
+        lower=True,
         preset="paper",
         question="Do maps of the earth become photographs at 128x128, and the reverse?",
         measures=KNOWN["cyclegan-long"].measures,

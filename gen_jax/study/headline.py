@@ -4,6 +4,7 @@ from gen_jax.study.rows import Row
 
 PARZEN = {
     "test/parzen": "log-likelihood by Parzen windows, nats",
+    "test/parzen_of_real": "the same of as many training images",
     "validation/parzen_width": "the width of the windows",
 }
 CATEGORY = {
@@ -37,6 +38,7 @@ ROWS = [
     Row(
         "infogan-official",
         paper="infogan",
+        picture="traversal_category",
         preset="official",
         question="Does the category code find the digits, as the authors' code trains?",
         measures=CATEGORY,
@@ -48,6 +50,7 @@ ROWS = [
     Row(
         "infogan-paper",
         paper="infogan",
+        picture="traversal_category",
         preset="paper",
         question="And as the paper describes the training, with learned sigmas?",
         measures=CATEGORY,
@@ -125,6 +128,8 @@ ROWS = [
     Row(
         "autoencoder-paper",
         paper="autoencoder",
+        picture="samples_autoencoder",
+        lower=True,
         preset="paper",
         question="Do decoded draws from N(0, I) look like data?",
         measures={
@@ -159,6 +164,8 @@ ROWS = [
     Row(
         "cyclegan-long",
         paper="cyclegan",
+        picture="samples_of_photos",
+        lower=True,
         preset="small",
         question="How near do 25 epochs come to the true partner?",
         measures={
@@ -172,6 +179,7 @@ ROWS = [
     Row(
         "progan-cifar",
         paper="progan",
+        picture="progress",
         preset="official",
         question="How far are 2 of the official 20 million images of CIFAR-10?",
         measures={

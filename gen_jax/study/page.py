@@ -1,4 +1,6 @@
-"""The generated part of docs/results.md: what the papers claim, and what we measured."""
+"""The generated parts of docs/results.md, what the papers claim and what we measured, and of
+README.md, the pictures.
+"""
 
 import shlex
 from collections import Counter
@@ -10,12 +12,13 @@ from gen_jax.errors import DataError
 from gen_jax.report.page import MIN_SEEDS, form_of, interval, number, verdict
 from gen_jax.run.experiment import paper_of
 from gen_jax.study import results, rows
-from gen_jax.study.results import Played
+from gen_jax.study.gallery import gallery
+from gen_jax.study.results import Played, value_of
 from gen_jax.study.rows import Row, experiment_of
 from gen_jax.types import Claim
 
 STUDIES = ("headline", "ablations", "quick", "gpu")  # on the page, in this order
-RESULTS = Path("docs/results.md")
+RESULTS, README = Path("docs/results.md"), Path("README.md")
 BLOCK = "<!-- {} by python -m gen_jax.study page -->"
 OURS = "| run | measure | claim | ours | verdict |\n|---|---|---|---|---|"
 SHOWN = 5  # seeds, at most, whose values are shown beside their mean
@@ -42,8 +45,12 @@ def pages(folder: Path) -> Mapping[Path, str]:
     Raises DataError if a page lacks the marks between which the generated part stands.
     """
     known = _known()
-    lines = {row.name: [*lines_of(row, results.load(row, folder))] for row in known}
-    return {RESULTS: _placed(RESULTS, _results(known, lines))}
+    runs = {row.name: results.load(row, folder) for row in known}
+    lines = {row.name: [*lines_of(row, runs[row.name])] for row in known}
+    return {
+        RESULTS: _placed(RESULTS, _results(known, lines)),
+        README: _placed(README, gallery(known, runs, folder)),
+    }
 
 
 def _known() -> list[Row]:
@@ -65,17 +72,6 @@ def lines_of(row: Row, runs: Sequence[Played]) -> Iterator[Line]:
             values = [value for run in own if (value := value_of(row, run, metric)) is not None]
             claim = claims[metric] if metric in row.claims else None
             yield Line(row, group, metric, claim, own, values)
-
-
-def value_of(row: Row, run: Played, metric: str) -> float | None:
-    """Return the value at the step that the row chooses; None if it was not measured there."""
-    if metric not in run.measures:
-        return None
-    values = run.measures[metric].values
-    if row.best is None:
-        return [*values.values()][-1]
-    chooser = {k: v for k, v in run.measures[row.best].values.items() if v is not None}
-    return values.get(max(chooser, key=lambda step: chooser[step])) if chooser else None
 
 
 def _placed(path: Path, text: str) -> str:

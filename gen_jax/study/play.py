@@ -18,6 +18,7 @@ from gen_jax import console
 from gen_jax.errors import InUseError, UserError
 from gen_jax.run.provenance import machine
 from gen_jax.storage import files
+from gen_jax.study import gallery
 from gen_jax.study import results as stored
 from gen_jax.study.results import Played
 from gen_jax.study.rows import Part
@@ -110,6 +111,7 @@ class Place:
         played = stored.read_run(part, directory)
         if played:
             stored.add(part, played, self.results)
+            gallery.keep(part.row, played, directory, self.results)
             missing = [name for name in part.row.measures if name not in played.measures]
             if missing and played.steps >= part.config().steps:
                 raise UserError(

@@ -36,6 +36,7 @@ ROWS = [
     Row(
         "infogan-quick",
         paper="infogan",
+        picture="traversal_category",
         preset="quick",
         question="Does a quarter of the width suffice?",
         measures=CATEGORY,
@@ -45,6 +46,7 @@ ROWS = [
         "gan-vs-vae-quick",
         paper="gan_vs_vae",
         preset="quick",
+        lower=True,
         question="Which divergence does each model make small, on 8 Gaussians?",
         measures={
             f"test/{measure}_{name}": f"{what}, {name.upper()}"
@@ -59,6 +61,8 @@ ROWS = [
     Row(
         "autoencoder-quick",
         paper="autoencoder",
+        picture="samples_autoencoder",
+        lower=True,
         preset="quick",
         question="Do decoded draws from N(0, I) look like data?",
         measures={
@@ -84,6 +88,8 @@ ROWS = [
     Row(
         "cyclegan-small",
         paper="cyclegan",
+        picture="samples_of_photos",
+        lower=True,
         preset="small",
         question="Are maps and photographs of unseen places translated into each other?",
         measures=TRANSLATIONS,
@@ -134,6 +140,7 @@ ROWS = [
     Row(
         "progan-quick",
         paper="progan",
+        picture="progress",
         preset="quick",
         question="How far are 16x16 images of an eighth of the width from CIFAR-10?",
         measures={

@@ -181,6 +181,17 @@ def of_part(runs: Iterable[Played], part: Part) -> Played | None:
     return next(iter(of_group(own, part)), None)
 
 
+def value_of(row: Row, run: Played, metric: str) -> float | None:
+    """Return the value at the step that the row chooses; None if it was not measured there."""
+    if metric not in run.measures:
+        return None
+    values = run.measures[metric].values
+    if row.best is None:
+        return [*values.values()][-1]
+    chooser = {k: v for k, v in run.measures[row.best].values.items() if v is not None}
+    return values.get(max(chooser, key=lambda step: chooser[step])) if chooser else None
+
+
 def differences(old: Json, config: Config, where: str, *ignore: str) -> list[str]:
     """Describe the fields that affect the weights and differ between a stored config and this."""
     before = configs.to_json(configs.from_json(type(config), old, where))

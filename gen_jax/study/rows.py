@@ -47,6 +47,8 @@ class Row:
     sweep: Mapping[str, Sequence[object]] = dataclasses.field(default_factory=dict)
     published: str | None = None  # the preset with the published budget, if one was published
     best: str | None = None  # report the step where this metric is highest, not the last one
+    picture: str = "samples"  # kept for the README; or an animation, "progress"; "": none
+    lower: bool = False  # a lower value of the first measure is better, where no claim says so
     minutes: float | None = None  # stop a run after this time; what it measured so far counts
     answer: str = ""  # what was found, in a sentence or two
 

@@ -13,6 +13,7 @@ ROWS = [
         preset="tiny",
         question="Does it run to its end?",
         measures={},
+        picture="",
         seeds=1,
     )
     for paper in PAPERS

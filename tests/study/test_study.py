@@ -1,6 +1,7 @@
 """Studies: rows, what is read from a run directory, what is played and resumed, and the page."""
 
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -12,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments import progan, vae
 from gen_jax import Claim, images
 from gen_jax.errors import DataError, UserError
 from gen_jax.run.experiment import command_line, presets
 from gen_jax.study import __main__ as command
-from gen_jax.study import outbox, page, play, results, rows
+from gen_jax.study import gallery, outbox, page, play, results, rows
 from gen_jax.study.rows import Part, Row
 
 ROW = Row("mine", "vae", "tiny", "Why?", {"test/elbo": "ELBO, nats"}, seeds=2)
@@ -349,10 +351,12 @@ def test_the_pages_are_what_the_results_give():
 
 
 def test_a_page_that_is_stale_or_without_marks_is_named(tmp_path, monkeypatch, capsys):
-    path = tmp_path / "results.md"
+    path, readme = tmp_path / "results.md", tmp_path / "README.md"
     monkeypatch.setattr(page, "RESULTS", path)
+    monkeypatch.setattr(page, "README", readme)
     begin, end = page.BLOCK.format("written"), page.BLOCK.format("end of what is written")
-    path.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    for one in (path, readme):
+        one.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     assert command.main(["page", "--check", "--results", str(tmp_path)]) == 2
     assert "is not what" in capsys.readouterr().err and "old" in path.read_text()
     assert command.main(["page", "--results", str(tmp_path)]) == 0
@@ -422,3 +426,44 @@ def test_a_shorter_run_does_not_replace_a_longer_one(tmp_path):
         assert one.steps == kept
     results.add(Part(ROW, 0), played(0, {"5": 1.0}, steps=5, config_hash="new"), tmp_path)
     assert results.load(ROW, tmp_path)[0].steps == 5
+
+
+# Pictures -----------------------------------------------------------------------------------------
+
+
+def test_the_picture_of_the_best_run_is_kept(tmp_path):
+    noise = np.random.default_rng(0).random((300, 300, 3))
+    for seed, value in ((0, -3.0), (1, -2.0), (2, -2.5)):
+        part = Part(dataclasses.replace(ROW, seeds=3), seed)
+        path = run_directory(tmp_path / f"runs/{part.name}", part, {40: value})
+        images.save(path / "samples/samples-step-00000020.png", np.zeros((8, 8, 1)))
+        images.save(path / "samples/samples-step-00000040.png", seed * noise / 2)
+        play.Place(tmp_path / "runs", tmp_path).collect(part)
+    row = dataclasses.replace(ROW, seeds=3)
+    kept = gallery.path_of(row, tmp_path)
+    assert kept.stat().st_size <= gallery.MOST_BYTES
+    with Image.open(kept) as image:
+        assert abs(np.asarray(image, float).mean() - 0.5 * 0.5 * 255) < 3
+    text = gallery.gallery([row], {row.name: results.load(row, tmp_path)}, tmp_path)
+    assert (
+        f'src="{kept}"' in text
+        and "<code>mine</code>, seed 1<br>ELBO, nats: \N{MINUS SIGN}2<" in text
+    )
+    lower = dataclasses.replace(row, lower=True)
+    assert gallery.best(lower, results.load(row, tmp_path)).seed == 0
+    assert gallery.gallery([row], {row.name: []}, tmp_path) == "No picture yet."
+
+
+def test_an_animation_stays_one_and_fits(tmp_path):
+    noise = np.kron(np.random.default_rng(0).random((40, 8, 8, 3)), np.ones((1, 30, 30, 1)))
+    images.animation(tmp_path / "progress.webp", list((255 * noise).astype(np.uint8)))
+    small = gallery.shrink(tmp_path / "progress.webp")
+    assert len(small) <= gallery.MOST_BYTES
+    with Image.open(io.BytesIO(small)) as image:
+        assert image.n_frames == gallery.FRAMES + 1
+        image.seek(gallery.FRAMES)
+        last = np.asarray(image.convert("RGB").resize((240, 240)), float)
+    assert np.abs(last - 255 * noise[-1]).mean() < 10
+    (tmp_path / "x.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"x.png is not a picture"):
+        gallery.shrink(tmp_path / "x.png")
