@@ -24,21 +24,22 @@ ROOT = Path(__file__).parents[2]
 PYTHON = "3.12"  # of that machine
 LACKS = (  # of requirements.txt; that machine has JAX, NumPy, SciPy, Matplotlib, Pillow and the like
     *("flax", "optax", "orbax-checkpoint", "chex", "tyro", "tensorboardx", "dacite"),
-    *("docstring-parser", "typeguard", "jinja2", "markupsafe", "fonttools"),
+    *("docstring-parser", "typeguard", "jinja2", "markupsafe"),
 )
 DATA = ("mnist", "digits", "emoji", "earth")
+PHOTOGRAPHS = ("earth",)
 MOST_BYTES = 60 * 2**20
 RUN = """#!/bin/sh
 # python -m gen_jax.study, with the code, the packages and the data of this folder.
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
-if [ ! -d "$here/data" ]; then
+if [ ! -d "$here/unpacked" ]; then
     mkdir -p "$here/part"
-    for set in "$here"/*.tar.xz; do tar -C "$here/part" -xJf "$set"; done
-    mv "$here/part" "$here/data"
+    for each in "$here"/*.tar.xz; do tar -C "$here/part" -xJf "$each"; done
+    mv "$here/part" "$here/unpacked"
 fi
-export PYTHONPATH="$here/code:$here/site" GEN_JAX_DATA="$here/data" PYTHONUNBUFFERED=1
-exec "${PYTHON:-python3}" -m gen_jax.study "$@"
+export PYTHONPATH="$here/code:$here/unpacked/site" GEN_JAX_DATA="$here/unpacked"
+exec "${PYTHON:-python3}" -m gen_jax.study --results "$here/code/results" "$@"
 """
 
 
@@ -61,14 +62,16 @@ def pack(folder: Path) -> int:
     Raises UserError if a package or a data set is missing, or if the bundle is too large.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("code", "site"):
+    for name in ("code", "unpacked"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / ".gitignore").write_text("*\n")
     for path in _tracked():
         target = folder / "code" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / path, target)
-    _install(folder / "site")
+    with tempfile.TemporaryDirectory() as site:
+        _install(Path(site))
+        _compress(Path(site), "site", folder / "site.tar.xz")
     _pack_data(folder)
     (folder / "run").write_text(RUN)
     (folder / "run").chmod(0o755)
@@ -127,16 +130,21 @@ def _pack_data(folder: Path) -> None:
         path = folder / f"{name}.tar.xz"
         if path.exists():
             continue
-        filters = [{"id": lzma.FILTER_LZMA2, "preset": 6}]
-        if any(field.shape[2:] == (3,) for field in sets.SOURCES[name].fields.values()):
-            filters.insert(0, {"id": lzma.FILTER_DELTA, "dist": 3})  # between the pixels' colours
-        temporary = path.with_suffix(".part")
-        with (
-            lzma.open(temporary, "wb", filters=filters) as packed,
-            tarfile.open(fileobj=packed, mode="w") as archive,
-        ):
-            archive.add(base / "arrays" / name, f"arrays/{name}")
-        temporary.replace(path)
+        _compress(base / "arrays" / name, f"arrays/{name}", path, photographs=name in PHOTOGRAPHS)
+
+
+def _compress(source: Path, name: str, path: Path, *, photographs: bool = False) -> None:
+    """Write an archive of a folder; of colour photographs, by the differences of neighbours."""
+    delta = [{"id": lzma.FILTER_DELTA, "dist": 3}] if photographs else []
+    temporary = path.with_suffix(".part")
+    with (
+        lzma.open(
+            temporary, "wb", filters=[*delta, {"id": lzma.FILTER_LZMA2, "preset": 9}]
+        ) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
+        archive.add(source, name)
+    temporary.replace(path)
 
 
 if __name__ == "__main__":
