@@ -50,6 +50,8 @@ class Options:
     """Play a minute of each row whose speed on this machine is unknown, then show the list."""
     check: bool = False
     """With `page`: write nothing, and fail if a page is not what the results give."""
+    rehearse: bool = False
+    """Play each row as its paper's `tiny`, with at most two seeds, into results of their own."""
     platform: str | None = None
     """The platform of JAX: cpu, cuda or tpu; by default what JAX finds."""
     out: Path | None = None
@@ -90,6 +92,8 @@ def _main(options: Options) -> int:
     if study is None or (options.name and options.study):
         raise UserError(f"give one study: {', '.join(rows.GIVEN)}, or --study FILE.")
     chosen = _chosen(rows.load(study), options.rows)
+    if options.rehearse:
+        chosen = [rows.rehearsal(row) for row in chosen]
     place = Place(options.runs, options.results)
     parts = [*rows.parts(chosen)]
     states = {part.name: _collected(place, part) for part in parts}

@@ -67,6 +67,20 @@ class Row:
         return self.paper if "." in self.paper else f"experiments.{self.paper}"
 
 
+def rehearsal(row: Row) -> Row:
+    """Return a row that is played in seconds, as `tiny`, with a name of its own."""
+    return Row(
+        f"{row.name}-rehearsed",
+        row.paper,
+        "tiny",
+        row.question,
+        measures={},
+        seeds=min(row.seeds, 2),
+        picture="",
+        minutes=row.minutes,
+    )
+
+
 class Part(NamedTuple):
     """One run of a row: one seed, with one combination of the values in the sweep."""
 

@@ -107,6 +107,13 @@ def test_a_sweep_is_all_combinations_with_all_seeds():
     assert (config.latents, config.optimizer.b1, config.run.seed) == (3, 0.9, 1)
 
 
+def test_a_rehearsal_is_another_row_of_the_same_paper():
+    row = next(row for row in rows.load("gpu") if row.name == "gan-official")
+    small = rows.rehearsal(row)
+    assert Part(small, 0).command() == ["-m", "experiments.gan", "tiny"]
+    assert (small.name, small.seeds, small.minutes) == ("gan-official-rehearsed", 2, row.minutes)
+
+
 def test_flags():
     changes = {"run.fsdp": False, "glorot": True, "weight_prior": False, "hidden": (3, 4)}
     assert rows.flags(changes) == [
@@ -303,6 +310,17 @@ def test_the_expected_time_is_that_of_the_row_on_this_machine(tmp_path):
     run_directory(tmp_path / "runs/mine-s0", parts[0], {}, log=log)
     assert place.state(parts[0]) == ("begun", 10, 40, 1.0, "")
     assert place.state(parts[1]) == ("waiting", 0, 40, 40 / 0.5 / 60, "")
+
+
+def test_a_row_is_measured_by_playing_a_part_of_it(tmp_path, monkeypatch, capsys):
+    text = STUDY.replace('"optimizer.learning_rate": 1e30', '"steps": 1000000')
+    (tmp_path / "mine.py").write_text(text)
+    monkeypatch.setattr(command, "MEASURE_MINUTES", 0.3)
+    where = ["--runs", str(tmp_path), "--results", str(tmp_path), "--rows", "explodes"]
+    assert command.main(["--study", str(tmp_path / "mine.py"), *where, "--measure"]) == 0
+    listed = capsys.readouterr().out.splitlines()[-2]
+    assert "explodes-s0  begun, " in listed and "left: " in listed
+    assert "not measured" not in listed
 
 
 # The page -----------------------------------------------------------------------------------------
