@@ -214,10 +214,10 @@ PRESETS = {
 OF = "5000 epochs; test images"
 BY = "a cluster takes the label of its most probable validation image; test images"
 CLAIMS = {
-    "test/error_100_labels": Claim(1.90, 0.10, "Table 2", "unverified", protocol=OF),
-    "test/error_1000_labels": Claim(1.60, 0.08, "Table 2", "unverified", protocol=OF),
-    "test/error_16_clusters": Claim(9.55, 2.05, "Table 3", "unverified", protocol=BY),
-    "test/error_30_clusters": Claim(4.10, 1.13, "Table 3", "unverified", protocol=BY),
+    "test/error_100_labels": Claim(1.90, 0.10, "Table 2", "unverified", protocol=OF, data="mnist"),
+    "test/error_1000_labels": Claim(1.60, 0.08, "Table 2", "unverified", protocol=OF, data="mnist"),
+    "test/error_16_clusters": Claim(9.55, 2.05, "Table 3", "unverified", protocol=BY, data="mnist"),
+    "test/error_30_clusters": Claim(4.10, 1.13, "Table 3", "unverified", protocol=BY, data="mnist"),
 }
 
 

@@ -207,11 +207,13 @@ SAMPLED = "1-NN, Euclidean, on 50 000 samples of the conditional MNIST model; al
 IMAGES = "1-NN on training images"
 LEARNT = "features of ImageNet-1k (ours are of CIFAR-10 itself), L2-SVM on CIFAR-10"
 FEW = "Table 1, 400 images of each class"
+SVM = partial(Claim, better="higher", protocol=LEARNT, data="cifar10")
+TABLE_3 = partial(Claim, spread=None, where="Table 3", status="unverified", data="mnist")
 CLAIMS = {
-    f"{NN}_50000": Claim(2.98, None, "Table 3", "unverified", protocol=SAMPLED),
-    f"{NN}_of_50000_images": Claim(3.1, None, "Table 3", "unverified", protocol=IMAGES),
-    "test/svm_accuracy_400": Claim(73.8, 0.4, FEW, "unverified", "higher", LEARNT),
-    "test/svm_accuracy_5000": Claim(82.8, None, "Table 1, all images", "read", "higher", LEARNT),
+    f"{NN}_50000": TABLE_3(2.98, protocol=SAMPLED),
+    f"{NN}_of_50000_images": TABLE_3(3.1, protocol=IMAGES),
+    "test/svm_accuracy_400": SVM(73.8, 0.4, FEW, "unverified"),
+    "test/svm_accuracy_5000": SVM(82.8, None, "Table 1, all images", "read"),
 }
 
 

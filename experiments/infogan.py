@@ -180,7 +180,7 @@ PRESETS = {
 # Evaluation ---------------------------------------------------------------------------------------
 
 MATCHED = "each category matched to a digit; whether one-to-one is not stated"
-ERROR = Claim(5, None, "section 7.2", "read", protocol=MATCHED)
+ERROR = Claim(5, None, "section 7.2", "read", protocol=MATCHED, data="mnist")
 CLAIMS = {"test/error_best_map": ERROR, "test/error_hungarian": ERROR}
 
 

@@ -178,7 +178,7 @@ ON = "RaFD at 128x128, from neutral to 7 other faces; a ResNet-18, 99.55 % right
 OURS = "128x128, 8 domains; ours: 4"
 PLACE = "section 5, classification error on RaFD"
 CLAIMS = {
-    "test/domain_error": Claim(2.12, None, PLACE, "unverified", protocol=ON),
+    "test/domain_error": Claim(2.12, None, PLACE, "unverified", protocol=ON, data="rafd"),
     "parameters": Claim(53.2, None, "the same table", "unverified", protocol=OURS),
 }
 

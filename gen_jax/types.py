@@ -45,3 +45,5 @@ class Claim:
     protocol: str = ""  # how the paper measured it, in one line
     # How far ours may be from it and still agree; by default the spread, else a share of the value.
     tolerance: float | None = None
+    # The data set that it is about, as in `config.data`; a run on another one has no verdict.
+    data: str | None = None

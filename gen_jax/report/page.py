@@ -178,7 +178,12 @@ def row(name: str, runs: Sequence[Run], claim: Claim | None) -> Context:
 
 
 def _verdict(claim: Claim, values: Sequence[float], runs: Sequence[Run]) -> str:
-    """Return the verdict, unless runs share a seed: they are not independent, and have no interval."""
+    """Return the verdict, unless the claim is about other data, or runs share a seed: these are not
+    independent, and have no interval.
+    """
+    data = {str(run.config.get("data")) for run in runs}
+    if claim.data is not None and not all(claim.data in name for name in data):
+        return f"on {claim.data}, here {', '.join(sorted(data))}: no verdict"
     seeds = {dict(flatten(run.config)).get("run.seed", run.name) for run in runs}
     return verdict(claim, values) if len(seeds) == len(runs) else "runs share a seed: no verdict"
 

@@ -22,9 +22,8 @@ from gen_jax.storage import cache
 
 ROOT = Path(__file__).parents[2]
 PYTHON = "3.12"  # of that machine
-LACKS = (  # of requirements.txt; that machine has JAX, NumPy, SciPy, Matplotlib, Pillow and the like
-    *("flax", "optax", "orbax-checkpoint", "chex", "tyro", "tensorboardx", "dacite"),
-    *("docstring-parser", "typeguard", "jinja2", "markupsafe"),
+LACKS = (  # of requirements.txt; that machine has JAX, Flax, Optax, Orbax, Chex, SciPy and the like
+    *("tyro", "tensorboardx", "dacite", "docstring-parser", "typeguard", "jinja2", "markupsafe"),
 )
 DATA = ("mnist", "digits", "emoji", "earth")
 PHOTOGRAPHS = ("earth",)

@@ -171,6 +171,18 @@ def test_more_noise_never_makes_runs_agree():
     assert found == ["agrees"] * 2 + ["not distinguishable"] * 3
 
 
+def test_runs_on_other_data_than_the_claim_s_have_no_verdict(tmp_path):
+    for data, expected in (("mnist", "agrees"), ("digits", "on mnist, here digits: no verdict")):
+        config = {"steps": 300, "data": data}
+        seeds = [
+            runs.read(make(tmp_path / data / str(i), i, nll=87 + 0.01 * i, config={
+                "schema": 1, "experiment": "experiments.vae", "preset": "quick",
+                "config": {**config, "run": {"seed": i}}})) for i in range(3)
+        ]  # fmt: skip
+        claim = Claim(88.0, 20.0, "", "read", data="mnist")
+        assert report.row("test/nll", seeds, claim)["verdict"] == expected
+
+
 def test_runs_of_one_seed_have_no_verdict(tmp_path):
     same = [runs.read(make(tmp_path / f"s{i}", 7, nll=87.0 + i)) for i in range(3)]
     assert (
