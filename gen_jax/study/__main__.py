@@ -3,7 +3,7 @@
     python -m gen_jax.study headline --list  # its runs, their states, and how long the rest takes
     python -m gen_jax.study headline --minutes 600 --jobs 2
     python -m gen_jax.study --study mine.py
-    python -m gen_jax.study page  # docs/results.md and the table of README.md, from results/
+    python -m gen_jax.study page  # docs/results.md and the pictures of README.md, from results/
 
 The same command again goes on where it was stopped, however that was. A run that fails is named,
 and the others are played. Exit codes: 0 done, or out of time; 1 a run failed; 2 bad arguments;
@@ -33,7 +33,7 @@ MEASURE_MINUTES = 1.0  # for the speed of one run of each row
 @dataclasses.dataclass(frozen=True)
 class Options:
     name: tyro.conf.Positional[str | None] = None
-    """headline, ablations, quick or smoke; or `page`, or `import`."""
+    """headline, ablations, quick, gpu or smoke; or `page`, or `import`."""
     directories: tyro.conf.Positional[tuple[Path, ...]] = ()
     """With `import`: run directories of rows of the given studies, or a results.json of --out."""
     study: Path | None = None
@@ -98,14 +98,9 @@ def _main(options: Options) -> int:
     parts = [*rows.parts(chosen)]
     states = {part.name: _collected(place, part) for part in parts}
     waiting = [part for part in parts if states[part.name].word != "done"]
+    if options.measure:
+        _measure([part for part in waiting if states[part.name].minutes is None], place)
     if options.list or options.measure:
-        if options.measure:
-            unknown = {part.row.name: part for part in waiting if states[part.name].minutes is None}
-            for part in unknown.values():
-                (job,) = jobs([part], place, side_by_side=False)
-                Player(place, at_a_time=1, minutes=MEASURE_MINUTES, accelerator=True).play(
-                    [job], 0, 1
-                )
         for line in _table([(part.name, place.state(part)) for part in parts]):
             console.show(line)
         return 0
@@ -124,6 +119,13 @@ def _main(options: Options) -> int:
     done = sum(place.state(part).word == "done" for part in parts)
     console.show(f"{done} of {len(parts)} runs are done; results are in {place.results}.")
     return code
+
+
+def _measure(unknown: Sequence[rows.Part], place: Place) -> None:
+    """Play a part of one run of each row; it is saved, and goes on when it is played."""
+    for part in {part.row.name: part for part in unknown}.values():
+        player = Player(place, at_a_time=1, minutes=MEASURE_MINUTES, accelerator=False)
+        player.play([*jobs([part], place, side_by_side=False)], 0, 1)
 
 
 def _submit(options: Options, waiting: Sequence[rows.Part], place: Place) -> int:

@@ -93,8 +93,10 @@ class Place:
             return statistics.median(whole) * steps
         speeds = [speed for _, speed in self._speeds(part)]
         if not speeds:
-            others = self.runs.glob(f"{part.row.name}*-s[0-9]*/log.txt")
-            speeds = [speed for log in others for _, speed in _speeds_in(log)]
+            name = part.row.name
+            others = [f"{name}-s[0-9]*/log.txt", f"{name}-*=*-s[0-9]*/log.txt"]
+            logs = [log for pattern in others for log in self.runs.glob(pattern)]
+            speeds = [speed for log in logs for _, speed in _speeds_in(log)]
         return steps / statistics.median(speeds) / 60 if speeds else None
 
     def _speeds(self, part: Part) -> list[tuple[int, float]]:
@@ -222,26 +224,21 @@ class Player:
         environment = dict(os.environ)
         if self.accelerator and self.at_a_time > 1:
             environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 / self.at_a_time:.2f}"
-        before = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, cores)  # which the process inherits
-        try:
-            with self.place.output(job.name).open("wb") as output:
-                process = subprocess.Popen(
-                    [sys.executable, *job.arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    start_new_session=True,  # Ctrl-C reaches the study alone, which passes it on
-                )
-        finally:
-            os.sched_setaffinity(0, before)
+        with _on(cores), self.place.output(job.name).open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, *job.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,  # Ctrl-C reaches the study alone, which passes it on
+            )
         self.playing.append(Process(job, process, time.monotonic(), cores))
         self._say(bar, f"{job.name}: python {' '.join(job.arguments)}")
 
     def _free_cores(self) -> set[int]:
         """Return the cores of the next process: an equal share on a CPU, else all."""
-        cores = sorted(os.sched_getaffinity(0))
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         if self.accelerator:
             return {*cores}
         used = {core for one in self.playing for core in one.cores}
@@ -304,6 +301,20 @@ class Player:
 def _last_line(path: Path) -> str:
     lines = path.read_text("utf-8", "replace").strip().splitlines()
     return lines[-1] if lines else "it printed nothing"
+
+
+@contextlib.contextmanager
+def _on(cores: set[int]) -> Iterator[None]:
+    """A context in which processes start on some cores, where the system can do that."""
+    if not cores:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextlib.contextmanager
