@@ -184,8 +184,7 @@ PRESETS = {
 
 # Evaluation ---------------------------------------------------------------------------------------
 
-PROTOCOL = likelihood.PARZEN
-PARZEN = Claim(225, 2, "Table 1", "read", better="higher", protocol=PROTOCOL, data="mnist")
+PARZEN = Claim(225, 2, "Table 1", "read", "higher", likelihood.PARZEN, data="mnist")
 CLAIMS = {"test/parzen": PARZEN}
 
 

@@ -32,7 +32,7 @@ from gen_jax.config import Checked, Count, Fraction, NonNegative, Positive, Run
 from gen_jax.data import pipeline
 from gen_jax.data.catalog import sets
 from gen_jax.distributions import Gaussian
-from gen_jax.evaluation import clustering, mutual_information
+from gen_jax.evaluation import clustering, mutual_information, probes
 from gen_jax.images import grid
 from gen_jax.losses import accuracy, bce_fake, bce_real
 from gen_jax.networks.infogan import Code, Dense, Generator, Prior, QHead, Trunk
@@ -159,6 +159,7 @@ class Config(Checked):
     steps: Count = 5000  # updates of each player (the official code: 50 epochs of 100)
     adam: Adam = ADAM  # of all players; the learning rate is that of D and Q
     generator_rate: Positive = 1e-3  # Adam's learning rate for the generator
+    draws: Count = 10_000  # fakes whose digits our classifier reads, in the evaluation
     run: Run = Run()
 
     RENAMED: ClassVar = {
@@ -199,7 +200,7 @@ def read(module: nn.Module, variables: Params, x: Array, key: Key) -> tuple[Arra
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """Error of the category on test images, in batches of 100, and L_I from as many fakes."""
+    """Error of the category on test images and on fakes, and L_I from as many fakes."""
     batches = pipeline.batches(data.test, data.prepare, key, batch_size=100)
     found = (read(model.module, model.variables, batch["x"], use) for batch, use in batches)
     categories, nats = zip(*found, strict=True)
@@ -207,7 +208,12 @@ def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, 
     bounds = mutual_information.bounds(
         np.mean(nats, axis=0), NAMES, categories=PRIOR.categories, counted=config.sigma == "one"
     )
-    return {**clustering.errors(counts), **bounds}
+    code = PRIOR.draw(config.draws, key)
+    of_fakes = probes.impurity(
+        model.generator(code), code.category.argmax(-1), config.data, config.run.data
+    )
+    errors = {**clustering.errors(counts), "fakes/error_best_map": of_fakes}
+    return {**errors, **clustering.by_label(counts), **bounds}
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:

@@ -13,6 +13,22 @@ def confusion(categories: np.ndarray, labels: np.ndarray, count: int) -> np.ndar
     return counts
 
 
+def by_label(counts: np.ndarray) -> dict[str, Measure]:
+    """Return the error of the best map for the images of each label, and how many labels no category
+    represents: the confusion matrix, [categories, labels].
+    """
+    best = counts.argmax(axis=1)  # label of each category
+    right = [counts[best == label, label].sum() for label in range(counts.shape[1])]
+    total = np.maximum(counts.sum(axis=0), 1)
+    unit = "% of the test images of this digit, by the best map"
+    found = {
+        f"test/error_of_digit_{label}": Measure(100 * (1 - right[label] / total[label]), unit)
+        for label in range(counts.shape[1])
+    }
+    missing = counts.shape[1] - len({*best})
+    return {**found, "test/digits_without_category": Measure(missing, "digits, by the best map")}
+
+
 def errors(counts: np.ndarray) -> dict[str, Measure]:
     """Return the errors, in %, of the best map from categories to labels and of the best one-to-one
     map.

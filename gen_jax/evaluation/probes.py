@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gen_jax.data.catalog import sets
-from gen_jax.evaluation import classifier
+from gen_jax.evaluation import classifier, clustering
 from gen_jax.types import Measure
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # candidate values of C
@@ -51,19 +51,32 @@ def linear_svm(
     return machines[int(np.argmax(scores))].fit(features, labels)
 
 
-def label_accuracy(
-    drawn: ArrayLike, labels: ArrayLike, name: str, directory: Path | None
-) -> Measure:
-    """Return how often images drawn with a label are classified as that label: [n, d] in [0, 1],
-    [n].
+def read_labels(drawn: ArrayLike, name: str, directory: Path | None) -> np.ndarray:
+    """Return the labels that our classifier reads in images: [n, ...] in [0, 1] -> [n].
 
     The classifier is trained on the data set `name`, in `directory` (None: the default one).
     """
     train, test = (sets.load(name, split, directory) for split in ("train", "test"))
     trained = classifier.of_data_set(name, train, test)
-    predicted = trained.logits(np.asarray(drawn).reshape(-1, *trained.shape)).argmax(1)
-    right = (predicted == np.asarray(labels)).mean()
+    return trained.logits(np.asarray(drawn).reshape(-1, *trained.shape)).argmax(1)
+
+
+def label_accuracy(
+    drawn: ArrayLike, labels: ArrayLike, name: str, directory: Path | None
+) -> Measure:
+    """Return how often images drawn with a label are read as that label: [n, ...] in [0, 1], [n]."""
+    right = (read_labels(drawn, name, directory) == np.asarray(labels)).mean()
     return Measure(right, "of our classifier of this set, on images drawn with a label")
+
+
+def impurity(drawn: ArrayLike, categories: ArrayLike, name: str, directory: Path | None) -> Measure:
+    """Return how many images drawn with a category are not read as its most frequent label, in %:
+    [n, ...] in [0, 1], [n].
+    """
+    labels = read_labels(drawn, name, directory)
+    counts = clustering.confusion(np.asarray(categories), labels, int(np.max(categories)) + 1)
+    error = 100 * (1 - counts.max(axis=1).sum() / counts.sum())
+    return Measure(error, "% of images drawn with a category; labels by our classifier of this set")
 
 
 def cluster_labels(probabilities: ArrayLike, labels: ArrayLike) -> np.ndarray:

@@ -10,6 +10,7 @@ PARZEN = {
 CATEGORY = {
     "test/error_best_map": "error of the category code, best map, %",
     "test/error_hungarian": "the same, one to one, %",
+    "fakes/error_best_map": "the same of the category that an image is drawn with, %",
     "fakes/information_category": "bound on the category's information, nats of 2.30",
 }
 OFTEN = {"run.evaluate_every": 1000, "run.checkpoint_every": 500}

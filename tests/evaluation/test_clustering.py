@@ -30,3 +30,17 @@ def test_the_hungarian_matching_is_the_best_of_all():
     found = clustering.errors(counts)
     assert found["test/error_hungarian"] == pytest.approx(100 * (1 - best / counts.sum()))
     assert found["test/error_best_map"] < found["test/error_hungarian"]
+
+
+def test_errors_by_label_and_labels_that_no_category_represents():
+    counts = np.array([[50, 0, 0], [40, 10, 0], [0, 0, 30]])  # 1 is always read as 0
+    found = clustering.by_label(counts)
+    assert found == {
+        "test/error_of_digit_0": 0,
+        "test/error_of_digit_1": 100,
+        "test/error_of_digit_2": 0,
+        "test/digits_without_category": 1,
+    }
+    weights = counts.sum(axis=0) / counts.sum()
+    each = [found[f"test/error_of_digit_{label}"] for label in range(3)]
+    assert weights @ each == pytest.approx(clustering.errors(counts)["test/error_best_map"])

@@ -24,3 +24,10 @@ def test_real_images_have_their_labels_and_shuffled_labels_are_wrong():
     x, labels = test["image"].reshape(len(test["image"]), -1) / 255, np.asarray(test["label"])
     assert probes.label_accuracy(x, labels, "digits", None) > 0.5
     assert probes.label_accuracy(x, (labels + 1) % 10, "digits", None) < 0.2
+
+
+def test_impurity_is_the_error_of_the_best_map_of_images_drawn_with_a_category(monkeypatch):
+    read = np.array([3, 3, 4, 7, 7, 7])
+    monkeypatch.setattr(probes, "read_labels", lambda *_: read)
+    found = probes.impurity(np.zeros((6, 64)), [0, 0, 0, 2, 2, 2], "digits", None)
+    assert found == pytest.approx(100 / 6)
