@@ -313,6 +313,7 @@ def test_the_expected_time_is_that_of_the_row_on_this_machine(tmp_path):
     assert place.state(parts[1]) == ("waiting", 0, 40, 40 / 0.5 / 60, "")
 
 
+@pytest.mark.long
 def test_a_row_is_measured_by_playing_a_part_of_it(tmp_path, monkeypatch, capsys):
     text = STUDY.replace('"optimizer.learning_rate": 1e30', '"steps": 1000000')
     (tmp_path / "mine.py").write_text(text)

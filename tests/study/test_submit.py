@@ -46,6 +46,7 @@ def seeds(tmp_path: Path) -> list[int]:
     return [r["seed"] for r in json.loads((tmp_path / "results/good.json").read_text())["runs"]]
 
 
+@pytest.mark.long
 def test_submitted_to_this_machine(arguments, tmp_path):
     found = study([*arguments, "--submit", "local"])
     assert found.returncode == 1 and found.stdout.count(": job ") == 3, found.stderr
@@ -54,6 +55,7 @@ def test_submitted_to_this_machine(arguments, tmp_path):
     assert seeds(tmp_path) == [0, 1]
 
 
+@pytest.mark.long
 def test_what_is_saved_before_the_time_ends_goes_on(tmp_path):
     """submitit calls `checkpoint` at a signal, ends, and puts what it returned into the queue."""
     row = rows.Row("mine", "vae", "tiny", "?", {}, seeds=1, changes={"steps": 2000})
