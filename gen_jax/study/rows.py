@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from gen_jax import config as configs
 from gen_jax.config import Changes
@@ -138,7 +138,7 @@ def flags(changes: Changes) -> list[str]:
 def experiment_of(row: Row) -> Experiment[Config]:
     """Return the module of the paper of a row. Raises UserError if there is none."""
     try:
-        module: Any = importlib.import_module(row.module)
+        module = cast(Experiment[Config], importlib.import_module(row.module))
     except ModuleNotFoundError as error:
         if error.name is None or not row.module.startswith(error.name):
             raise
