@@ -12,18 +12,18 @@ from gen_jax.study.rows import Row
 KNOWN = {row.name: row for row in headline.ROWS}
 
 
-def longer(name: str, *, seeds: int, minutes: float, save: int) -> Row:
-    """Return a row of `headline` with more seeds, a limit, and fewer checkpoints and pictures."""
+def longer(name: str, *, seeds: int, minutes: float, every: int) -> Row:
+    """Return a row of `headline` with more seeds and a limit, that is seldom saved and evaluated."""
     row = KNOWN[name]
-    seldom = {"run.checkpoint_every": save, "run.sample_every": save}
+    seldom = {f"run.{what}_every": every for what in ("checkpoint", "sample", "evaluate")}
     return dataclasses.replace(row, seeds=seeds, minutes=minutes, changes={**row.changes, **seldom})
 
 
 ROWS = [
-    longer("gan-official", seeds=8, minutes=5, save=100_000),
-    longer("infogan-official", seeds=16, minutes=4, save=2500),
-    longer("infogan-paper", seeds=4, minutes=3, save=2500),
-    longer("aae-paper", seeds=4, minutes=4, save=29_500),
+    longer("gan-official", seeds=8, minutes=5, every=100_000),
+    longer("infogan-official", seeds=16, minutes=4, every=2500),
+    longer("infogan-paper", seeds=4, minutes=3, every=2500),
+    longer("aae-paper", seeds=4, minutes=4, every=29_500),
     Row(
         "vae-latents",
         paper="vae",
@@ -51,7 +51,7 @@ ROWS = [
         published="iwae",
         minutes=6,
     ),
-    longer("gan-vs-vae-mnist", seeds=3, minutes=4, save=20_000),
+    longer("gan-vs-vae-mnist", seeds=3, minutes=4, every=20_000),
     Row(
         "dcgan-mnist",
         paper="dcgan",
@@ -68,7 +68,7 @@ ROWS = [
         published="mnist",
         minutes=5,
     ),
-    longer("aae-labels-paper", seeds=4, minutes=4, save=59_000),
+    longer("aae-labels-paper", seeds=4, minutes=4, every=59_000),
     Row(
         "aae-clustering",
         paper="aae_labels",
