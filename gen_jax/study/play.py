@@ -233,6 +233,7 @@ class Player:
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches the study alone, which passes it on
             )
+        _make_nice(process.pid)
         self.playing.append(Process(job, process, time.monotonic(), cores))
         self._say(bar, f"{job.name}: python {' '.join(job.arguments)}")
 
@@ -301,6 +302,15 @@ class Player:
 def _last_line(path: Path) -> str:
     lines = path.read_text("utf-8", "replace").strip().splitlines()
     return lines[-1] if lines else "it printed nothing"
+
+
+def _make_nice(pid: int) -> None:
+    """Give a process in a session of its own the priority of this one.
+
+    Linux divides the processor among sessions first, and would ignore `nice`.
+    """
+    with contextlib.suppress(OSError):  # a system without such groups
+        Path(f"/proc/{pid}/autogroup").write_text(str(os.nice(0)))
 
 
 @contextlib.contextmanager

@@ -304,6 +304,17 @@ def test_seeds_play_side_by_side_if_all_or_none_have_begun(tmp_path):
         assert [one.arguments[-1], two.arguments[-1]] == alone
 
 
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="of Linux")
+def test_a_nice_study_has_nice_runs(monkeypatch):
+    monkeypatch.setattr(play.os, "nice", lambda _: 7)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        group = Path(f"/proc/{process.pid}/autogroup")
+        assert group.read_text().endswith("nice 0\n")
+        play._make_nice(process.pid)
+        assert group.read_text().endswith("nice 7\n")
+        process.kill()
+
+
 def test_the_expected_time_is_that_of_the_row_on_this_machine(tmp_path):
     place, parts = play.Place(tmp_path / "runs", tmp_path), [*rows.parts([ROW])]
     assert place.state(parts[0]) == ("waiting", 0, 40, None, "")
