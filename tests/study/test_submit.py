@@ -26,6 +26,12 @@ ROWS = [
 """
 
 
+@pytest.fixture(autouse=True)
+def unconfigured(monkeypatch):
+    """Keep submitit from configuring logging, which closes the streams of pytest."""
+    monkeypatch.setenv("SUBMITIT_LOG_LEVEL", "NOCONFIG")
+
+
 @pytest.fixture
 def arguments(tmp_path):
     (tmp_path / "mine.py").write_text(STUDY)
