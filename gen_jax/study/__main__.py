@@ -6,22 +6,24 @@
     python -m gen_jax.study page  # docs/results.md and the pictures of README.md, from results/
 
 The same command again goes on where it was stopped, however that was. A run that fails is named,
-and the others are played. Exit codes: 0 done, or out of time; 1 a run failed; 2 bad arguments;
-128 + N stopped by signal N.
+and the others are played. After kill -9 of this command, the runs that it had started go on.
+Exit codes: 0 done, or out of time; 1 a run failed; 2 bad arguments; 65 a damaged file; 69 no such
+device; 73 a folder cannot be made; 74 a file cannot be read or written; 128 + N stopped by signal N.
 """
 
 import dataclasses
+import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from gen_jax import console
-from gen_jax.errors import UserError
+from gen_jax.errors import DeviceError, DirectoryError, UserError
 from gen_jax.storage import files
 from gen_jax.study import gallery, page, results, rows
 from gen_jax.study.outbox import Outbox
@@ -32,30 +34,34 @@ MEASURE_MINUTES = 1.0  # for the speed of one run of each row
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    name: tyro.conf.Positional[str | None] = None
+    name: Annotated[
+        tyro.conf.Positional[str | None], tyro.conf.arg(metavar="STUDY|page|import")
+    ] = None
     """headline, ablations, quick, gpu or smoke; or `page`, or `import`."""
-    directories: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """With `import`: run directories of rows of the given studies, or a results.json of --out."""
+    paths: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """With `import`: directories of runs of a study, or the results.json that --out wrote."""
     study: Path | None = None
-    """A Python file with ROWS = [gen_jax.study.Row(...), ...], instead of a given study."""
+    """A Python file with ROWS = [gen_jax.study.Row(...), ...], instead of a study by its name."""
     rows: tuple[str, ...] = ()
-    """Only these rows."""
+    """Only these rows, as many names as follow."""
     minutes: float | None = None
-    """Stop after this time; all runs are saved."""
+    """Stop after this time, and save all runs; with --submit, the time of each job."""
     jobs: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Runs at a time. On a CPU each has an equal share of the cores."""
     list: bool = False
-    """Show the runs, their states and the expected time, and play nothing."""
+    """Show the runs, their states and the expected time, and play nothing. Results of runs that
+    ended without this command are written.
+    """
     measure: bool = False
     """Play a minute of each row whose speed on this machine is unknown, then show the list."""
     check: bool = False
     """With `page`: write nothing, and fail if a page is not what the results give."""
     rehearse: bool = False
-    """Play each row as its paper's `tiny`, with at most two seeds, into results of their own."""
+    """Play each row as its paper's `tiny`, with at most two seeds, into RESULTS/rehearsed."""
     platform: str | None = None
     """The platform of JAX: cpu, cuda or tpu; by default what JAX finds."""
     out: Path | None = None
-    """A folder for results.json and pictures.tar, rewritten whenever a run ends."""
+    """A folder into which results.json and pictures.tar are written whenever a run ends."""
     submit: Literal["slurm", "local"] | None = None
     """Submit the runs as one array of SLURM, --minutes each, --jobs at a time; `local` starts them
     in the same way on this machine, and waits.
@@ -82,43 +88,74 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(options: Options) -> int:
     if options.platform:
         os.environ["JAX_PLATFORMS"] = options.platform
-    if options.jobs < 1:
-        raise UserError(f"jobs is {options.jobs}; it must be 1 or more.")
+    _check(options)
     if options.name == "page":
         return _write_pages(options)
+    results_folder = options.results / "rehearsed" if options.rehearse else options.results
+    place = Place(options.runs, results_folder)
     if options.name == "import":
-        return _import(options)
+        return _import(options, place)
     study = options.name or options.study
     if study is None or (options.name and options.study):
         raise UserError(f"give one study: {', '.join(rows.GIVEN)}, or --study FILE.")
     chosen = _chosen(rows.load(study), options.rows)
-    if options.rehearse:
-        chosen = [rows.rehearsal(row) for row in chosen]
-    place = Place(options.runs, options.results)
-    parts = [*rows.parts(chosen)]
+    parts = [*rows.parts([rows.rehearsal(row) for row in chosen] if options.rehearse else chosen)]
     states = {part.name: _collected(place, part) for part in parts}
     waiting = [part for part in parts if states[part.name].word != "done"]
     if options.measure:
-        _measure([part for part in waiting if states[part.name].minutes is None], place)
+        unknown = [part for part in waiting if states[part.name].minutes is None]
+        _measure(unknown, place)
+        states |= {part.name: _collected(place, part) for part in unknown}
     if options.list or options.measure:
-        for line in _table([(part.name, place.state(part)) for part in parts]):
+        for line in _table(states):
             console.show(line)
         return 0
     if options.submit:
         return _submit(options, waiting, place)
     accelerator = _is_accelerator()
+    outbox = Outbox(options.out, place, parts) if options.out else None
+    if outbox:
+        outbox.update()
     player = Player(
         place,
         at_a_time=options.jobs,
         minutes=options.minutes,
         accelerator=accelerator,
-        after=Outbox(options.out, place, parts).update if options.out else lambda: None,
+        after=outbox.update if outbox else lambda: None,
     )
     todo = [*jobs(waiting, place, side_by_side=accelerator)]
     code = player.play(todo, len(parts) - len(waiting), len(parts))
+    _show_done(place, parts)
+    return code
+
+
+def _check(options: Options) -> None:
+    """Raise UserError for arguments that are not valid, or not together."""
+    if options.jobs < 1:
+        raise UserError(f"jobs is {options.jobs}; it must be 1 or more.")
+    if options.minutes is not None and not 0 < options.minutes < math.inf:
+        raise UserError(f"minutes is {options.minutes}; it must be a number above 0.")
+    if options.paths and options.name != "import":
+        raise UserError(
+            f"{options.paths[0]} is given after {options.name}; paths go with `import`."
+        )
+    for flag, given, needed, there in (
+        ("--check", options.check, "page", options.name == "page"),
+        ("--sbatch", options.sbatch, "--submit", options.submit),
+    ):
+        if given and not there:
+            raise UserError(f"{flag} goes with {needed}: give both, or none.")
+    if options.out and options.submit:
+        raise UserError("--out and --submit were given: use `import` for what was submitted.")
+    if options.study and options.name == "page":
+        raise UserError("--study was given: the pages show the studies of gen_jax alone.")
+    if options.results.exists() and not options.results.is_dir():
+        raise DirectoryError(f"results is {options.results}, a file: give a folder.")
+
+
+def _show_done(place: Place, parts: Sequence[rows.Part]) -> None:
     done = sum(place.state(part).word == "done" for part in parts)
     console.show(f"{done} of {len(parts)} runs are done; results are in {place.results}.")
-    return code
 
 
 def _measure(unknown: Sequence[rows.Part], place: Place) -> None:
@@ -142,12 +179,14 @@ def _submit(options: Options, waiting: Sequence[rows.Part], place: Place) -> int
         minutes=options.minutes,
         parameters=dict(text.split("=", 1) for text in options.sbatch),
     )
-    failed = 0
     for part, job in zip(waiting, submitted, strict=True):
         console.show(f"{part.name}: job {job.job_id}")
-        if options.submit == "local":
-            job.wait()
-            failed += job.exception() is not None
+    if options.submit != "local":
+        return 0
+    failed = [part for part, job in zip(waiting, submitted, strict=True) if job.exception()]
+    for part in failed:
+        console.show(f"{part.name}: {place.state(part)}")
+    _show_done(place, waiting)
     return 1 if failed else 0
 
 
@@ -161,39 +200,49 @@ def _chosen(known: Sequence[rows.Row], names: Sequence[str]) -> list[rows.Row]:
 def _collected(place: Place, part: rows.Part) -> State:
     """Return the state of a run, after writing its result if the study was killed before that."""
     state = place.state(part)
-    if state.word == "begun" and state.step >= state.steps:
+    if state.word != "begun" or state.step < state.steps:
+        return state
+    try:
         place.collect(part)
-        return place.state(part)
-    return state
+    except UserError as error:
+        advice = "remove it, or give the row another name"
+        return state._replace(word="failed", reason=f"{str(error).rstrip('.')}: {advice}")
+    return place.state(part)
 
 
 def _is_accelerator() -> bool:
-    """Ask JAX in another process: this one must not hold the device."""
+    """Ask JAX in another process, as this one must not hold the device.
+
+    Raises DeviceError if it finds none.
+    """
     found = subprocess.run(
         [sys.executable, "-c", "import jax; print(jax.default_backend())"],
         capture_output=True,
         text=True,
         check=False,
     )
-    return found.returncode == 0 and found.stdout.strip() != "cpu"
+    if found.returncode:
+        reason = (found.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+        raise DeviceError(f"JAX finds no device ({reason}): give another --platform.")
+    return found.stdout.strip() != "cpu"
 
 
-def _table(states: Sequence[tuple[str, State]]) -> list[str]:
+def _table(states: Mapping[str, State]) -> list[str]:
     """Return the lines of the list, and the sum of the times."""
-    width = max(len(name) for name, _ in states)
-    lines, left, unknown = [], 0.0, 0
-    for name, state in states:
-        took = "not measured here" if state.minutes is None else _time(state.minutes)
+    width = max(map(len, states))
+    lines = []
+    for name, state in states.items():
+        took = "never timed here" if state.minutes is None else _time(state.minutes)
         how = "took" if state.word == "done" else "left:"
         lines.append(f"{name:<{width}}  {state!s:<36}  {how} {took}")
-        if state.word != "done":
-            left, unknown = left + (state.minutes or 0), unknown + (state.minutes is None)
-    done = sum(state.word == "done" for _, state in states)
-    more = f", and {unknown} that were never measured here" if unknown else ""
-    lines.append(
-        f"{done} of {len(states)} runs are done; one after another, the rest takes {_time(left)}{more}."
-    )
-    return lines
+    left = [state.minutes for state in states.values() if state.word != "done"]
+    known = [minutes for minutes in left if minutes is not None]
+    total = f"{len(states) - len(left)} of {len(states)} runs are done"
+    if known:
+        total += f"; the others take {_time(sum(known))}, one after another"
+    if unknown := len(left) - len(known):
+        total += f"; {unknown} were never timed here (--measure does it)"
+    return [*lines, f"{total}."]
 
 
 def _time(minutes: float) -> str:
@@ -202,38 +251,51 @@ def _time(minutes: float) -> str:
     return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def _import(options: Options) -> int:
-    """Add run directories to the results of the rows that they are runs of."""
-    known = [part for name in rows.GIVEN for part in rows.parts(rows.load(name))]
-    place = Place(options.runs, options.results)
-    for directory in options.directories:
-        if directory.suffix == ".json":
-            for part, one in results.load_all(directory, known):
+def _import(options: Options, place: Place) -> int:
+    """Add runs to the results of the rows that they are runs of."""
+    if not options.paths:
+        raise UserError("import was given nothing: give run directories, or a results.json.")
+    studies: Sequence[str | Path] = [options.study] if options.study else rows.GIVEN
+    known = [row for study in studies for row in rows.load(study)]
+    parts = [*rows.parts(list(map(rows.rehearsal, known)) if options.rehearse else known)]
+    for path in options.paths:
+        if path.is_file():
+            for part, one in results.load_all(path, parts):
                 results.add(part, one, place.results)
                 console.show(f"{part.name}: {place.results / part.row.name}.json")
             continue
-        part = results.part_of(directory, known)
-        played = results.read_run(part, directory)
+        if not path.is_dir():
+            raise UserError(f"{path} does not exist: give a run directory, or a results.json.")
+        part = results.part_of(path, parts)
+        played = results.read_run(part, path)
         if played is None:
-            raise UserError(f"{directory} has measured nothing: give a run that was evaluated.")
+            raise UserError(f"{path} has measured nothing: give a run that was evaluated.")
         results.add(part, played, place.results)
-        gallery.keep(part.row, played, directory, place.results)
-        console.show(f"{directory}: {place.results / part.row.name}.json, seed {part.seed}")
+        gallery.keep(part.row, played, path, place.results)
+        console.show(f"{path}: {place.results / part.row.name}.json, seed {part.seed}")
     return 0
 
 
 def _write_pages(options: Options) -> int:
     """Write the generated parts of the pages; with --check, raise UserError if one is stale."""
-    for path, text in page.pages(options.results).items():
-        if path.read_text("utf-8") == text:
-            continue
+    if not any(options.results.glob("*.json")):
+        raise UserError(f"results is {options.results}, which has no results: give another folder.")
+    stale = {path: new for path, new in page.pages(options.results).items() if _differs(path, new)}
+    for path, text in stale.items():
         if options.check:
             raise UserError(
-                f"{path} is not what {options.results} gives: run python -m gen_jax.study page."
+                f"{path} is not what {options.results} gives: run python -m gen_jax.study page "
+                f"--results {options.results}."
             )
         files.replace(path, text)
         console.show(f"wrote {path}")
+    if not stale:
+        console.show("the pages are what the results give")
     return 0
+
+
+def _differs(path: Path, text: str) -> bool:
+    return path.read_text("utf-8") != text
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from gen_jax.storage import files
 from gen_jax.study import gallery
 from gen_jax.study import results as stored
 from gen_jax.study.results import Played
-from gen_jax.study.rows import Part
+from gen_jax.study.rows import Part, Row
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -69,7 +69,7 @@ class Place:
         steps, known = part.config().steps, stored.load(part.row, self.results)
         found = stored.of_part(known, part)
         if found and found.steps >= steps:
-            return State("done", found.steps, steps, found.minutes)
+            return State("done", found.steps, steps, found.minutes, missing(part.row, found))
         at = max((step for step, _ in self._speeds(part)), default=0)
         if found and found.steps > at:
             word, at = "stopped", 0  # its directory is elsewhere: it would start again
@@ -105,7 +105,7 @@ class Place:
     def collect(self, part: Part) -> Played | None:
         """Write what the run has measured into its result, and return it.
 
-        Raises UserError if it ended without a measure that its row shows.
+        Raises UserError if the directory holds another run.
         """
         directory = self.directory(part)
         if not (directory / "config.json").exists():
@@ -114,13 +114,15 @@ class Place:
         if played:
             stored.add(part, played, self.results)
             gallery.keep(part.row, played, directory, self.results)
-            missing = [name for name in part.row.measures if name not in played.measures]
-            if missing and played.steps >= part.config().steps:
-                raise UserError(
-                    f"row {part.row.name} shows {missing[0]}, which was not measured; these were: "
-                    f"{', '.join(sorted(played.measures))}."
-                )
         return played
+
+
+def missing(row: Row, played: Played) -> str:
+    """Name a measure of the row that its run lacks; empty if there is none."""
+    wanted = [*row.measures, *([row.best] if row.best else [])]
+    lacking = [name for name in wanted if name not in played.measures]
+    known = ", ".join(sorted(played.measures))
+    return f"its row names {lacking[0]}, but {known} were measured" if lacking else ""
 
 
 def _speeds_in(log: Path) -> list[tuple[int, float]]:
@@ -197,7 +199,7 @@ class Player:
             while waiting or self.playing:
                 late = time.monotonic() > self.deadline
                 if self.signal or late:
-                    self._say(bar, "Stopping: each run saves, and goes on with the same command.")
+                    self._say(bar, "Stopping. Every run is saved, and the same command goes on.")
                     self._stop(self.playing, bar)
                     break
                 while waiting and len(self.playing) < self.at_a_time:
@@ -280,9 +282,11 @@ class Player:
                 last = [*measured.values.items()][-1] if measured else None
                 shown = f", {name} {last[1]:.5g} at step {last[0]}" if last and last[1] else ""
                 how = "stopped" if stopped else "done"
-                self._say(bar, f"{part.name}: {how} after {took:.1f} minutes{shown}")
+                lacks = missing(row, played) if played and not stopped else ""
+                told = f"{part.name}: {how} after {took:.1f} minutes{shown}"
+                self._say(bar, f"{told}; {lacks}" if lacks else told)
             elif code == InUseError.exit_code:
-                self._say(bar, f"{part.name}: another process plays it")
+                self._say(bar, f"{part.name}: another process is playing it")
             else:
                 self.failed += 1
                 reason = reason or _last_line(self.place.output(job.name))

@@ -114,7 +114,10 @@ def load(row: Row, folder: Path) -> list[Played]:
     path = folder / f"{row.name}.json"
     if not path.exists():
         return []
-    return _parse(_json(path), path).runs
+    found = _parse(_json(path), path)
+    if found.row != row.name:
+        raise DataError(f"{path} is the result of row {found.row}: rename or delete it.")
+    return found.runs
 
 
 def _json(path: Path) -> Any:

@@ -16,7 +16,9 @@ import dataclasses
 import importlib
 import importlib.util
 import itertools
+import math
 import re
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +29,15 @@ from gen_jax.config import Changes
 from gen_jax.errors import UserError
 from gen_jax.run.experiment import Config, Experiment, check, presets
 
+KINDS: dict[str, tuple[Any, str]] = {  # what the fields of a row may be
+    **dict.fromkeys(("paper", "preset", "question", "picture", "answer"), (str, "a text")),
+    **dict.fromkeys(("measures", "changes", "sweep"), (Mapping, "a dictionary")),
+    **dict.fromkeys(("seeds", "first_seed"), (int, "a whole number")),
+    **dict.fromkeys(("published", "best"), (str | None, "a text, or None")),
+    "claims": (tuple, "a tuple of names"),
+    "lower": (bool, "True or False"),
+    "minutes": (int | float | None, "a number, or None"),
+}
 GIVEN = ("headline", "ablations", "quick", "gpu", "smoke")  # the studies in this folder
 
 
@@ -53,14 +64,30 @@ class Row:
     answer: str = ""  # what was found, in a sentence or two
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name):
+        if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name):
             raise UserError(
                 f"a row is named {self.name!r}; use small letters, digits, - and _, for file names."
             )
-        if self.seeds < 1:
-            raise UserError(f"seeds of row {self.name} is {self.seeds}; it must be 1 or more.")
+        for field, (kinds, words) in KINDS.items():
+            value = getattr(self, field)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and field != "lower"):
+                raise UserError(f"{field} of row {self.name} is {value!r}; it must be {words}.")
+        numbers = {"seeds": self.seeds >= 1, "first_seed": self.first_seed >= 0}
+        numbers["minutes"] = self.minutes is None or 0 < self.minutes < math.inf
+        if wrong := [field for field, right in numbers.items() if not right]:
+            least = "0 or more" if wrong[0] == "first_seed" else "above 0"
+            value = getattr(self, wrong[0])
+            raise UserError(f"{wrong[0]} of row {self.name} is {value}; it must be {least}.")
         if strange := sorted({*self.claims} - {*self.measures}):
             raise UserError(f"row {self.name} claims {strange[0]}, which is not in its measures.")
+        if own := {"run.seed", "run.seeds", "run.dir"} & {*self.changes, *self.sweep}:
+            raise UserError(f"row {self.name} changes {min(own)}: give seeds and first_seed.")
+        for field, values in self.sweep.items():
+            if not isinstance(values, tuple | list) or not values:
+                raise UserError(
+                    f"the sweep of {field} in row {self.name} is {values!r}; it must be a tuple of "
+                    "one value or more."
+                )
 
     @property
     def module(self) -> str:
@@ -112,6 +139,8 @@ class Part(NamedTuple):
                 f"row {row.name}: {row.module} has no preset {row.preset}; it has "
                 f"{', '.join(known)}."
             )
+        if row.published is not None and row.published not in known:
+            raise UserError(f"row {row.name}: {row.module} has no preset {row.published}.")
         try:
             return configs.changed(known[row.preset][1], {**self.changes, "run.seed": self.seed})
         except UserError as error:
@@ -142,7 +171,14 @@ def experiment_of(row: Row) -> Experiment[Config]:
     except ModuleNotFoundError as error:
         if error.name is None or not row.module.startswith(error.name):
             raise
-        raise UserError(f"row {row.name}: there is no module {row.module}.") from error
+        raise UserError(
+            f"row {row.name}: there is no module {row.module}; a module outside experiments/ is "
+            "named with its package, as mine.paper."
+        ) from error
+    except Exception as error:
+        raise UserError(
+            f"row {row.name}: {row.module} cannot be imported: {_told(error)}"
+        ) from error
     check(module)
     return module
 
@@ -162,13 +198,18 @@ def load(study: str | Path) -> list[Row]:
     """
     module = _import(study)
     rows = getattr(module, "ROWS", None)
-    if not isinstance(rows, list | tuple) or not all(isinstance(row, Row) for row in rows):
-        raise UserError(f"{study} has no ROWS: give ROWS = [Row(...), ...] of gen_jax.study.")
-    names = [row.name for row in rows]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(f"{study} has two rows with the name {twice}: rename one.")
+    if not isinstance(rows, list | tuple) or not rows:
+        raise UserError(f"{study} has no list ROWS: give ROWS = [gen_jax.study.Row(...), ...].")
+    if other := next((row for row in rows if not isinstance(row, Row)), None):
+        raise UserError(f"{study} has {other!r} in ROWS: give gen_jax.study.Row(...) only.")
+    seen = set()
     for part in parts(rows):
         part.config()
+        if part.name in seen:
+            raise UserError(
+                f"{study} has two runs named {part.name}: rename a row, or sweep each value once."
+            )
+        seen.add(part.name)
     return list(rows)
 
 
@@ -181,5 +222,18 @@ def _import(study: str | Path) -> ModuleType:
         known = ", ".join(GIVEN)
         raise UserError(f"{study} is neither a study ({known}) nor a Python file with ROWS.")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path} cannot be read: {_told(error)}") from error
     return module
+
+
+def _told(error: Exception) -> str:
+    """Describe an error of a user's file by its place, kind and message."""
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {error.msg}."
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{Path(last.filename).name}, line {last.lineno}: {type(error).__name__}: {error}."

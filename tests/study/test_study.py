@@ -126,7 +126,20 @@ def test_flags():
     ("changes", "message"),
     [
         ({"name": "A b"}, "a row is named 'A b'"),
-        ({"seeds": 0}, "seeds of row mine is 0"),
+        ({"seeds": 0}, "seeds of row mine is 0; it must be above 0"),
+        ({"seeds": "3"}, "seeds of row mine is '3'; it must be a whole number"),
+        ({"seeds": True}, "seeds of row mine is True; it must be a whole number"),
+        ({"first_seed": -1}, "first_seed of row mine is -1; it must be 0 or more"),
+        ({"minutes": "5"}, "minutes of row mine is '5'; it must be a number, or None"),
+        ({"minutes": float("nan")}, "minutes of row mine is nan; it must be above 0"),
+        ({"paper": 3}, "paper of row mine is 3; it must be a text"),
+        ({"measures": ["test/elbo"]}, "measures of row mine is .* it must be a dictionary"),
+        ({"claims": "test/elbo"}, "claims of row mine is 'test/elbo'; it must be a tuple of names"),
+        ({"changes": {"run.seed": 3}}, "row mine changes run.seed: give seeds and first_seed"),
+        ({"sweep": {"steps": ()}}, r"the sweep of steps in row mine is \(\); it must be a tuple"),
+        ({"sweep": {"steps": 3}}, "the sweep of steps in row mine is 3"),
+        ({"published": "none"}, "row mine: experiments.vae has no preset none"),
+        ({"paper": "tests.study.broken"}, "broken.py, line 3: ZeroDivisionError"),
         ({"claims": ("test/x",)}, "row mine claims test/x, which is not in its measures"),
         ({"preset": "none"}, "experiments.vae has no preset none; it has paper"),
         ({"paper": "nothing"}, "there is no module experiments.nothing"),
@@ -139,6 +152,7 @@ def test_flags():
 def test_a_bad_row_is_one_sentence(changes, message):
     with pytest.raises(UserError, match=message):
         Part(dataclasses.replace(ROW, **changes), 0).config()
+    assert ROW.published is None and Part(ROW, 0).config()
 
 
 def test_fields_that_are_only_valid_together_change_together():
@@ -151,8 +165,18 @@ def test_fields_that_are_only_valid_together_change_together():
     ("text", "message"),
     [
         (None, "is neither a study"),
-        ("ROWS = 3", "has no ROWS"),
-        (STUDY.replace('"rates"', '"explodes"'), "two rows with the name explodes"),
+        ("ROWS = 3", "has no list ROWS"),
+        ("ROWS = []", "has no list ROWS"),
+        ("ROWS = ['vae']", "has 'vae' in ROWS"),
+        ("x = 1 +", "mine.py cannot be read: line 1: invalid syntax"),
+        (STUDY.replace("sweep", "sweeep"), "line 7: TypeError: .* unexpected keyword .*'sweeep'"),
+        (
+            STUDY.replace('"rates"', '"explodes"')
+            .replace("sweep=", "changes=")
+            .replace("(1e-3, 1e-2)", "1e-3"),
+            "two runs named explodes-s0",
+        ),
+        (STUDY.replace("1e-2", "0.001"), "two runs named rates-learning_rate=0.001-s0"),
     ],
 )
 def test_a_bad_study_is_one_sentence(text, message, tmp_path):
@@ -209,6 +233,13 @@ def test_a_damaged_result_is_named(text, tmp_path):
     (tmp_path / "mine.json").write_text(text)
     with pytest.raises(DataError, match=r"mine.json is not a result"):
         results.load(ROW, tmp_path)
+
+
+def test_a_result_of_another_row_is_named(tmp_path):
+    results.add(Part(ROW, 0), played(0, {"40": -1.0}), tmp_path)
+    (tmp_path / "mine.json").rename(tmp_path / "other.json")
+    with pytest.raises(DataError, match=r"other.json is the result of row mine"):
+        results.load(dataclasses.replace(ROW, name="other"), tmp_path)
 
 
 def test_images_of_stages_are_counted_with_their_batches():
@@ -333,7 +364,7 @@ def test_a_row_is_measured_by_playing_a_part_of_it(tmp_path, monkeypatch, capsys
     assert command.main(["--study", str(tmp_path / "mine.py"), *where, "--measure"]) == 0
     listed = capsys.readouterr().out.splitlines()[-2]
     assert "explodes-s0  begun, " in listed and "left: " in listed
-    assert "not measured" not in listed
+    assert "never timed" not in listed
 
 
 # The page -----------------------------------------------------------------------------------------
@@ -386,6 +417,7 @@ def test_a_page_that_is_stale_or_without_marks_is_named(tmp_path, monkeypatch, c
     monkeypatch.setattr(page, "RESULTS", path)
     monkeypatch.setattr(page, "README", readme)
     begin, end = page.BLOCK.format("written"), page.BLOCK.format("end of what is written")
+    (tmp_path / "none.json").write_text("")
     for one in (path, readme):
         one.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     assert command.main(["page", "--check", "--results", str(tmp_path)]) == 2
@@ -394,7 +426,9 @@ def test_a_page_that_is_stale_or_without_marks_is_named(tmp_path, monkeypatch, c
     assert command.main(["page", "--check", "--results", str(tmp_path)]) == 0
     text = path.read_text()
     assert text.startswith(f"before\n{begin}\n") and text.endswith(f"{end}\nafter\n")
-    assert "not measured: " in text
+    assert "not measured: " in text and "wrote" in capsys.readouterr().out
+    assert command.main(["page", "--results", str(tmp_path)]) == 0
+    assert "the pages are what the results give" in capsys.readouterr().out
     path.write_text("no marks")
     assert command.main(["page", "--results", str(tmp_path)]) == 65
     assert "lacks the lines" in capsys.readouterr().err
@@ -407,7 +441,16 @@ def test_a_page_that_is_stale_or_without_marks_is_named(tmp_path, monkeypatch, c
         (["smoke", "--study", "mine.py"], "give one study: headline"),
         (["smoke", "--rows", "none"], "there is no row none; the rows are vae-tiny"),
         (["smoke", "--jobs", "0"], "jobs is 0"),
-        (["import", "nowhere"], "nowhere is not a directory"),
+        (["smoke", "--minutes", "nan"], "minutes is nan; it must be a number above 0"),
+        (["smoke", "--minutes", "0"], "minutes is 0.0; it must be a number above 0"),
+        (["smoke", "runs/x"], "runs/x is given after smoke; paths go with `import`"),
+        (["smoke", "--check"], "--check goes with page"),
+        (["smoke", "--sbatch", "partition=gpu"], "--sbatch goes with --submit"),
+        (["smoke", "--submit", "local", "--out", "x"], "--out and --submit were given"),
+        (["page", "--study", "mine.py"], "the pages show the studies of gen_jax alone"),
+        (["page", "--results", "nowhere"], "results is nowhere, which has no results"),
+        (["import"], "import was given nothing"),
+        (["import", "nowhere"], "nowhere does not exist"),
     ],
 )
 def test_bad_arguments_are_one_sentence(arguments, message, capsys):
@@ -498,3 +541,37 @@ def test_an_animation_stays_one_and_fits(tmp_path):
     (tmp_path / "x.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"x.png is not a picture"):
         gallery.shrink(tmp_path / "x.png")
+
+
+def test_a_run_of_one_s_own_study_is_imported_and_what_it_lacks_is_named(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(STUDY.replace("test/elbo", "test/elboo"))
+    _, _, part = rows.parts(rows.load(tmp_path / "mine.py"))
+    path = run_directory(tmp_path / "x", part, {40: -2.0})
+    where = ["--results", str(tmp_path), "--runs", str(tmp_path)]
+    mine = ["--study", str(tmp_path / "mine.py"), *where]
+    assert command.main(["import", str(path), *where]) == 2
+    assert command.main(["import", str(path), *mine]) == 0
+    capsys.readouterr()
+    assert command.main([*mine, "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert "done: its row names test/elboo, but test/elbo were measured" in listed
+
+
+def test_a_directory_of_another_run_is_named_in_the_list(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(STUDY)
+    _, part, _ = rows.parts(rows.load(tmp_path / "mine.py"))
+    log = "2026-01-01 10:01:00 step 40/40  vae/loss 3  0.5 steps/s  64 images/s\n"
+    run_directory(tmp_path / part.name, part, {40: -2.0}, log=log, latents=7)
+    where = ["--results", str(tmp_path), "--runs", str(tmp_path)]
+    assert command.main(["--study", str(tmp_path / "mine.py"), *where, "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert "latents: 7 there, 2 here: remove it, or give the row another name" in listed
+    assert "0 of 3 runs are done; the others take" in listed
+
+
+def test_a_platform_that_is_not_there_is_one_sentence(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    where = ["--results", str(tmp_path / "results"), "--runs", str(tmp_path / "runs")]
+    assert command.main(["smoke", "--platform", "nonsense", *where]) == 69
+    assert "JAX finds no device" in capfd.readouterr().err
+    assert not (tmp_path / "runs").exists()
