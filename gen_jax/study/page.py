@@ -166,7 +166,8 @@ def _note(lines: Sequence[Line]) -> str:
     told = [f"{seeds} seed{'s' * (seeds > 1)}", budget(row, runs)]
     told += sorted({_device(run) for run in runs})
     if taken := [run.minutes for run in runs if run.minutes]:
-        told.append(f"{min(taken):.0f} to {max(taken):.0f} minutes a run")
+        ends = dict.fromkeys(f"{end(taken):.0f}" for end in (min, max))
+        told.append(f"{' to '.join(ends)} minutes a run")
     if row.best:
         told.append(f"at the step with the highest {row.best}")
     commits = sorted({str(run.environment.get("commit")) for run in runs})
