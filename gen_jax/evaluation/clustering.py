@@ -29,18 +29,22 @@ def by_label(counts: np.ndarray) -> dict[str, Measure]:
     return {**found, "test/digits_without_category": Measure(missing, "digits, by the best map")}
 
 
+def best_map_error(counts: np.ndarray) -> float:
+    """Return the error, in %, of the best map from categories to labels: [categories, labels]."""
+    return 100 * float(1 - counts.max(axis=1).sum() / counts.sum())
+
+
 def errors(counts: np.ndarray) -> dict[str, Measure]:
     """Return the errors, in %, of the best map from categories to labels and of the best one-to-one
     map.
 
     `counts` is the confusion matrix, [categories, labels]. Both maps are chosen on the same images.
     """
-    best = counts.max(axis=1).sum()
     matched = counts[linear_sum_assignment(counts, maximize=True)].sum()
     unit = "% of test images; each category represents {}, by the test labels"
     return {
         "test/error_best_map": Measure(
-            100 * float(1 - best / counts.sum()), unit.format("its most frequent digit")
+            best_map_error(counts), unit.format("its most frequent digit")
         ),
         "test/error_hungarian": Measure(
             100 * float(1 - matched / counts.sum()), unit.format("a different digit")

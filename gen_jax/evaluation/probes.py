@@ -75,8 +75,8 @@ def impurity(drawn: ArrayLike, categories: ArrayLike, name: str, directory: Path
     """
     labels = read_labels(drawn, name, directory)
     counts = clustering.confusion(np.asarray(categories), labels, int(np.max(categories)) + 1)
-    error = 100 * (1 - counts.max(axis=1).sum() / counts.sum())
-    return Measure(error, "% of images drawn with a category; labels by our classifier of this set")
+    unit = "% of images drawn with a category; labels by our classifier of this set"
+    return Measure(clustering.best_map_error(counts), unit)
 
 
 def cluster_labels(probabilities: ArrayLike, labels: ArrayLike) -> np.ndarray:

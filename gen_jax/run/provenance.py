@@ -18,6 +18,7 @@ from pathlib import Path
 
 import jax
 
+from gen_jax.storage import cache
 from gen_jax.types import Json
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -136,8 +137,7 @@ def processor() -> str:
 
 def digest(values: object) -> str:
     """Return 12 hex digits of the SHA-256 of plain JSON values."""
-    text = json.dumps(values, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return cache.digest(json.dumps(values, sort_keys=True, allow_nan=False))[:12]
 
 
 def commit() -> str:

@@ -2,7 +2,7 @@
 
 python -m gen_jax.study headline --list  # what there is to play, and how long it takes
 python -m gen_jax.study headline --minutes 600 --jobs 2
-python -m gen_jax.study page  # writes docs/results.md and the table of README.md
+python -m gen_jax.study page  # writes docs/results.md and the pictures of README.md
 """
 
 from gen_jax.study.rows import Row

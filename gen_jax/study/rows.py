@@ -7,7 +7,7 @@ ROWS = [
         preset="quick",
         question="How far does the bound depend on the learning rate?",
         measures={"test/elbo": "test ELBO, nats"},
-        sweep={"adam.learning_rate": (3e-4, 1e-3, 3e-3)},
+        sweep={"optimizer.learning_rate": (3e-4, 1e-3, 3e-3)},
     ),
 ]
 """

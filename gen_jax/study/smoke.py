@@ -1,4 +1,4 @@
-"""Each paper's `tiny` preset, one seed: does everything still run? Two minutes of two cores."""
+"""Each paper's `tiny` preset, one seed: does everything still run? Some minutes of two cores."""
 
 from gen_jax.study.rows import Row
 
