@@ -102,6 +102,14 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def mean_of(values: Sequence[float]) -> str:
+    """Return the mean of at least two values with the half width of its interval: "14 ± 11"."""
+    mean, low, high = interval(values)
+    half = (high - low) / 2
+    form = form_of(mean, half)
+    return f"{number(mean, form)} ± {number(half, form)}"
+
+
 def tolerated(claim: Claim) -> tuple[float, float]:
     """Return (low, high): the value of the paper -+ the tolerance of the claim, else its spread,
     else 5 %.
@@ -158,9 +166,7 @@ def row(name: str, runs: Sequence[Run], claim: Claim | None) -> Context:
     ours, bounds = number(values[0]) if values else "", None
     if len(values) > 1:
         mean, low, high = interval(values)
-        half = (high - low) / 2
-        form = form_of(mean, half)
-        ours = f"{number(mean, form)} ± {number(half, form)}"
+        ours, form = mean_of(values), form_of(mean, (high - low) / 2)
         bounds = [number(low, form), number(high, form)]
     ends = steps if len(steps) < 2 else [steps[0], steps[-1]]
     return {

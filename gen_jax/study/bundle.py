@@ -64,7 +64,7 @@ def pack(folder: Path) -> int:
     for name in ("code", "unpacked"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / ".gitignore").write_text("*\n")
-    for path in _tracked():
+    for path in _sources():
         target = folder / "code" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / path, target)
@@ -82,11 +82,11 @@ def pack(folder: Path) -> int:
     return size
 
 
-def _tracked() -> list[str]:
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "gen_jax", "experiments", "benchmarks", "results"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def _sources() -> list[str]:
+    """Return the files of the code and of the results that git does not ignore."""
+    folders = ("gen_jax", "experiments", "benchmarks", "results")
+    git = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run([*git, *folders], capture_output=True, text=True, check=False)
     if listed.returncode:
         raise UserError(f"{ROOT} is not a clone of the repository: make the bundle in one.")
     return listed.stdout.splitlines()

@@ -9,8 +9,8 @@ PARZEN = {
 }
 CATEGORY = {
     "test/error_best_map": "error of the category code, best map, %",
-    "test/error_hungarian": "the same, one to one, %",
     "fakes/error_best_map": "the same of the category that an image is drawn with, %",
+    "test/error_hungarian": "one category for one digit, %",
     "fakes/information_category": "bound on the category's information, nats of 2.30",
 }
 OFTEN = {"run.evaluate_every": 1000, "run.checkpoint_every": 500}

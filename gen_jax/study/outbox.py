@@ -10,7 +10,7 @@ from pathlib import Path
 from gen_jax.errors import DirectoryError
 from gen_jax.storage import files
 from gen_jax.study import results
-from gen_jax.study.play import Place
+from gen_jax.study.place import Place
 from gen_jax.study.rows import Part
 
 MOST_BYTES = 15 * 2**20  # of each file

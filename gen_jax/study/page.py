@@ -1,5 +1,5 @@
 """The generated parts of docs/results.md, what the papers claim and what we measured, and of
-README.md, the pictures.
+README.md, one number and one picture of each paper.
 """
 
 import shlex
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gen_jax.errors import DataError
-from gen_jax.report.page import MIN_SEEDS, form_of, interval, number, verdict
+from gen_jax.report.page import MIN_SEEDS, mean_of, number, verdict
 from gen_jax.run.experiment import paper_of
 from gen_jax.study import results, rows
 from gen_jax.study.gallery import gallery
@@ -18,9 +18,15 @@ from gen_jax.study.rows import Row, experiment_of
 from gen_jax.types import Claim
 
 STUDIES = ("headline", "ablations", "quick", "gpu")  # on the page, in this order
+PAPERS = (  # in the order of the lecture
+    *("autoencoder", "vae", "aae", "aae_labels", "gan", "gan_vs_vae", "dcgan", "infogan"),
+    *("text2image", "puzzlegan", "cyclegan", "stargan", "progan"),
+)
 RESULTS, README = Path("docs/results.md"), Path("README.md")
-BLOCK = "<!-- {} by python -m gen_jax.study page -->"
+BEGIN = "<!-- {}: written by python -m gen_jax.study page -->"
+END = "<!-- end of {} -->"
 OURS = "| run | measure | claim | ours | verdict |\n|---|---|---|---|---|"
+TABLE = "| file | paper | measure | claim | ours | of |\n|---|---|---|---|---|---|"
 SHOWN = 5  # seeds, at most, whose values are shown beside their mean
 
 
@@ -47,19 +53,25 @@ def pages(folder: Path) -> Mapping[Path, str]:
     known = _known()
     runs = {row.name: results.load(row, folder) for row in known}
     lines = {row.name: [*lines_of(row, runs[row.name])] for row in known}
-    return {
-        RESULTS: _placed(RESULTS, _results(known, lines)),
-        README: _placed(README, gallery(known, runs, folder)),
+    written = {
+        RESULTS: {"results": _results(known, lines)},
+        README: {
+            "pictures": gallery(known, runs, folder),
+            "numbers": _numbers([lines[row.name] for row in known]),
+        },
     }
+    return {path: _placed(path, texts) for path, texts in written.items()}
 
 
 def _known() -> list[Row]:
-    """Return the rows of all studies; of rows with one name, which differ in their seeds, the first."""
+    """Return the rows of all studies, paper by paper; of rows with one name, which differ in their
+    seeds, the first.
+    """
     named: dict[str, Row] = {}
     for study in STUDIES:
         for row in rows.load(study):
             named.setdefault(row.name, row)
-    return [*named.values()]
+    return sorted(named.values(), key=lambda row: PAPERS.index(row.paper))
 
 
 def lines_of(row: Row, runs: Sequence[Played]) -> Iterator[Line]:
@@ -74,27 +86,52 @@ def lines_of(row: Row, runs: Sequence[Played]) -> Iterator[Line]:
             yield Line(row, group, metric, claim, own, values)
 
 
-def _placed(path: Path, text: str) -> str:
-    """Return a page with `text` between its marks."""
+def _placed(path: Path, texts: Mapping[str, str]) -> str:
+    """Return a page with each text between its marks."""
     page = path.read_text("utf-8")
-    begin, end = BLOCK.format("written"), BLOCK.format("end of what is written")
-    before, found, rest = page.partition(begin)
-    _, ended, after = rest.partition(end)
-    if not found or not ended:
-        raise DataError(f"{path} lacks the lines {begin} and {end}: restore them.")
-    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
+    for name, text in texts.items():
+        begin, end = BEGIN.format(name), END.format(name)
+        before, found, rest = page.partition(begin)
+        _, ended, after = rest.partition(end)
+        if not found or not ended:
+            raise DataError(f"{path} lacks the lines {begin} and {end}: restore them.")
+        page = f"{before}{begin}\n\n{text}\n\n{end}{after}"
+    return page
 
 
-def ours(line: Line) -> str:
-    """Return our mean with its interval and the values of few seeds; only these if below three."""
+def _numbers(every: Sequence[Sequence[Line]]) -> str:
+    """Return a table with two measures of the first row of each paper that was played."""
+    first: dict[str, Sequence[Line]] = {}
+    for lines in sorted(filter(None, every), key=lambda lines: not lines[0].values):
+        first.setdefault(lines[0].row.paper, lines)
+    return "\n".join([TABLE, *(_number(first[name]) for name in PAPERS if name in first)])
+
+
+def _number(lines: Sequence[Line]) -> str:
+    """Return the row of a paper: its first measure beside the claim, then its second."""
+    line, row, seeds = lines[0], lines[0].row, len(lines[0].values)
+    file = Path(row.module.replace(".", "/") + ".py")
+    paper, value = paper_of(file), ours(line, each=False)
+    if line.claim and seeds >= MIN_SEEDS:
+        value += f": {line.verdict}"
+    if len(lines) > 1 and lines[1].values and lines[1].group == line.group:
+        value += f"<br>{row.measures[lines[1].metric]}: {ours(lines[1], each=False)}"
+    of = f"{seeds} seed{'s' * (seeds > 1)}, {budget(row, line.runs)}" if seeds else ""
+    title, claim = f"{paper.title} ({paper.venue})", said(line.claim) or "none to compare"
+    cells = (f"[`{file.name}`]({file})", title, row.measures[line.metric], claim, value, of)
+    return f"| {' | '.join(cells)} |"
+
+
+def ours(line: Line, *, each: bool = True) -> str:
+    """Return our mean with its interval, and with `each` the values of a few seeds; of fewer than
+    three seeds only the values.
+    """
     values = [*line.values]
-    each = ", ".join(number(value, ".4g") for value in values)
+    listed = ", ".join(number(value, ".4g") for value in values)
     if len(values) < MIN_SEEDS:
-        return each or "not measured"
-    mean, low, high = interval(values)
-    form = form_of(mean, (high - low) / 2)
-    shown = f"{number(mean, form)} ± {number((high - low) / 2, form)}"
-    return f"{shown} ({each})" if len(values) <= SHOWN and low < high else shown
+        return listed or "not measured"
+    more = each and len(values) <= SHOWN and min(values) < max(values)
+    return f"{mean_of(values)} ({listed})" if more else mean_of(values)
 
 
 def said(claim: Claim | None) -> str:
@@ -166,8 +203,8 @@ def _note(lines: Sequence[Line]) -> str:
     told = [f"{seeds} seed{'s' * (seeds > 1)}", budget(row, runs)]
     told += sorted({_device(run) for run in runs})
     if taken := [run.minutes for run in runs if run.minutes]:
-        ends = dict.fromkeys(f"{end(taken):.0f}" for end in (min, max))
-        told.append(f"{' to '.join(ends)} minutes a run")
+        ends = [*dict.fromkeys(f"{end(taken):.0f}" for end in (min, max))]
+        told.append(f"{' to '.join(ends)} minute{'s' * (ends != ['1'])} a run")
     if row.best:
         told.append(f"at the step with the highest {row.best}")
     commits = sorted({str(run.environment.get("commit")) for run in runs})

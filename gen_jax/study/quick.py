@@ -3,7 +3,7 @@
 from gen_jax.study.headline import CATEGORY, PARZEN
 from gen_jax.study.rows import Row
 
-FRECHET = "squared Frechet distance, features of our MNIST classifier: "
+FRECHET = "squared Frechet distance (features of our MNIST classifier), "
 MATCHES = {
     f"{split}/match{of}": f"{split_name} captions: images of {what}, %"
     for split, split_name in (("test", "new"), ("seen", "training"))
@@ -67,10 +67,10 @@ ROWS = [
         question="Do decoded draws from N(0, I) look like data?",
         measures={
             "test/frechet_autoencoder": f"{FRECHET}draws of the autoencoder",
-            "test/frechet_vae": f"{FRECHET}draws of a VAE",
-            "test/frechet_autoencoder_reconstructions": "reconstructions of the autoencoder",
-            "test/frechet_vae_reconstructions": "reconstructions of the VAE",
-            "test/frechet_training_images": "training images",
+            "test/frechet_vae": "the same of a VAE's draws",
+            "test/frechet_autoencoder_reconstructions": "of the autoencoder's reconstructions",
+            "test/frechet_vae_reconstructions": "of the VAE's reconstructions",
+            "test/frechet_training_images": "of training images",
         },
     ),
     Row(

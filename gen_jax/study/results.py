@@ -124,7 +124,8 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(content(path))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not a result ({error}): restore or delete it.") from error
+        where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise DataError(f"{path} is not JSON{where}: restore or delete it.") from error
 
 
 def _parse(value: Any, path: Path) -> Result:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gen_jax.errors import UserError
-from gen_jax.study.play import Job, Place, Player
+from gen_jax.study.place import Place
+from gen_jax.study.play import Job, Player
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission

@@ -21,6 +21,7 @@ from gen_jax.errors import DataError, UserError
 from gen_jax.run.experiment import command_line, presets
 from gen_jax.study import __main__ as command
 from gen_jax.study import gallery, outbox, page, play, results, rows
+from gen_jax.study.place import Place
 from gen_jax.study.rows import Part, Row
 
 ROW = Row("mine", "vae", "tiny", "Why?", {"test/elbo": "ELBO, nats"}, seeds=2)
@@ -231,7 +232,7 @@ def test_results_are_kept_by_seed_and_found_by_config(tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"row": 3}', "[" * 10**5])
 def test_a_damaged_result_is_named(text, tmp_path):
     (tmp_path / "mine.json").write_text(text)
-    with pytest.raises(DataError, match=r"mine.json is not a result"):
+    with pytest.raises(DataError, match=r"mine.json is not (a result|JSON)"):
         results.load(ROW, tmp_path)
 
 
@@ -321,7 +322,7 @@ def wait_for(condition, seconds=60):
 
 
 def test_seeds_play_side_by_side_if_all_or_none_have_begun(tmp_path):
-    place = play.Place(tmp_path, tmp_path)
+    place = Place(tmp_path, tmp_path)
     parts = [*rows.parts([ROW])]
     (job,) = play.jobs(parts, place, side_by_side=True)
     assert job.arguments[-3:] == [
@@ -347,7 +348,7 @@ def test_a_nice_study_has_nice_runs(monkeypatch):
 
 
 def test_the_expected_time_is_that_of_the_row_on_this_machine(tmp_path):
-    place, parts = play.Place(tmp_path / "runs", tmp_path), [*rows.parts([ROW])]
+    place, parts = Place(tmp_path / "runs", tmp_path), [*rows.parts([ROW])]
     assert place.state(parts[0]) == ("waiting", 0, 40, None, "")
     log = "2026-01-01 10:01:00 step 10/40  vae/loss 3  0.5 steps/s  64 images/s\n"
     run_directory(tmp_path / "runs/mine-s0", parts[0], {}, log=log)
@@ -416,16 +417,18 @@ def test_a_page_that_is_stale_or_without_marks_is_named(tmp_path, monkeypatch, c
     path, readme = tmp_path / "results.md", tmp_path / "README.md"
     monkeypatch.setattr(page, "RESULTS", path)
     monkeypatch.setattr(page, "README", readme)
-    begin, end = page.BLOCK.format("written"), page.BLOCK.format("end of what is written")
     (tmp_path / "none.json").write_text("")
-    for one in (path, readme):
-        one.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
-    assert command.main(["page", "--check", "--results", str(tmp_path)]) == 2
-    assert "is not what" in capsys.readouterr().err and "old" in path.read_text()
+    for one, names in ((path, ["results"]), (readme, ["pictures", "numbers"])):
+        marks = [f"{page.BEGIN.format(name)}\nold\n{page.END.format(name)}" for name in names]
+        one.write_text("\n".join(["before", *marks, "after"]))
+    begin, end = page.BEGIN.format("results"), page.END.format("results")
+    assert command.main(["page", "--check", "--results", str(tmp_path)]) == 1
+    assert "is not what" in capsys.readouterr().out and "old" in path.read_text()
     assert command.main(["page", "--results", str(tmp_path)]) == 0
     assert command.main(["page", "--check", "--results", str(tmp_path)]) == 0
     text = path.read_text()
-    assert text.startswith(f"before\n{begin}\n") and text.endswith(f"{end}\nafter\n")
+    assert text.startswith(f"before\n{begin}\n") and text.endswith(f"{end}\nafter")
+    assert "old" not in text + readme.read_text() and "| not measured |" in readme.read_text()
     assert "not measured: " in text and "wrote" in capsys.readouterr().out
     assert command.main(["page", "--results", str(tmp_path)]) == 0
     assert "the pages are what the results give" in capsys.readouterr().out
@@ -473,7 +476,7 @@ def test_a_run_is_imported_into_the_result_of_its_row(tmp_path, capsys):
 
 def test_what_is_in_the_outbox_is_imported_again(tmp_path, capsys):
     parts = [*rows.parts([row for row in rows.load("smoke") if row.name == "vae-tiny"])]
-    place = play.Place(tmp_path / "runs", tmp_path / "results")
+    place = Place(tmp_path / "runs", tmp_path / "results")
     for part in parts:
         path = run_directory(place.directory(part), part, {40: -2.0})
         images.save(path / "samples/samples-step-00000020.png", np.zeros((8, 8, 1)))
@@ -512,7 +515,7 @@ def test_the_picture_of_the_best_run_is_kept(tmp_path):
         path = run_directory(tmp_path / f"runs/{part.name}", part, {40: value})
         images.save(path / "samples/samples-step-00000020.png", np.zeros((8, 8, 1)))
         images.save(path / "samples/samples-step-00000040.png", seed * noise / 2)
-        play.Place(tmp_path / "runs", tmp_path).collect(part)
+        Place(tmp_path / "runs", tmp_path).collect(part)
     row = dataclasses.replace(ROW, seeds=3)
     kept = gallery.path_of(row, tmp_path)
     assert kept.stat().st_size <= gallery.MOST_BYTES

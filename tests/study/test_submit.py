@@ -14,6 +14,7 @@ import pytest
 from gen_jax.errors import UserError
 from gen_jax.study import __main__ as command
 from gen_jax.study import play, rows, submit
+from gen_jax.study.place import Place
 
 STUDY = """
 from gen_jax.study import Row
@@ -66,7 +67,7 @@ def test_what_is_saved_before_the_time_ends_goes_on(tmp_path):
     """submitit calls `checkpoint` at a signal, ends, and puts what it returned into the queue."""
     row = rows.Row("mine", "vae", "tiny", "?", {}, seeds=1, changes={"steps": 2000})
     (part,) = rows.parts([row])
-    place = play.Place(tmp_path / "runs", tmp_path / "results")
+    place = Place(tmp_path / "runs", tmp_path / "results")
     (job,) = play.jobs([part], place, side_by_side=False)
     first, queue = submit.Submitted(job, place), []
 
@@ -111,7 +112,7 @@ def test_without_submitit_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UserError, match=r"pip install gen_jax\[slurm\]"):
         submit.submit(
-            [], play.Place(tmp_path), cluster="local", at_a_time=1, minutes=None, parameters={}
+            [], Place(tmp_path), cluster="local", at_a_time=1, minutes=None, parameters={}
         )
 
 
