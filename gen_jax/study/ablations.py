@@ -1,6 +1,6 @@
 """What each part of a method contributes, at budgets of minutes."""
 
-from gen_jax.study.headline import CATEGORY
+from gen_jax.study.headline import CATEGORY, PARZEN
 from gen_jax.study.quick import MATCHES, TRANSLATIONS
 from gen_jax.study.rows import Row
 
@@ -32,6 +32,22 @@ ROWS = [
         preset="passive",
         question="Does a plain GAN keep the information of its codes (figure 1)?",
         measures=CATEGORY,
+    ),
+    Row(
+        "aae-encoder",
+        paper="aae",
+        preset="quick",
+        question="Do noisy codes, which blur the decoder, raise the likelihood?",
+        measures=PARZEN,
+        sweep={"encoder": ("gaussian", "universal")},
+    ),
+    Row(
+        "aae-adam",
+        paper="aae",
+        preset="quick",
+        question="Does it matter how the players are optimised?",
+        measures=PARZEN,
+        sweep={"adversarial_adam.b1": (0.5, 0.9), "adam.decay": (0, 0.5)},
     ),
     *(
         Row(

@@ -89,7 +89,7 @@ def _sources() -> list[str]:
     listed = subprocess.run([*git, *folders], capture_output=True, text=True, check=False)
     if listed.returncode:
         raise UserError(f"{ROOT} is not a clone of the repository: make the bundle in one.")
-    return listed.stdout.splitlines()
+    return [path for path in listed.stdout.splitlines() if (ROOT / path).exists()]
 
 
 def _locked() -> Iterator[str]:
