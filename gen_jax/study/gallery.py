@@ -15,8 +15,8 @@ from gen_jax.study.results import Played, value_of
 from gen_jax.study.rows import Row, experiment_of
 
 MOST_BYTES = 60_000
-SIDES = (512, 384, 256, 128)  # the longest side in pixels, as large as fits
-FRAMES = 12  # of an animation, at most, before its last
+SIDES = (512, 384, 256)  # the longest side in pixels, as large as fits
+FRAMES = (12, 8, 5, 3)  # of an animation, at most, before its last
 COLUMNS = 4  # of the gallery
 
 
@@ -47,24 +47,27 @@ def keep(row: Row, played: Played, directory: Path, folder: Path) -> None:
 
 
 def shrink(path: Path) -> bytes:
-    """Return a picture or an animation as WebP of at most MOST_BYTES.
+    """Return a picture or an animation as WebP of at most MOST_BYTES: as large as fits, then with
+    as many frames as fit.
 
     Raises DataError if it cannot be read, or does not fit.
     """
     try:
         with Image.open(path, formats=("PNG", "WEBP")) as image:
-            count = getattr(image, "n_frames", 1)
             frames = []
-            for i in sorted({i * (count - 1) // FRAMES for i in range(FRAMES)} | {count - 1}):
+            for i in range(getattr(image, "n_frames", 1)):
                 image.seek(i)
                 frames.append((image.convert("RGB"), image.info.get("duration", 500)))
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path} is not a picture ({error}).") from error
-    for side in SIDES:
-        for quality in (85, 70, 50):
-            content = _webp(frames, side, quality)
-            if len(content) <= MOST_BYTES:
-                return content
+    last = len(frames) - 1
+    for most in FRAMES:
+        some = [frames[i] for i in sorted({i * last // most for i in range(most + 1)})]
+        for side in SIDES:
+            for quality in (85, 70, 50):
+                content = _webp(some, side, quality)
+                if len(content) <= MOST_BYTES:
+                    return content
     raise DataError(f"{path} does not fit into {MOST_BYTES:,} bytes.")
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gen_jax.errors import DataError
 from gen_jax.report.page import MIN_SEEDS, mean_of, number, verdict
@@ -117,9 +117,16 @@ def _number(lines: Sequence[Line]) -> str:
     if len(lines) > 1 and lines[1].values and lines[1].group == line.group:
         value += f"<br>{row.measures[lines[1].metric]}: {ours(lines[1], each=False)}"
     of = f"{seeds} seed{'s' * (seeds > 1)}, {budget(row, line.runs)}" if seeds else ""
-    title, claim = f"{paper.title} ({paper.venue})", said(line.claim) or "none to compare"
+    title, claim = f"{paper.title} ({paper.venue})", said(_published(line)) or "none to compare"
     cells = (f"[`{file.name}`]({file})", title, row.measures[line.metric], claim, value, of)
     return f"| {' | '.join(cells)} |"
+
+
+def _published(line: Line) -> Claim | None:
+    """Return the claim about a measure, at whatever budget, if it is about the data of the row."""
+    claim = experiment_of(line.row).CLAIMS.get(line.metric)
+    config: Any = next(rows.parts([line.row])).config()
+    return claim if claim and claim.data in (None, config.data) else None
 
 
 def ours(line: Line, *, each: bool = True) -> str:

@@ -256,10 +256,14 @@ def _minutes(log: Path) -> float | None:
 
 
 def part_of(directory: Path, parts: Iterable[Part]) -> Part:
-    """Return the part that the run in a directory is of. Raises UserError if it is of none."""
-    run = read(directory)
+    """Return the part that the run in a directory is of: of several with one config, that with the
+    directory's name, else the first. Raises UserError if it is of none.
+    """
+    run, found = read(directory), []
     for part in parts:
         same = part.row.module == run.experiment and part.seed == run.config["run"]["seed"]
         if same and not differences(run.config, part.config(), str(directory / "config.json")):
-            return part
-    raise UserError(f"{directory} is a run of no row of the given studies.")
+            found.append(part)
+    if not found:
+        raise UserError(f"{directory} is a run of no row of the given studies.")
+    return next((part for part in found if part.name == run.name), found[0])

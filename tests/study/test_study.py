@@ -537,13 +537,22 @@ def test_an_animation_stays_one_and_fits(tmp_path):
     small = gallery.shrink(tmp_path / "progress.webp")
     assert len(small) <= gallery.MOST_BYTES
     with Image.open(io.BytesIO(small)) as image:
-        assert image.n_frames == gallery.FRAMES + 1
-        image.seek(gallery.FRAMES)
+        assert image.n_frames == gallery.FRAMES[0] + 1
+        image.seek(gallery.FRAMES[0])
         last = np.asarray(image.convert("RGB").resize((240, 240)), float)
     assert np.abs(last - 255 * noise[-1]).mean() < 10
     (tmp_path / "x.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"x.png is not a picture"):
         gallery.shrink(tmp_path / "x.png")
+
+
+def test_an_animation_of_fine_noise_has_fewer_frames(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 110, 110, 3), np.uint8)
+    images.animation(tmp_path / "progress.webp", list(noise))
+    small = gallery.shrink(tmp_path / "progress.webp")
+    assert len(small) <= gallery.MOST_BYTES
+    with Image.open(io.BytesIO(small)) as image:
+        assert 1 < image.n_frames <= gallery.FRAMES[1] + 1
 
 
 def test_a_run_of_one_s_own_study_is_imported_and_what_it_lacks_is_named(tmp_path, capsys):
