@@ -33,6 +33,7 @@ from gen_jax import game as games
 from gen_jax.config import Checked, Count, Fraction, Positive, Range, Run
 from gen_jax.data import pipeline
 from gen_jax.data.catalog import sets
+from gen_jax.data.folders import Folder
 from gen_jax.errors import UserError
 from gen_jax.evaluation import likelihood
 from gen_jax.images import grid
@@ -100,13 +101,13 @@ class GAN(nn.Module):
 
 
 def model(config: Config) -> GAN:
-    pixels = math.prod(sets.SOURCES[config.data].fields["image"].shape)
+    pixels = math.prod(sets.shape(config.data, config.run.data))
     return GAN(Generator(config.hidden, pixels), Discriminator(config.maxout))
 
 
 def train_size(config: Config) -> int:
     """The number of training images: the first five sixths. The others are for validation."""
-    return sets.SOURCES[config.data].sizes["train"] * 5 // 6
+    return sets.size(config.data, "train", config.run.data) * 5 // 6
 
 
 def source(config: Config) -> Source:
@@ -156,7 +157,7 @@ ClipRange = Annotated[float, Range("a number above 0 and below 0.5", 0, 0.5, ope
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"  # the last sixth is for validation
+    data: Literal["mnist", "fashion_mnist", "digits"] | Folder = "mnist"  # last sixth: validation
     latents: Count = 100  # dimensions of the noise, uniform with unit variance
     hidden: tuple[Count, ...] = (1200, 1200)  # ReLU units of the generator
     maxout: tuple[Count, ...] = (240, 240)  # maxout units of the discriminator, with 5 pieces each
@@ -190,11 +191,10 @@ CLAIMS = {"test/parzen": PARZEN}
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
     """parzen_ll.py: the best width on validation images, then the test images."""
-    kept = sets.load(config.data, f"train[{train_size(config)}:]", config.run.data)
+    rest = sets.load(config.data, f"train[{train_size(config)}:]", config.run.data)
     draws = model.generator(noise(config, config.draws, key))
-    validation = pipeline.flat(kept)[: config.validation]
-    train, test = pipeline.flat(data.train), pipeline.flat(data.test)
-    return likelihood.parzen_estimate(draws, train, validation, test)
+    train, kept = pipeline.flat(data.train, len(draws)), pipeline.flat(rest, config.validation)
+    return likelihood.parzen_estimate(draws, train, kept, pipeline.flat(data.test))
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:

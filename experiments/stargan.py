@@ -31,7 +31,7 @@ from flax import linen as nn
 
 from gen_jax import Array, Batch, Claim, Data, Key, Measure, Metrics, Player, Source, Trained, cli
 from gen_jax.config import Checked, Count, Fraction, NonNegative, Run
-from gen_jax.data import multidomain
+from gen_jax.data import domain_folders, multidomain
 from gen_jax.errors import UserError
 from gen_jax.evaluation import multidomain as translation
 from gen_jax.losses import l1
@@ -108,7 +108,7 @@ def model(config: Config) -> StarGAN:
 
 def data_set(config: Config) -> multidomain.DataSet:
     """The data with the domains of their images."""
-    return multidomain.SETS[config.data][config.labels]
+    return domain_folders.find(config.data, config.labels, config.side, config.run.data)
 
 
 def source(config: Config) -> Source:
@@ -124,7 +124,7 @@ def source(config: Config) -> Source:
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    # emoji of four vendors; digits in red, green and blue ink; or CelebA as prepared by TFDS
+    # emoji of four vendors; digits in three inks; CelebA of TFDS; or a folder with one per domain
     data: multidomain.Name = "emoji"
     # one domain per image (RaFD); several attributes (CelebA); or joint: two sets (section 3.2),
     # where the ink is known for half of the digits and the paper for the others

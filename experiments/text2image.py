@@ -32,6 +32,7 @@ from flax import linen as nn
 from gen_jax import Array, Batch, Claim, Data, Key, Measure, Metrics, Player, Source, Trained, cli
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Run
 from gen_jax.data import captions as captioned
+from gen_jax.data.catalog.folder_names import as_file
 from gen_jax.errors import UserError
 from gen_jax.evaluation import joint_embedding, retrieval
 from gen_jax.losses import accuracy, bce_fake, bce_real
@@ -154,9 +155,8 @@ def cropped(config: Config) -> dict[str, captioned.Captioned]:
 @lru_cache(maxsize=2)
 def embedding(config: Config) -> joint_embedding.TextImageEmbedding:
     """The embedding of text and images, from the cache or trained on the training set."""
-    name, settings = config.data, config.embedding
-    x, captions, label, _ = cropped(config)["train"]
-    return joint_embedding.load_or_train(x, captions, label, name=name, embedding=settings)
+    name, (*known, _) = as_file(config.data), cropped(config)["train"]
+    return joint_embedding.load_or_train(*known, name=name, embedding=config.embedding)
 
 
 def source(config: Config) -> Source:
@@ -176,7 +176,7 @@ def source(config: Config) -> Source:
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    # emoji of four vendors and their names, drawn shapes and sentences, or photographs of TFDS
+    # emoji of four vendors and their names, drawn shapes, photographs of TFDS, or a folder
     data: captioned.Name = "emoji"
     count: Count = 20_000  # training images of shapes
     # text encoder: char-CNN-RNN, a frozen sentence encoder (not in the paper), or both

@@ -18,7 +18,6 @@ Run: python -m experiments.vae quick
 from __future__ import annotations
 
 import dataclasses
-import math
 from functools import partial
 from typing import Literal
 
@@ -32,7 +31,8 @@ from gen_jax import Array, Batch, Claim, Data, Key, Measure, Metrics, Player, So
 from gen_jax import game as games
 from gen_jax.config import Checked, Count, Fraction, Natural, NonNegative, Positive, Run
 from gen_jax.data import pipeline
-from gen_jax.data.catalog.sets import SOURCES
+from gen_jax.data.catalog import sets
+from gen_jax.data.folders import Folder
 from gen_jax.errors import UserError
 from gen_jax.evaluation import variational
 from gen_jax.networks import mlp
@@ -104,7 +104,7 @@ def model(config: Config) -> VAE:
     init = nn.initializers.normal(std) if std else nn.initializers.lecun_normal()
     init = nn.initializers.glorot_uniform() if config.glorot else init
     hidden, scale = config.hidden, config.posterior_scale
-    pixels = math.prod(SOURCES[config.data].fields["image"].shape)
+    pixels = int(np.prod(sets.shape(config.data, config.run.data)))
     decoders: dict[str, mlp.BernoulliMLP | mlp.GaussianMLP] = {
         "bernoulli": mlp.BernoulliMLP(pixels, hidden[::-1], kernel_init=init),
         "gaussian": mlp.GaussianMLP(pixels, hidden[::-1], squash=True, kernel_init=init),
@@ -151,7 +151,7 @@ class Evaluation(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"  # the data set
+    data: Literal["mnist", "fashion_mnist", "digits"] | Folder = "mnist"
     held_out: Natural = 0  # last training images, excluded from training; 400 in IWAE's code
     # grey values, or binary values sampled with them as probabilities at each step
     pixels: Literal["intensity", "stochastic"] = "intensity"
@@ -174,7 +174,7 @@ class Config(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.held_out and self.train_images < self.batch_size:
+        if self.held_out and self.data in sets.SOURCES and self.train_images < self.batch_size:
             raise UserError(
                 f"held-out is {self.held_out}; it must leave a batch, {self.batch_size}, "
                 f"but leaves {self.train_images}."
@@ -183,7 +183,7 @@ class Config(Checked):
     @property
     def train_images(self) -> int:
         """The number of training images."""
-        return SOURCES[self.data].sizes["train"] - self.held_out
+        return max(sets.size(self.data, "train", self.run.data) - self.held_out, 0)
 
 
 PAPER = Config(run=Run(log_every=1000, checkpoint_every=20_000, sample_every=50_000))

@@ -13,6 +13,7 @@ _FROM = {
     "game": ("Game", "Player", "Stage", "State", "Trained", "make"),
     "optimizers": ("Adam",),
     "types": ("Array", "Batch", "Claim", "Key", "Measure", "Metrics", "Objective", "Params"),
+    "use": ("load",),
 }
 _MODULES = ("distributions", "images", "losses", "objectives", "optimizers")
 _HOME = {name: module for module, names in _FROM.items() for name in names}

@@ -34,3 +34,5 @@ from gen_jax.types import Objective as Objective
 from gen_jax.types import Params as Params
 
 def cli(spec: ModuleSpec | None) -> NoReturn: ...
+
+from gen_jax.use import load as load

@@ -71,6 +71,7 @@ class Checked:
     # {"learning_rate": "adam.learning_rate"}.
     FORMERLY: ClassVar[Mapping[str, object]] = {}
     RENAMED: ClassVar[Mapping[str, str]] = {}
+    LENGTH: ClassVar[str] = "steps"  # the field that makes a run longer
 
     def __post_init__(self) -> None:
         for name, hint in hints_of(type(self)).items():
@@ -151,7 +152,8 @@ def _wanted(value: object, hint: object) -> str | None:
 class Run(Checked):
     """The settings of a run that are not in a paper.
 
-    Only `seed`, `parallel` and `precision` affect the learned weights.
+    Only `seed`, `parallel`, `precision`, `init_from` and `init_networks` affect the learned
+    weights.
     """
 
     seed: Seed = 0
@@ -171,6 +173,14 @@ class Run(Checked):
     hosts: Count = 1
     """Number of processes, on one host or several, that share each batch. Each is started with this
     command.
+    """
+    init_from: Path | None = None
+    """Start from the networks of another run: its directory, or DIRECTORY@STEP for another step
+    than its newest. Optimizers start anew, at step 0. A paper may name published weights.
+    """
+    init_networks: tuple[str, ...] | None = None
+    """The networks to start from; default: all whose names both runs have. The others start at
+    random.
     """
     parallel: Literal["jit", "pmap"] = "jit"
     """jit: all devices compute one step together. pmap: each device computes the step on its part
@@ -214,8 +224,11 @@ class Run(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, path in (("dir", self.dir), ("data", self.data)):
-            _check_path(name, path)
+        for name in ("dir", "data", "init_from"):
+            _check_path(name.replace("_", "-"), getattr(self, name))
+        if self.init_networks and not self.init_from:
+            names = ", ".join(self.init_networks)
+            raise UserError(f"init-networks is {names}, of no run: give --run.init-from too.")
         if self.fsdp and (self.parallel == "pmap" or self.seeds > 1):
             what = "parallel is pmap" if self.parallel == "pmap" else f"seeds is {self.seeds}"
             raise UserError(f"{what}, which needs all weights on each device: give --run.no-fsdp.")
@@ -236,10 +249,15 @@ def _check_path(name: str, path: Path | None) -> None:
         ) from error
 
 
-# Fields that may change when a run is resumed. A change of devices is logged in log.txt.
-MAY_CHANGE_ON_RESUME = tuple(
+# Fields that may change when a run is resumed, besides its length. A change of devices is logged in
+# log.txt, and one of INTERVALS in config.json.
+INTERVALS = tuple(
     f"run.{name}"
-    for name in ("dir", "data", "keep", "resident_megabytes", "devices", "hosts", "fsdp", "strict")
+    for name in ("log_every", "checkpoint_every", "evaluate_every", "sample_every", "keep")
+)
+MAY_CHANGE_ON_RESUME = INTERVALS + tuple(
+    f"run.{name}"
+    for name in ("dir", "data", "resident_megabytes", "devices", "hosts", "fsdp", "strict")
 )
 
 

@@ -17,12 +17,12 @@ FLOORS = (  # from the ground up; a room imports from those below it, and none i
     ("console", "images", "networks", "objectives", "optimizers"),
     ("data", "report"),
     ("pretrained", "run"),
-    ("evaluation", "study"),
+    ("evaluation", "study", "use"),
     ("experiments",),
 )
 DEPTH = 7  # arrows in a row, with the first room
 TOP = 14  # modules at the top of gen_jax, beside __init__
-ARROWS = 90
+ARROWS = 95
 
 
 def modules():

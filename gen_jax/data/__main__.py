@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             for name in given.words:
                 print(f"{name}: {sets.make(name, base, again=given.again)}")
+                _describe(name, base)
     except Exception as error:
         return console.exit_code("gen_jax.data", error)
     finally:
@@ -58,6 +59,12 @@ def _how_prepared(name: str, base: Path) -> str:
     """Return how a set was prepared; empty if it is not prepared."""
     home = prepare.home(name, base)
     return store.manifest(home, name=name)["way"] if (home / store.MANIFEST).exists() else ""
+
+
+def _describe(name: str, base: Path) -> None:
+    for split, fields in sets.describe(name, base)["splits"].items():
+        known = (f"{field} {entry['dtype']} {entry['shape']}" for field, entry in fields.items())
+        print(f"  {split:8} {', '.join(known)}")
 
 
 def _list(base: Path) -> None:
@@ -75,6 +82,7 @@ def _list(base: Path) -> None:
         "array_record, such as"
     )
     print("  tfds:celeb_a, tfds:cycle_gan:horse2zebra, tfds:caltech_birds2011@128")
+    print("folder:PATH, folder:PATH@SIDE, folder:PATH@SIDE,grey: pictures of your own")
 
 
 if __name__ == "__main__":

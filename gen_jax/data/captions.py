@@ -1,5 +1,5 @@
-"""Images with captions: drawn shapes with sentences, emoji with their names, and data sets prepared
-by TFDS; and their batches for a text-to-image model.
+"""Images with captions: drawn shapes with sentences, emoji with their names, data sets prepared by
+TFDS and folders of pictures; and their batches for a text-to-image model.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,16 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.data import crops
+from gen_jax.data import crops, folders
 from gen_jax.data.augmentation import from_uint8, random_crop, random_flip, resized
 from gen_jax.data.catalog import emoji as symbols
-from gen_jax.data.catalog import sets
+from gen_jax.data.catalog import folder_names, sets
 from gen_jax.data.pipeline import Arrays, Source
 from gen_jax.data.synthetic import shapes as world
 from gen_jax.errors import UserError
 from gen_jax.types import Array, Batch, Key
 
-Name = Literal["emoji", "shapes", "birds", "flowers", "coco"]
+Name = Literal["emoji", "shapes", "birds", "flowers", "coco"] | folders.Folder
 TESTED = 1000  # test images of shapes
 WORDS = ("size", "colour", "shape", "row", "column")  # factors in the caption of a shape
 PER_IMAGE = {"coco": 5}  # captions per image; one for the other sets
@@ -125,11 +125,8 @@ def encoded(splits: Mapping[str, Captioned], encoders: Sequence[Encoder]) -> tup
     """
     texts: dict[str, list[np.ndarray]] = {split: [] for split in splits}
     for encoder in encoders:
-        found = {
-            split: encoder.encode(known.captions.ravel()).reshape(*known.captions.shape, -1)
-            for split, known in splits.items()
-        }
-        mean, scale = found["train"].mean((0, 1)), found["train"].std((0, 1)).mean()
+        found = {split: _features(encoder, known.captions) for split, known in splits.items()}
+        mean, scale = _moments(found["train"])
         for split, text in found.items():
             texts[split].append((text - mean) / scale)
     train, test = (
@@ -144,6 +141,33 @@ def encoded(splits: Mapping[str, Captioned], encoders: Sequence[Encoder]) -> tup
     return train, test
 
 
+def normalised(
+    captions: np.ndarray, encoders: Sequence[Encoder]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function texts [n] -> features [n, d] that gives "text" of `encoded`, for these
+    captions of the training set [m, k].
+    """
+    moments = [_moments(_features(encoder, captions)) for encoder in encoders]
+
+    def encode(texts: np.ndarray) -> np.ndarray:
+        parts = [
+            (encoder.encode(texts) - mean) / scale
+            for encoder, (mean, scale) in zip(encoders, moments, strict=True)
+        ]
+        return np.concatenate(parts, -1)
+
+    return encode
+
+
+def _features(encoder: Encoder, captions: np.ndarray) -> np.ndarray:
+    return encoder.encode(captions.ravel()).reshape(*captions.shape, -1)
+
+
+def _moments(features: np.ndarray) -> tuple[np.ndarray, np.floating]:
+    """The mean of each feature, [n, k, d] -> [d], and one scale."""
+    return features.mean((0, 1)), features.std((0, 1)).mean()
+
+
 def of_distinct(encode: Callable[[Sequence[str]], np.ndarray], texts: np.ndarray) -> np.ndarray:
     """Return the features of each text, computed once for equal texts: [n] -> [n, features]."""
     distinct, place = np.unique(texts, return_inverse=True)
@@ -153,12 +177,14 @@ def of_distinct(encode: Callable[[Sequence[str]], np.ndarray], texts: np.ndarray
 def load(
     name: str, side: int, *, count: int, directory: Path | None = None
 ) -> dict[str, Captioned]:
-    """Return both splits, "train" and "test", of shapes, emoji, or a set of PREPARED.
+    """Return both splits, "train" and "test", of shapes, emoji, a set of PREPARED or a folder.
 
     Images have `side` pixels per side. `count` is the number of training images of shapes.
     """
     if name == "shapes":
         return shapes(count, side)
+    if folder_names.is_folder(name):
+        return own(name, side, directory)
     return emoji(side, directory) if name == "emoji" else prepared(name, side, directory)
 
 
@@ -251,6 +277,13 @@ def prepared(name: str, side: int, directory: Path | None = None) -> dict[str, C
         of: _photographs(sets.load(f"tfds:{known}@{side}", split, directory))
         for of, split in splits.items()
     }
+
+
+def own(name: str, side: int, directory: Path | None = None) -> dict[str, Captioned]:
+    """Return a folder of pictures. Those with the same first caption are of one class."""
+    name = folders.at(name, side, "captions", field="load")
+    splits = {split: _photographs(sets.load(name, split, directory)) for split in ("train", "test")}
+    return {s: known._replace(label=_labels(known.captions[:, 0])) for s, known in splits.items()}
 
 
 def _photographs(arrays: Mapping[str, np.ndarray]) -> Captioned:

@@ -18,18 +18,25 @@ import numpy as np
 from gen_jax import images
 from gen_jax.data import pipeline
 from gen_jax.data.augmentation import random_flip
-from gen_jax.data.catalog import emoji, sets
+from gen_jax.data.catalog import emoji, folder_names, sets
 from gen_jax.data.crops import middle
+from gen_jax.data.folders import Folder
 from gen_jax.data.pipeline import Arrays, Source
 from gen_jax.errors import UserError
 from gen_jax.types import Array, Batch, Key
 
-Name = Literal["emoji", "digits", "mnist", "celeb_a"]
+Name = Literal["emoji", "digits", "mnist", "celeb_a"] | Folder
 Labels = Literal["one", "several", "joint"]
 INKS = np.eye(3, dtype=np.float32)  # red, green, blue
 PAPERS = np.array([[0, 0, 0], [1, 1, 1]], np.float32)  # black, white
 # attributes of CelebA, in the order of StarGAN's code
 ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
+COLOURS = ("red", "green", "blue", "black", "white")  # of INKS, then of PAPERS
+NAMES = {
+    "emoji": tuple(emoji.VENDORS),
+    **dict.fromkeys(("digits", "mnist"), COLOURS),
+    "tfds:celeb_a": ATTRIBUTES,
+}
 HAIR = 3  # the first attributes, which are mutually exclusive
 FACE = 178  # side in pixels of the central square of CelebA's images
 
@@ -248,6 +255,16 @@ class Faces:
         return (labels[:, None] == self.domains.labels[0]).all(-1).argmax(1)
 
 
+def label_names(data: DataSet) -> tuple[str, ...]:
+    """Return a name of each of the target labels: its attributes that are 1, or "none"."""
+    sizes = sum(group.size for group in data.domains.groups)
+    names = NAMES.get(data.name, tuple(map(str, range(sizes))))[:sizes]
+    return tuple(
+        "+".join(name for name, one in zip(names, label, strict=False) if one) or "none"
+        for label in data.domains.target_labels
+    )
+
+
 def scaled(image: Array, side: int) -> Array:
     """Resize by linear interpolation: [..., h, w, c] in [0, 255] -> [..., side, side, c] in
     [-1, 1].
@@ -301,8 +318,9 @@ SETS: Mapping[Name, Mapping[Labels, DataSet]] = {
 
 def check(name: Name, labels: Labels) -> None:
     """Raise UserError if the data set has no such labels."""
-    if labels not in SETS[name]:
-        raise UserError(f"labels is {labels!r}; {name} has --labels {' or '.join(SETS[name])}.")
+    known = ("one",) if folder_names.is_folder(name) else SETS[name]
+    if labels not in known:
+        raise UserError(f"labels is {labels!r}; {name} has --labels {' or '.join(known)}.")
 
 
 def source(data: DataSet, side: int, *, flip: bool, directory: Path | None = None) -> Source:

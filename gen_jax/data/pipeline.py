@@ -45,14 +45,25 @@ def binary_vectors(batch: Batch, key: Key) -> Batch:
     return {**batch, "x": jax.random.bernoulli(key, vectors(batch, key)["x"]).astype(jnp.float32)}
 
 
-def flat(arrays: Arrays) -> np.ndarray:
-    """Return the grey values of "image" in [0, 1], like `vectors`: [n, d]."""
-    return arrays["image"].reshape(len(arrays["image"]), -1) / np.float32(255)
+def flat(arrays: Arrays, count: int | None = None) -> np.ndarray:
+    """Return the grey values of the first `count` or all of "image" in [0, 1], like `vectors`:
+    [n, d].
+    """
+    image = arrays["image"][:count]
+    return image.reshape(len(image), -1) / np.float32(255)
 
 
 def mean_image(train: Arrays) -> Batch:
-    """Return the mean of each pixel: {"mean": [d]}. For the `init_extras` of a source."""
-    return {"mean": jnp.asarray(flat(train).mean(0))}
+    """Return the mean of each pixel: {"mean": [d]}. For the `init_extras` of a source.
+
+    A thousand images at a time are in memory. The images are added in order, as `mean` does, so the
+    result has the same bits.
+    """
+    image = train["image"]
+    total = np.zeros(image[0].size, np.float32)
+    for first in range(0, len(image), 1000):
+        total = np.vstack([total, flat({"image": image[first : first + 1000]})]).sum(0)
+    return {"mean": jnp.asarray(total / np.float32(len(image)))}
 
 
 class Source(NamedTuple):

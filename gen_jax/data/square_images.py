@@ -1,5 +1,5 @@
 """Square images of any size in [-1, 1]: photographs, emoji, drawn shapes, digits, and the faces and
-bedrooms of TFDS.
+bedrooms of TFDS, and folders of pictures.
 """
 
 from collections.abc import Callable
@@ -8,15 +8,18 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gen_jax.data import pipeline
+from gen_jax.data import folders, pipeline
 from gen_jax.data.augmentation import from_uint8, random_flip
-from gen_jax.data.catalog import emoji
+from gen_jax.data.catalog import emoji, folder_names
 from gen_jax.data.pipeline import Arrays, Source
 from gen_jax.data.synthetic import shapes
 from gen_jax.networks.progan import downsample
 from gen_jax.types import Array, Batch, Key
 
-Name = Literal["cifar10", "emoji", "shapes", "digits", "celeb_a", "celeb_a_hq", "lsun_bedroom"]
+Name = (
+    Literal["cifar10", "emoji", "shapes", "digits", "celeb_a", "celeb_a_hq", "lsun_bedroom"]
+    | folders.Folder
+)
 FACE = slice(57, 185), slice(25, 153)  # crop of CelebA's 218 x 178 in ProGAN's code
 DRAWN = (50_000, 1000)  # shapes for training and for testing
 FIRST = 500  # number of images in the field "first"
@@ -24,12 +27,19 @@ FIRST = 500  # number of images in the field "first"
 
 def images(name: Name, batch: Batch, key: Key, side: int) -> Array:
     """Return images [b, side, side, c] in [-1, 1]; each emoji is from a random vendor."""
-    return SETS[name].read(batch, key, side)
+    return find(name).read(batch, key, side)
 
 
 def channels(name: Name) -> int:
     """Return 1 for grey images, else 3."""
-    return SETS[name].channels
+    return find(name).channels
+
+
+def find(name: Name) -> "ImageSet":
+    """Return the set of this name."""
+    if folder_names.is_folder(name):
+        return ImageSet(name, _photographs, channels=folder_names.parse(name).channels)
+    return SETS[name]
 
 
 def source(name: Name, side: int, *, mirror: bool, first: int | None = None) -> Source:
@@ -39,7 +49,7 @@ def source(name: Name, side: int, *, mirror: bool, first: int | None = None) -> 
     With `first`, the initial state also gets "first": 500 training images of that side,
     [500, first, first, c].
     """
-    one = SETS[name]
+    one = find(name)
 
     def prepare(batch: Batch, key: Key) -> Batch:
         key_read, key_flip = jax.random.split(key)
@@ -53,7 +63,7 @@ def source(name: Name, side: int, *, mirror: bool, first: int | None = None) -> 
     extras = first_images if first else pipeline.no_extras
     fields = {"image": ((*(one.shape or (side, side)), 3), "uint8")} if one.tfds else None
     return Source(
-        one.name.format(side),
+        folders.at(name, side) if folder_names.is_folder(name) else one.name.format(side),
         prepare,
         *one.splits,
         init_extras=extras,

@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple
 import jax
 import numpy as np
 
+from gen_jax.data import folders
+from gen_jax.data.catalog.folder_names import is_folder
 from gen_jax.data.crops import centre_crop, random_crop
 from gen_jax.data.pipeline import Arrays, Source, size
 from gen_jax.data.synthetic import worlds
@@ -17,7 +19,7 @@ from gen_jax.types import Batch, Key
 Name = Literal[
     "earth", "emoji", "discs",
     "apple2orange", "horse2zebra", "maps", "monet2photo", "summer2winter_yosemite",
-]  # fmt: skip
+] | folders.Folder  # fmt: skip
 # The domains of sets with known pairs: the k-th images of both domains are partners.
 PAIRED = {"earth": ("photo", "map"), "emoji": ("google", "twitter"), "discs": ("photo", "map")}
 DISC_SIDE = 18  # pixels
@@ -26,7 +28,8 @@ DISC_SIDE = 18  # pixels
 class Images(NamedTuple):
     """Two domains of images, x and y, and the cropping of the images."""
 
-    name: str  # a Name; for sets without pairs, cycle_gan of TFDS has the domains "x" and "y"
+    # a Name; for sets without pairs, cycle_gan of TFDS, or a folder, has the domains "x" and "y"
+    name: str
     load: int  # side in pixels after resizing
     pad: int  # white pixels then added at each border
     side: int  # side of the crop in pixels
@@ -45,7 +48,9 @@ class Images(NamedTuple):
         """Return the source of random crops "x" and "y", drawn independently: [b, side, side, 3]
         each, in [-1, 1].
         """
-        name = self.name if self.paired else f"tfds:cycle_gan:{self.name}"
+        known = self.paired or is_folder(self.name)
+        name = self.name if known else f"tfds:cycle_gan:{self.name}"
+        name = folders.at(name, self.load, "pairs", field="load")
         computed = functools.partial(worlds.discs, DISC_SIDE) if self.name == "discs" else None
         return Source(name, self._random, arrays=computed, unpaired=self.names)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from gen_jax import images
 from gen_jax.data import pipeline
+from gen_jax.data.catalog.folder_names import as_file
 from gen_jax.data.multidomain import DataSet, LabelledImages, TranslationTask
 from gen_jax.data.pipeline import Arrays
 from gen_jax.evaluation.classifier import Classifier, classifier
@@ -28,8 +29,9 @@ def evaluate(
 ) -> dict[str, Measure]:
     """Return the means of `measured` over all tasks, and the errors of the classifiers.
 
-    The classifiers are trained on the real images `train`, and cached under `name`.
+    The classifiers are trained on the real images `train`, and cached under the `name` of the data.
     """
+    name = as_file(name)
     domains = classifier(
         train.x, train.domain, test=(test.x, test.domain), name=f"{name}-domains", shift=0
     )

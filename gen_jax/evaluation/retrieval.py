@@ -116,18 +116,21 @@ def caption_measures(
 ) -> dict[str, Measure]:
     """Measure whether fakes, uint8 [n, s, s, 3], match the first captions of real images.
 
-    The real images are measured in the same way. The embedding compares image and caption, and so
-    does the reader, if there is one.
+    The real images are measured in the same way. The embedding compares image and caption, if there
+    are enough captions of other classes, and so does the reader, if there is one.
     """
     found, captions = {}, real.captions[:, 0]
     texts = embedding.text(captions)
+    enough = len(captions) - np.unique(real.label, return_counts=True)[1].max() >= AMONG - 1
     for suffix, what, pictures in (
         ("", "generated images", fakes),
         ("_of_real", "real images", real.image),
     ):
-        share = r_precision(embedding.images(pictures), texts, real.label, among=AMONG)
-        first = f"rank their caption first of {AMONG}, {100 // AMONG} by chance"
-        shares = {"r_precision": (share, first)}
+        shares = {}
+        if enough:
+            share = r_precision(embedding.images(pictures), texts, real.label, among=AMONG)
+            first = f"rank their caption first of {AMONG}, {100 // AMONG} by chance"
+            shares["r_precision"] = share, first
         if reader:
             right = reader.matches(pictures, captions)  # [n, words]
             shares["match"] = right.all(1).mean(), "match the whole caption"

@@ -110,11 +110,13 @@ def pictures(model: Trained, data: Data, key: Key, *, latents: int) -> dict[str,
     draws = jax.random.normal(prior_key, (100, latents))
     (batch, _), *_ = pipeline.batches(data.test, data.prepare, data_key, batch_size=50, count=50)
     z = model.encoder(batch["x"]).mean  # [50, k]
+    # With fewer images, the first ones come again.
+    first, second = z[jnp.arange(20) % len(z)].reshape(2, 10, -1)
     pairs = jnp.stack([batch["x"], model.decoder(z).mean], 1)  # [50, 2, d]
     vectors = {
         "samples": model.decoder(draws).mean,
-        "reconstructions": pairs.reshape(100, -1),
-        "interpolations": model.decoder(interpolate(z[:10], z[10:20], 10)).mean,
+        "reconstructions": pairs.reshape(2 * len(z), -1),
+        "interpolations": model.decoder(interpolate(first, second, 10)).mean,
     }
     if latents == 2:
         line = ndtri(np.linspace(0.025, 0.975, 20))  # equal masses of the prior

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from gen_jax.report.run_reader import Series
 
 HUES = 6  # curves of different colours; further curves repeat them, dashed
+IN_COLOUR = 2 * HUES  # groups of different colours or dashes; further groups are grey
 MAX_POINTS = 300  # approximate number of points of a curve
 
 # Matplotlib draws in these colours, which are then replaced by CSS variables (light or dark).
@@ -60,11 +61,20 @@ def is_logarithmic(values: Sequence[float]) -> bool:
     return min(values) > 0 and max(values) > 100 * min(values)
 
 
-def draw(name: str, curves: Sequence[Sequence[Series]], level: float | None = None) -> Markup:
+def draw(
+    name: str,
+    curves: Sequence[Sequence[Series]],
+    level: float | None = None,
+    *,
+    of_groups: bool = False,
+) -> Markup:
     """Draw a chart as SVG: runs as thin lines, their mean as a thick line, and a dashed line at
     `level`.
 
     `curves` are the metrics, each with its runs. `name` makes the ids in the SVG unique.
+    With `of_groups`, they are groups of runs, which may be empty: the chart is larger, the first
+    group is on top, groups beyond IN_COLOUR are thin and grey, and beyond HUES groups only means
+    are drawn.
     """
     import matplotlib  # slow to import, and training imports this file
     from matplotlib.figure import Figure
@@ -76,17 +86,24 @@ def draw(name: str, curves: Sequence[Sequence[Series]], level: float | None = No
         "xtick.labelcolor": TEXT, "ytick.labelcolor": TEXT,
     }  # fmt: skip
     with matplotlib.rc_context(settings):  # type: ignore[arg-type]  # whose keys are literals
-        figure = Figure(figsize=(3.6, 2.0), layout="constrained")
+        figure = Figure(figsize=(5.0, 2.8) if of_groups else (3.6, 2.0), layout="constrained")
         axes = figure.subplots()
-        for i, runs in enumerate(curves):
+        drawn = [(i, runs) for i, runs in enumerate(curves) if runs]
+        only_means = of_groups and len(curves) > HUES
+        for i, runs in reversed(drawn) if of_groups else drawn:
+            grey = of_groups and i >= IN_COLOUR
             style = {"color": HUE[i % HUES], "linestyle": DASHES[min(i // HUES, 2)]}
-            for series in runs if len(runs) > 1 or len(runs[0]) > MAX_POINTS else ():
+            style = {"color": PAPER, "alpha": 0.35} if grey else style
+            mean = smooth(average(runs))
+            one_point_each = len(runs) == 1 and len(runs[0]) <= MAX_POINTS
+            for series in () if one_point_each or (only_means and mean) else runs:
                 steps, values = zip(*extremes(series).items(), strict=True)
-                axes.plot(steps, values, linewidth=0.6, alpha=0.4, **style)
-            if mean := smooth(average(runs)):
+                axes.plot(steps, values, **{"linewidth": 0.6, "alpha": 0.4, **style})
+            if mean:
                 steps, values = zip(*mean.items(), strict=True)
-                marker = "o" if len(mean) <= 20 else None
-                axes.plot(steps, values, linewidth=1.5, marker=marker, markersize=2.5, **style)
+                marker = "o" if len(mean) <= 20 and not grey else None
+                width = 0.8 if grey else 1.5
+                axes.plot(steps, values, linewidth=width, marker=marker, markersize=2.5, **style)
         if level is not None:
             axes.axhline(level, color=PAPER, linestyle=(0, (4, 3)), linewidth=1.3)
         if is_logarithmic([value for runs in curves for run in runs for value in run.values()]):

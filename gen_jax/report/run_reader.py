@@ -45,6 +45,9 @@ class Run:
     metrics: dict[str, Series]
     last_step: int | None
     torn: bool  # the last line of metrics.jsonl was cut off
+    # Each change of the number of steps: "step", "steps" until then, and "schedules" over them.
+    continued: list[Json] = dataclasses.field(default_factory=list)
+    start: Json | None = None  # the networks it began with: "from", "step", "networks", "sha256"
 
     @property
     def name(self) -> str:
@@ -89,6 +92,8 @@ def read(directory: Path) -> Run:
         metrics=metrics,
         last_step=last_step,
         torn=torn,
+        continued=config.get("continued") or [],
+        start=config.get("start"),
     )
 
 

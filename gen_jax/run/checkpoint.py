@@ -205,7 +205,7 @@ class Checkpoints:
     def is_good(self, step: int) -> bool:
         """Return whether a step exists and is intact."""
         try:
-            return bool(_verify(self.directory / STEP.format(step)))
+            return bool(verify(self.directory / STEP.format(step)))
         except (CheckpointError, OSError):
             return False
 
@@ -242,7 +242,7 @@ class Checkpoints:
         skipped: dict[Path, str] = {}
         for path in self.steps():
             try:
-                seal = _verify(path)
+                seal = verify(path)
                 if difference := is_of_another_run(seal):
                     raise CheckpointError(f"it is of another run ({difference})")
                 target = target_of(seal["step"])
@@ -295,7 +295,7 @@ def _step_of(name: str) -> int:
     return step if STEP.format(step) == name else -1
 
 
-def _verify(path: Path) -> Seal:
+def verify(path: Path) -> Seal:
     """Return the seal of a step.
 
     Raises CheckpointError if the seal is missing or damaged, or if a file does not match it.

@@ -24,6 +24,9 @@ from gen_jax.run.experiment import C, Experiment, Paper, paper_of
 from gen_jax.storage import files
 from gen_jax.types import Json, Measure
 
+# Of config.json, beside what was asked for: earlier lengths of the run, and what it started from.
+HISTORY = ("continued", "start")
+
 
 def path_of(experiment: Experiment[C], preset: str, config: C) -> Path:
     """Return the given directory, else runs/PAPER-PRESET-sSEED."""
@@ -133,9 +136,12 @@ def describe_and_check(
 def write_description(
     path: Path, experiment: Experiment[C], description: Json, environment: Json
 ) -> None:
-    """Write config.json if it does not exist; paper.json, env.json and command.txt always."""
-    if not (path / "config.json").exists():
-        files.replace(path / "config.json", json.dumps(description, indent=1))
+    """Write config.json if there is none, or if its length, history or intervals differ;
+    paper.json, env.json and command.txt always.
+    """
+    file = path / "config.json"
+    if not file.exists() or _recorded(read_json(file)) != _recorded(description):
+        files.replace(file, json.dumps(description, indent=1))
     doc = experiment.__doc__  # None under python -OO
     header = Paper.of(doc) if doc else paper_of(Path(str(experiment.__file__)))
     claims = {name: dataclasses.asdict(claim) for name, claim in experiment.CLAIMS.items()}
@@ -144,6 +150,14 @@ def write_description(
     files.replace(path / "env.json", json.dumps(environment, indent=1))
     again = command(experiment, description["preset"], sys.argv[1:])
     files.replace(path / "command.txt", again + "\n")
+
+
+def _recorded(description: Json) -> Json:
+    """Return what a resumed run may change in config.json, but for where it runs."""
+    fields = dict(configs.flatten(description["config"]))
+    elsewhere = {*configs.MAY_CHANGE_ON_RESUME} - {*configs.INTERVALS}
+    kept = {name: value for name, value in fields.items() if name not in elsewhere}
+    return {**kept, **{name: description.get(name) for name in HISTORY}}
 
 
 def _units(path: Path) -> dict[str, str]:
@@ -164,9 +178,9 @@ def add_units(path: Path, measured: Mapping[str, Measure]) -> None:
 def changes(old: Json, new: Json, kind: type[C], where: str) -> str:
     """Return the fields in which two descriptions of a run differ, as "field: OLD there, NEW here".
 
-    A description from an older release lacks newer fields. They get their value in FORMERLY of
-    their dataclass, or their default. Raises UserError if the old config cannot be read; `where`
-    names its file.
+    Fields that may change on resume are left out, as is the length of the run. A description from
+    an older release lacks newer fields. They get their value in FORMERLY of their dataclass, or
+    their default. Raises UserError if the old config cannot be read; `where` names its file.
     """
     if (was := old.get("experiment", "absent")) != new["experiment"]:
         return f"experiment: {was} there, {new['experiment']} here"
@@ -174,8 +188,9 @@ def changes(old: Json, new: Json, kind: type[C], where: str) -> str:
     # The new description has no hashes before its data are loaded.
     data = (new["data"] and old.get("data")) or new["data"]
     old = {**old, "data": data, "config": configs.to_json(known)}
-    ignore = ("preset", *(f"config.{name}" for name in configs.MAY_CHANGE_ON_RESUME))
-    found = configs.differences(old, new, ignore)
+    free = (*configs.MAY_CHANGE_ON_RESUME, getattr(kind, "LENGTH", "steps"))
+    before, after = ({n: v for n, v in one.items() if n not in HISTORY} for one in (old, new))
+    found = configs.differences(before, after, ("preset", *(f"config.{name}" for name in free)))
     return "; ".join(change.removeprefix("config.") for change in found)
 
 

@@ -41,8 +41,9 @@ Presets = Mapping[str, tuple[str, C]]  # name -> (description and cost, Config)
 class Experiment(Protocol[C]):
     """The module of an experiment file.
 
-    It may also have `game(config) -> Game`, if its players do not update in turn, and
-    `stages(config) -> tuple[Stage, ...]`, if its game changes during training.
+    It may also have `game(config) -> Game`, if its players do not update in turn,
+    `stages(config) -> tuple[Stage, ...]`, if its game changes during training, and `STARTS`,
+    published weights for --run.init-from: {name: function -> params by network}.
     """
 
     __name__: str

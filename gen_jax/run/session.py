@@ -15,16 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
+from gen_jax import config as configs
 from gen_jax import game, images
 from gen_jax.data import pipeline
 from gen_jax.errors import DataError, NonFiniteError, UserError
 from gen_jax.game import FINITE, Game, Stage, State
-from gen_jax.run import directory, programs, provenance, sharding
+from gen_jax.run import directory, initial, lengths, programs, provenance, sharding
 from gen_jax.run.checkpoint import Checkpoints, Seal
 from gen_jax.run.experiment import C, Experiment, check_measures, check_model, check_pictures
 from gen_jax.run.log import Journal, read_lines
 from gen_jax.run.signals import Interrupts
-from gen_jax.types import Array, Batch, Key
+from gen_jax.types import Array, Batch, Json, Key
 
 Means = dict[str, float]  # the mean of each metric over the steps of one line
 Totals = dict[str, tuple[float, int]]  # the sum of each metric and its number of steps
@@ -77,6 +78,9 @@ class Session(Generic[C]):
         shapes = jax.eval_shape(self.init, *self.init_arguments)  # raises the errors of networks
         if self.run.parallel == "pmap":
             game.check_per_device(shapes)
+        self.initial: initial.Initial | None = siblings[0].initial if siblings else None
+        if not any((whole / "checkpoints").glob("step-*")):
+            self._load_initial(shapes)
         self.lock = stack.enter_context(directory.Lock(self.path))
         self.description = directory.describe_and_check(
             self.path, experiment, preset, config, dict(data.hashes)
@@ -126,9 +130,73 @@ class Session(Generic[C]):
             self.is_of_another_run,
         )
         # Only now is it known that this is the same run.
+        if restored:
+            self._accept(restored[1])
+        elif start_from := self._load_initial(state):
+            state = initial.start_from(state, start_from)
+            self.description["start"], self.initial = start_from.record, None
         environment = {**self.environment, "code": provenance.digest(self.origin["code"])}
         directory.write_description(self.path, self.experiment, self.description, environment)
         return self._resume(*restored) if restored else self._begin(state)
+
+    def _load_initial(self, shapes: State) -> initial.Initial | None:
+        """Return the networks to start from, if there are any; they are loaded once."""
+        if self.run.init_from and not self.initial:
+            file = self.path / "config.json"
+            known = directory.read_json(file).get("start") if file.exists() else None
+            published = getattr(self.experiment, "STARTS", {})
+            self.initial = initial.load(self.run, shapes, published, known)
+        return self.initial
+
+    def _accept(self, seal: Seal) -> None:
+        """Check that a checkpoint may be resumed, and take over its history.
+
+        Raises UserError if another number of steps is too small, or, with --run.strict, if the
+        program differs.
+        """
+        self.journal.info(f"Resuming from the checkpoint of step {seal['step']} in {self.path}.")
+        differences = provenance.differences(seal, self.origin)
+        if differences and self.run.strict:
+            raise UserError(
+                f"{self.path} cannot be resumed unchanged: {'; '.join(differences)}. "
+                "Undo the change, or omit --run.strict."
+            )
+        for difference in differences:
+            self.journal.info(f"From here the run may not be bit-identical: {difference}.")
+        history = self._history(seal)
+        for name in directory.HISTORY:
+            self.description.pop(name, None)
+        self.description |= history  # in place: it is stored with each checkpoint
+
+    def _history(self, seal: Seal) -> Json:
+        """Return the history in a seal, and another number of steps with what that changes."""
+        file, step, steps = self.path / "config.json", int(seal["step"]), self.config.steps
+        known = seal.get("run") or (directory.read_json(file) if file.exists() else {})
+        history = {name: known[name] for name in directory.HISTORY if name in known}
+        fields = known.get("config", configs.to_json(self.config))
+        before = configs.from_json(type(self.config), fields, "its seal")
+        if before.steps != steps:
+            lengths.check(self.path, step, steps)
+            stages = stages_of(self.experiment, before, game.of(self.experiment, before))
+            found = lengths.schedules(
+                self.experiment,
+                (before, stages),
+                (self.config, self.stages),
+                self.state_structs,
+                self._batch_structs,
+            )
+            entry = lengths.record(step, before.steps, found)
+            history["continued"] = [*history.get("continued", []), entry]
+            for line in lengths.describe(entry, steps):
+                self.journal.info(line)
+        return history
+
+    def _batch_structs(self, size: int) -> Batch:
+        """Return the shapes of a prepared batch."""
+        train = self.data.train
+        raw = {n: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype) for n, a in train.items()}
+        batch: Batch = jax.eval_shape(self.data.prepare, raw, self.data_key)
+        return batch
 
     def _begin(self, state: State) -> tuple[int, State]:
         """Start at step 0."""
@@ -154,22 +222,13 @@ class Session(Generic[C]):
 
     def _resume(self, state: State, seal: Seal) -> tuple[int, State]:
         """Resume from a checkpoint."""
-        step = int(seal["step"])
-        self.journal.info(f"Resuming from the checkpoint of step {step} in {self.path}.")
-        differences = provenance.differences(seal, self.origin)
-        if differences and self.run.strict:
-            raise UserError(
-                f"{self.path} cannot be resumed unchanged: {'; '.join(differences)}. "
-                "Undo the change, or omit --run.strict."
-            )
-        for difference in differences:
-            self.journal.info(f"From here the run may not be bit-identical: {difference}.")
-        kept = own = None
+        step, kept, own = int(seal["step"]), None, None
         if not sharding.process_index():
             kept, own = self.checkpoints.lines(step), self.checkpoints.line(step)
         line = self.journal.resume(step, kept, own, seal["record"])
         self.saved, self.totals = step, seal.get("totals") or {}
-        if line is None and self.ends_line(step):  # killed between the checkpoint and its line
+        # Killed between the checkpoint and its line, which another interval may not have.
+        if line is None and seal["record"]:
             means = {n: np.nan if value is None else value for n, value in seal["record"].items()}
             self.evaluate_and_log(step, state, means)
         return step, state

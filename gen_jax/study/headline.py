@@ -35,6 +35,9 @@ ROWS = [
             "run.evaluate_every": 25_000,
         },
         best="validation/parzen",
+        answer="On test images, seed 0 has 130.9, 160.0, 170.3, 177.2, 179.7, 185.8, 192.7, 195.1, 197.3, "
+        "197.0 and 201.1 nats after 50, 100, ... 550 epochs. It still rises when the run is stopped; "
+        "10 000 real training images have 241.2 by the same estimate.",
     ),
     Row(
         "infogan-official",

@@ -43,6 +43,8 @@ ROWS = [
         question="Does a quarter of the width suffice?",
         measures=CATEGORY,
         seeds=5,
+        answer="In seeds 1 and 2 the category of a generated image is read without error, but these images "
+        "are no digits: the discriminator wins. Of the five seeds only three were played in time.",
     ),
     Row(
         "gan-vs-vae-quick",
@@ -126,6 +128,8 @@ ROWS = [
             "test/nearest_neighbour_error_50000": "1-NN error by 50 K generated images, %",
             "test/label_accuracy": "generated images of their label, %",
         },
+        answer="The error falls as the generated images agree with their labels: 37.6, 30.7 and 8.4 % at a "
+        "label accuracy of 74.2, 79.4 and 94.7 %.",
     ),
     Row(
         "aae-labels-quick",

@@ -312,6 +312,30 @@ TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "another number of steps, or another interval of lines or checkpoints, for an existing run",
+        "the run goes on: bit for bit like one that had them from the start, or one line for each "
+        "learning rate or objective that was planned over the former number, which config.json and "
+        "the page keep; no more steps than were trained are refused with exit code 2",
+        (
+            "run/test_lengths::test_more_steps_give_the_run_that_had_them_from_the_start",
+            "run/test_lengths::test_intervals_may_change_and_each_step_has_one_line",
+            "run/test_lengths::test_a_plan_over_all_steps_is_named_and_then_that_of_the_new_number",
+            "run/test_lengths::test_no_more_steps_than_were_trained_are_refused",
+            "run/test_lengths::test_a_kill_before_the_first_new_checkpoint_loses_nothing",
+            "run/test_lengths::test_a_line_that_a_kill_left_out_is_written_under_another_interval",
+        ),
+    ),
+    (
+        "a start from networks of another run that is missing or changed, or does not fit",
+        "exit code 2 and a message with the first array or network that differs, and no directory "
+        "is left; a run that was saved goes on without the other run",
+        (
+            "run/test_initial::test_what_does_not_fit_is_one_sentence_and_leaves_no_directory",
+            "run/test_initial::test_a_resume_needs_no_other_run_and_another_start_is_another_run",
+            "run/test_initial::test_a_run_that_was_not_saved_begins_again_at_the_same_weights_or_not_at_all",
+        ),
+    ),
+    (
         "a checkpoint of another run, such as another seed, in the directory of a run",
         "skipped, with the fields that differ",
         ("faults/test_silence::test_a_checkpoint_of_another_seed_is_passed_over",),

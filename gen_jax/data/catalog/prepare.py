@@ -13,10 +13,10 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from gen_jax.data.catalog import fetch, store
+from gen_jax.data.catalog import fetch, folder_names, store
 from gen_jax.errors import DataError, DirectoryError
 
 log = logging.getLogger("gen_jax.data")
@@ -60,21 +60,29 @@ def home(name: str, base: Path) -> Path:
 
     Names may hold any character, so they are hashed if not ours.
     """
-    if name.startswith(("tfds:", "boxes:")):
+    if folder_names.is_folder(name):
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+        name = f"folder-{folder_names.as_file(name)[:50]}-{digest}"
+    elif name.startswith(("tfds:", "boxes:")):
         name = re.sub(r"[^\w.]+", "-", name) + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
     return base / "arrays" / name
 
 
 @contextlib.contextmanager
-def building(name: str, base: Path, again: bool = False) -> Iterator[Path | None]:
-    """A private directory whose `arrays` becomes the set's; None if another process was faster."""
+def building(
+    name: str, base: Path, again: bool = False, is_current: Callable[[], bool] = lambda: True
+) -> Iterator[Path | None]:
+    """A private directory whose `arrays` becomes the set's; None if another process was faster.
+
+    What is there is replaced if `again`, or if it is not current.
+    """
     target, start = home(name, base), time.monotonic()
     beside = target.parent / f".{target.name}"
     try:
         beside.mkdir(parents=True, exist_ok=True)
         with (beside / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if (target / store.MANIFEST).exists() and not again:
+            if not again and (target / store.MANIFEST).exists() and is_current():
                 yield None
                 return
             for stale in beside.glob("*/"):  # left by a process that was killed: we hold the lock

@@ -12,8 +12,9 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from gen_jax.data.catalog import emoji, formats, prepare, store
+from gen_jax.data.catalog import emoji, folder, folder_names, formats, prepare, store
 from gen_jax.data.catalog.fetch import Mirror
 from gen_jax.data.catalog.prepare import DataSet, Field, labelled
 from gen_jax.data.catalog.store import Block
@@ -350,7 +351,8 @@ def find(name: str) -> DataSet:
     near = difflib.get_close_matches(name, SOURCES)
     hint = f"did you mean {near[0]!r}" if near else f"choose from {', '.join(SOURCES)}"
     raise DataError(
-        f"there is no data set {name!r}: {hint}, or name a set that TFDS has prepared, as tfds:{name}."
+        f"there is no data set {name!r}: {hint}, or name a set that TFDS has prepared, as tfds:{name}, "
+        f"or a folder of pictures, as folder:{name}."
     )
 
 
@@ -362,10 +364,15 @@ def load(name: str, split: str = "train", directory: Path | None = None) -> Bloc
     `cache.data_folder()` if not given. A set is one of `SOURCES`, or one that TFDS has prepared:
     tfds:NAME, tfds:NAME:CONFIG or tfds:/DIRECTORY, and @SIDE after it if images are to be resized
     (`tfds_recipes` says how): tfds:celeb_a@128. Unpaired domains, as those of
-    tfds:cycle_gan:horse2zebra, are the fields "x" and "y", of different lengths.
+    tfds:cycle_gan:horse2zebra, are the fields "x" and "y", of different lengths. A folder of
+    pictures is named as `folder_names` says.
     """
     known, part = store.parse(split)
     name, source = _resolve(name)
+    if folder_names.is_folder(name):
+        _, splits = folder.opened(name, _base(directory))
+        store.check_split(name, known, splits)
+        return store.cut(splits[known], part, split)
     if source and known not in source.sizes:
         raise DataError(f"{name} has no split {known!r}: choose from {', '.join(source.sizes)}.")
     home = make(name, directory)
@@ -396,7 +403,7 @@ def hashes(name: str, splits: Iterable[str], directory: Path | None = None) -> d
     """ "SPLIT/FIELD" -> the SHA-256 of its file, from the manifest; for a slice, that of the whole
     split.
     """
-    content = store.manifest(make(name, directory), name=_resolve(name)[0])
+    content = describe(name, directory)
     known = {split: content["splits"][store.parse(split)[0]] for split in splits}
     return {
         f"{split}/{field}": entry["sha256"]
@@ -405,12 +412,43 @@ def hashes(name: str, splits: Iterable[str], directory: Path | None = None) -> d
     }
 
 
+def describe(name: str, directory: Path | None = None) -> dict[str, Any]:
+    """The manifest of a set; prepares it on first use. A folder's also has its "domains"."""
+    name, _ = _resolve(name)
+    if folder_names.is_folder(name):
+        return folder.opened(name, _base(directory))[0]
+    return store.manifest(make(name, directory), name=name)
+
+
+def shape(name: str, directory: Path | None = None) -> tuple[int, int, int]:
+    """[h, w, c] of the images of a set of the catalogue, or of a folder."""
+    name, source = _resolve(name)
+    if source:
+        height, width, channels = source.fields["image"].shape
+        return height, width, channels
+    if folder_names.is_folder(name) and (side := folder_names.parse(name).side):
+        return side, side, folder_names.parse(name).channels
+    _, height, width, channels = describe(name, directory)["splits"]["train"]["image"]["shape"]
+    return height, width, channels
+
+
+def size(name: str, split: str = "train", directory: Path | None = None) -> int:
+    """The number of images in a split of a set of the catalogue, or of a folder."""
+    name, source = _resolve(name)
+    if source:
+        return source.sizes[split]
+    return int(describe(name, directory)["splits"][split]["image"]["shape"][0])
+
+
 def make(name: str, directory: Path | None = None, *, again: bool = False) -> Path:
     """Prepare a set if it is not prepared yet; returns the directory of its arrays."""
     name, source = _resolve(name)
-    base = (directory or cache.data_folder()).absolute()
+    base = _base(directory)
     home = prepare.home(name, base)
-    if again or not (home / store.MANIFEST).is_file():
+    if folder_names.is_folder(name):
+        folder.opened.cache_clear()
+        folder.make(name, base, again=again)
+    elif again or not (home / store.MANIFEST).is_file():
         prepare.prepare_catalogued(source, base, again=again) if source else prepare.prepare_tfds(
             name, base, again=again
         )
@@ -420,13 +458,17 @@ def make(name: str, directory: Path | None = None, *, again: bool = False) -> Pa
 def verify(name: str, directory: Path | None = None) -> int:
     """Compare the hash of every array of a prepared set with the known one; returns their number."""
     name, source = _resolve(name)
-    return prepare.verify(
-        name, source, prepare.home(name, (directory or cache.data_folder()).absolute())
-    )
+    return prepare.verify(name, source, prepare.home(name, _base(directory)))
+
+
+def _base(directory: Path | None) -> Path:
+    return (directory or cache.data_folder()).absolute()
 
 
 def _resolve(name: str) -> tuple[str, DataSet | None]:
     """The name under which a set is kept, and its entry if it is in the catalogue."""
+    if folder_names.is_folder(name):
+        return str(folder_names.parse(name)), None
     if not name.startswith("tfds:"):
         return name, find(name)
     known = name.removeprefix("tfds:")

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import re
+import shlex
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,19 @@ def write(
 
 
 def write_manifest(
-    home: Path, *, name: str, version: str, way: str, splits: Mapping[str, Mapping[str, Entry]]
+    home: Path,
+    *,
+    name: str,
+    version: str,
+    way: str,
+    splits: Mapping[str, Mapping[str, Entry]],
+    more: Mapping[str, Any] = {},
 ) -> None:
-    """Write the manifest, last: a directory without one is not prepared."""
-    content = {"name": name, "version": version, "way": way, "splits": splits}
+    """Write the manifest, last: a directory without one is not prepared.
+
+    `more` is what else is known of the set.
+    """
+    content = {"name": name, "version": version, "way": way, "splits": splits, **more}
     (home / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -119,8 +129,15 @@ def damaged(path: Path, why: str, name: str) -> DataError:
     base = home.parent.parent
     place = "" if base == cache.data_folder() else f" --directory {base}"
     return DataError(
-        f"{path} {why}: run `python -m gen_jax.data {name} --again{place}` to prepare it again."
+        f"{path} {why}: run `python -m gen_jax.data {shlex.quote(name)} --again{place}` to prepare "
+        "it again."
     )
+
+
+def check_split(name: str, split: str, known: Iterable[str]) -> None:
+    """Raise DataError if the set has no such split."""
+    if split not in known:
+        raise DataError(f"{name} has no split {split!r}: choose from {', '.join(sorted(known))}.")
 
 
 def view(
@@ -131,8 +148,7 @@ def view(
     DataError if the size, shape, dtype or SHA-256 (of files up to LARGE) is not as in the manifest.
     """
     known = content["splits"]
-    if split not in known:
-        raise DataError(f"{name} has no split {split!r}: choose from {', '.join(sorted(known))}.")
+    check_split(name, split, known)
     fields: Block = {}
     for field, entry in known[split].items():
         path = home / split / f"{field}.npy"

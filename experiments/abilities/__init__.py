@@ -1,0 +1,1 @@
+"""What the trained model of each paper can do."""

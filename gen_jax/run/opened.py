@@ -1,0 +1,64 @@
+"""Opens the directory of a run: its experiment, its config and its trained networks."""
+
+import importlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gen_jax import config as configs
+from gen_jax.errors import DataError, UserError
+from gen_jax.game import Trained
+from gen_jax.run import weights
+from gen_jax.run.directory import read_json
+from gen_jax.run.experiment import Experiment, check
+
+OWN = "experiments."  # modules outside this package are imported only if the user names them
+
+
+class Opened(NamedTuple):
+    """A run whose networks can be used."""
+
+    directory: Path
+    experiment: Experiment[Any]
+    preset: str
+    config: Any
+    trained: Trained
+
+
+def open_run(
+    directory: Path | str, step: int | None = None, experiment: Experiment[Any] | None = None
+) -> Opened:
+    """Return a run with its weights at a step, by default the newest, with averages where it has
+    them.
+
+    `experiment` is the module of a paper that is not in experiments/. Raises UserError if this is
+    no run, or of another paper; DataError if a file is damaged; CheckpointError if the weights are.
+    """
+    path = Path(directory)
+    if not (path / "config.json").is_file():
+        raise UserError(f"{path} has no config.json: give the directory of a run.")
+    known = read_json(path / "config.json")
+    name, fields = str(known.get("experiment")), known.get("config")
+    if not isinstance(fields, dict):
+        raise DataError(f"{path / 'config.json'} has no config: restore it.")
+    if experiment is None:
+        if not name.startswith(OWN):
+            raise UserError(f"{path} is a run of {name}: give this module as the experiment.")
+        experiment = _import(name, path)
+    elif experiment.__name__ != name:
+        raise UserError(f"{path} is a run of {name}, and {experiment.__name__} was given.")
+    check(experiment)
+    config = configs.from_json(experiment.Config, fields, str(path / "config.json"))
+    found = weights.load(path, step)
+    variables = {"params": {**found.params, **found.average}, **found.variables}
+    trained = Trained(experiment.model(config), variables, found.step)
+    return Opened(path, experiment, str(known.get("preset")), config, trained)
+
+
+def _import(name: str, path: Path) -> Experiment[Any]:
+    try:
+        module: Any = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{path} is a run of {name}, which is not here: run this where it is."
+        ) from error
+    return module  # type: ignore[no-any-return]

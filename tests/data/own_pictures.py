@@ -1,0 +1,31 @@
+"""Folders of random pictures."""
+
+import json
+
+import numpy as np
+from PIL import Image
+
+rng = np.random.default_rng(0)
+
+
+def draw(height=8, width=8, channels=3):
+    return rng.integers(0, 256, (height, width, channels), np.uint8)
+
+
+def save(path, pixels=None, **how):
+    """Write pixels [h, w, c] as a picture, and return them."""
+    pixels = draw() if pixels is None else pixels
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mode = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    Image.fromarray(mode).save(path, **how)
+    return pixels
+
+
+def fill(path, count=20, top="", **how):
+    """Write pictures 00.png, 01.png, ...; returns {name: pixels}."""
+    return {f"{top}{i:02}.png": save(path / f"{top}{i:02}.png", **how) for i in range(count)}
+
+
+def row(name, text="a picture"):
+    """A line of metadata.jsonl."""
+    return json.dumps({"file_name": name, "text": text})
