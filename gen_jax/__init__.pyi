@@ -32,7 +32,6 @@ from gen_jax.types import Measure as Measure
 from gen_jax.types import Metrics as Metrics
 from gen_jax.types import Objective as Objective
 from gen_jax.types import Params as Params
+from gen_jax.use import load as load
 
 def cli(spec: ModuleSpec | None) -> NoReturn: ...
-
-from gen_jax.use import load as load
