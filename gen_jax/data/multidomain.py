@@ -258,7 +258,8 @@ class Faces:
 def label_names(data: DataSet) -> tuple[str, ...]:
     """Return a name of each of the target labels: its attributes that are 1, or "none"."""
     sizes = sum(group.size for group in data.domains.groups)
-    names = NAMES.get(data.name, tuple(map(str, range(sizes))))[:sizes]
+    known = NAMES.get(data.name, tuple(map(str, range(sizes))))
+    names = getattr(data, "names", known)[:sizes]  # a folder names its own domains
     return tuple(
         "+".join(name for name, one in zip(names, label, strict=False) if one) or "none"
         for label in data.domains.target_labels

@@ -118,7 +118,10 @@ def _spread(steps: list[int]) -> list[int]:
 
 
 def _picture(path: Path, side: int | None = None) -> Context:
-    """Return a picture for the page, reduced if `side` is given. Raises DataError if it is damaged."""
+    """Return a picture for the page, reduced if `side` is given.
+
+    Raises DataError if it is damaged.
+    """
     try:
         data = path.read_bytes()
         with Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "GIF")) as image:

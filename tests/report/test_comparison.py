@@ -108,8 +108,8 @@ def test_labels_are_what_differs(tmp_path):
         (["--descending"], ["0.1", "0.3", "0.2"], "descending (lower is better)"),
         (["--sort", "test/nll", "--ascending"], ["0.3", "0.1", "0.2"], "ascending"),
         # vae/norm has none, and is in the order given where it is equal
-        (["--sort", "vae/norm"], ["0.2", "0.1", "0.3"], "ascending; which values are better is not known"),
-        (["--sort", "vae/norm", "--descending"], ["0.1", "0.3", "0.2"], "descending (higher is better)"),
+        (["--sort", "vae/norm"], ["0.2", "0.1", "0.3"], "ascending; which values are better"),
+        (["--sort", "vae/norm", "--descending"], ["0.1", "0.3", "0.2"], "descending (higher is"),
     ],
 )  # fmt: skip
 def test_order(tmp_path, arguments, expected, words):
@@ -249,7 +249,8 @@ def test_words_from_files_stay_words(tmp_path):
         "command": evil,
         "env": {evil: evil},
         "paper": {**PAPER, "title": evil, "units": {f"test/{evil}": evil},
-                  "claims": {evil: {"value": 1, "spread": 1, "where": evil, "status": "read", "protocol": evil}}},
+                  "claims": {evil: {"value": 1, "spread": 1, "where": evil, "status": "read",
+                                    "protocol": evil}}},
     }  # fmt: skip
     made = []
     for i in range(2):

@@ -7,11 +7,13 @@ import pytest
 
 import gen_jax
 from experiments import vae
+from gen_jax import images
 from gen_jax.config import changed
 from gen_jax.errors import CheckpointError, DataError, UserError
 from gen_jax.run import train
 from gen_jax.run.experiment import presets
 from gen_jax.run.opened import open_run
+from gen_jax.use import __main__ as command
 from gen_jax.use import abilities
 from gen_jax.use.pictures import Pictures
 
@@ -120,3 +122,44 @@ def test_what_a_paper_declares_can_be_asked_for(name):
             assert parameter.kind in (int, float, str, abilities.IMAGES, abilities.CODES)
             if parameter.choices and isinstance(parameter.default, str):
                 assert parameter.default in parameter.choices
+
+
+def test_the_command_line_does_what_python_does(run, tmp_path, capsys):
+    model = gen_jax.load(run)
+    assert command.main([str(run)]) == 0
+    assert "reconstruct(images)\n    Encode images" in capsys.readouterr().out
+    grid, folder, again = (str(tmp_path / name) for name in ("grid.png", "drawn", "again"))
+    draw = [str(run), "generate", "--count", "12", "--seed", "3", "--out"]
+    assert command.main([*draw, grid]) == 0 and command.main([*draw, folder]) == 0
+    drawn = model.generate(12, seed=3)
+    np.testing.assert_array_equal(images.load(tmp_path / "grid.png"), drawn.grid())
+    names = [f"{i:02d}.png" for i in range(12)]
+    assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == names
+    assert command.main([str(run), "reconstruct", "--images", folder, "--out", again]) == 0
+    for name, expected in zip(names, model.reconstruct(drawn), strict=True):  # names are kept
+        np.testing.assert_array_equal(images.load(tmp_path / "again" / name)[..., :1], expected)
+    codes = str(tmp_path / "codes.npy")
+    assert command.main([str(run), "encode", "--images", folder, "--out", codes]) == 0
+    np.testing.assert_array_equal(np.load(codes), model.encode(drawn))
+    assert command.main([str(run), "decode", "--codes", codes, "--step=20", "--out", grid]) == 0
+    earlier = gen_jax.load(run, step=20).decode(np.load(codes))
+    np.testing.assert_array_equal(images.load(tmp_path / "grid.png"), earlier.grid())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["generate", "--out", "a.txt"], 2, "out is a.txt; give a .png or a folder"),
+        (["translate", "--out", "a.png"], 2, "it can generate, reconstruct"),
+        (["encode", "--images", "nowhere", "--out", "a.npy"], 2, "nowhere has no pictures"),
+        (["decode", "--codes", "nowhere.npy", "--out", "a.png"], 2, "cannot be read as .npy"),
+        (["generate", "--step", "x", "--out", "a.png"], 2, "step is 'x'"),
+        (["generate", "--step", "7", "--out", "a.png"], 2, "it has 20, 40"),
+    ],
+)
+def test_a_wrong_command_is_one_sentence(
+    run, arguments, code, words, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert command.main([str(run), *arguments]) == code
+    assert words in capsys.readouterr().err and not [*tmp_path.iterdir()]
