@@ -28,7 +28,7 @@ FOLDER = Path("results")
 NEUTRAL = tuple(
     f"run.{field.name}"
     for field in dataclasses.fields(configs.Run)
-    if field.name not in ("seed", "parallel", "precision")
+    if field.name not in ("seed", "parallel", "precision", "init_from", "init_networks")
 )
 
 
