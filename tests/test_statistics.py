@@ -27,3 +27,23 @@ def test_interval_covers_the_truth_as_often_as_it_says():
     runs = np.random.default_rng(0).normal(5, 2, (4000, 3))
     covered = np.mean([abs(mean - 5) < half for mean, half in map(statistics.interval, runs)])
     assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 4000)
+
+
+def test_resamples_are_draws_with_replacement_after_the_sample_itself():
+    found = statistics.resamples(50, draws=4000, seed=3)
+    assert found.shape == (4001, 50) and (found[0] == 1).all() and (found.sum(1) == 50).all()
+    np.testing.assert_array_equal(found, statistics.resamples(50, draws=4000, seed=3))
+    assert (found[1:] != statistics.resamples(50, draws=4000, seed=4)[1:]).any()
+    # binomial: variance n p (1 - p), and 1 - (1 - 1/n)^n of the images drawn at all
+    assert abs(found[1:].var() - 0.98) < 0.02
+    assert abs((found[1:] > 0).mean() - (1 - 0.98**50)) < 0.005
+    with pytest.raises(UserError, match="0 resamples of 5"):
+        statistics.resamples(5, draws=0)
+
+
+def test_bootstrap_interval_of_a_mean_covers_the_truth_as_often_as_it_says():
+    runs = np.random.default_rng(0).exponential(5, (600, 80))
+    weights = statistics.resamples(80, seed=1)
+    intervals = [statistics.percentile_interval(weights[1:] @ run / 80) for run in runs]
+    covered = np.mean([low < 5 < high for low, high in intervals])
+    assert abs(covered - 0.94) < 4 * math.sqrt(0.95 * 0.05 / 600)  # 94 %: 80 skew values are few

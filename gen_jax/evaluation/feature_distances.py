@@ -145,8 +145,8 @@ def precision_recall(
     The ball of a point reaches to its k-th nearest neighbour in its own set.
     """
     real, fake = _checked(real), _checked(fake)
-    around_fake, _ = _balls(real, fake, neighbours)
-    around_real, _ = _balls(fake, real, neighbours)
+    around_fake, _ = balls(real, fake, neighbours)
+    around_real, _ = balls(fake, real, neighbours)
     return float(np.mean(around_fake > 0)), float(np.mean(around_real > 0))
 
 
@@ -159,15 +159,18 @@ def density_coverage(
     For two sets of n points of one distribution, the expected density is 1 and the expected
     coverage is 1 - (n-1)...(n-k) / (2n-1)...(2n-k).
     """
-    around_fake, filled = _balls(_checked(real), _checked(fake), neighbours)
+    around_fake, filled = balls(_checked(real), _checked(fake), neighbours)
     return float(np.mean(around_fake) / neighbours), float(np.mean(filled))
 
 
-def _balls(
+def balls(
     centres: np.ndarray, points: np.ndarray, neighbours: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many balls of the centres each point lies in [m], and whether each ball holds any
-    point [n].
+    """Return how many balls of the centres [n, d] each point [m, d] lies in, int [m], and whether
+    each ball holds any point, bool [n].
+
+    The ball of a centre reaches to its k-th nearest neighbour among the centres. Raises DataError
+    if there is none.
     """
     from sklearn.metrics import pairwise_distances_chunked  # slow to import
 

@@ -68,6 +68,15 @@ def diversity(images: np.ndarray, *, span: float, pairs: int = 10_000, seed: int
     It is lower for more varied images. Karras et al. 2018, section 5, compare it with that of the
     real images. Raises DataError for fewer than 1 pair or 2 images.
     """
+    return float(random_pairs(images, span=span, pairs=pairs, seed=seed)[1].mean())
+
+
+def random_pairs(
+    images: np.ndarray, *, span: float, pairs: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw pairs of different images, and return their indices and MS-SSIM: [n, h, w, c]
+    -> int [2, pairs], float64 [pairs]. Raises the errors of `diversity`.
+    """
     if len(images) < 2 or pairs < 1:
         raise DataError(
             f"{pairs} pairs of {len(images)} images are too few: give at least 1 pair and 2 images."
@@ -76,9 +85,8 @@ def diversity(images: np.ndarray, *, span: float, pairs: int = 10_000, seed: int
     first = generator.integers(len(images), size=pairs)
     second = (first + generator.integers(1, len(images), size=pairs)) % len(images)
     chunks = ((first[i : i + CHUNK], second[i : i + CHUNK]) for i in range(0, pairs, CHUNK))
-    return float(
-        np.concatenate([multiscale(images[i], images[j], span=span) for i, j in chunks]).mean()
-    )
+    values = [multiscale(images[i], images[j], span=span) for i, j in chunks]
+    return np.stack([first, second]), np.concatenate(values)
 
 
 def _terms(a: np.ndarray, b: np.ndarray, span: float) -> tuple[np.ndarray, np.ndarray]:

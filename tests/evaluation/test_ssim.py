@@ -168,3 +168,12 @@ def test_bad_images_are_refused():
         ssim.multiscale(A[:, :15], B[:, :15], span=1)
     with pytest.raises(DataError, match="11 pixels"):
         ssim.structural(A[:, :10], B[:, :10], span=1)
+
+
+def test_random_pairs_are_of_different_images_and_their_mean_is_the_diversity():
+    images = draws.random((6, 16, 16, 1))
+    (first, second), values = ssim.random_pairs(images, span=1, pairs=70, seed=2)
+    assert (first != second).all() and len({*first}) == len({*second}) == 6
+    one = ssim.multiscale(images[first[[69]]], images[second[[69]]], span=1)
+    assert values[69] == pytest.approx(one[0], rel=1e-9)
+    assert values.mean() == ssim.diversity(images, span=1, pairs=70, seed=2)

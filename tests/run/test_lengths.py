@@ -1,4 +1,4 @@
-"""A run that is given more steps: the same as one that had them from the start, or it says why not."""
+"""A run that is given more steps is one that had them from the start, or it says why not."""
 
 import dataclasses
 import json
