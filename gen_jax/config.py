@@ -249,6 +249,12 @@ def _check_path(name: str, path: Path | None) -> None:
         ) from error
 
 
+# Settings of a run that do not change what it learns.
+NEUTRAL = tuple(
+    f"run.{field.name}"
+    for field in dataclasses.fields(Run)
+    if field.name not in ("seed", "parallel", "precision", "init_from", "init_networks")
+)
 # Fields that may change when a run is resumed, besides its length. A change of devices is logged in
 # log.txt, and one of INTERVALS in config.json.
 INTERVALS = tuple(

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from experiments.aae import Config, draw_prior
 from gen_jax import Array, Count, Key, Trained
-from gen_jax.data.catalog.sets import SOURCES
+from gen_jax.data.catalog import sets
 from gen_jax.evaluation.latent_arithmetic import interpolate as between
 from gen_jax.use import Abilities, Codes, Images
 
@@ -46,7 +46,7 @@ def interpolate(
 
 def shape(config: Config) -> tuple[int, ...]:
     """(height, width, channels) of an image."""
-    return SOURCES[config.data].fields["image"].shape
+    return sets.shape(config.data, config.run.data)
 
 
 def abilities(config: Config) -> Abilities:

@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.aae_labels import Config
 from gen_jax import Count, Key, Trained
-from gen_jax.data.catalog.sets import SOURCES
+from gen_jax.data.catalog import sets
 from gen_jax.use import Abilities, Images
 
 
@@ -32,7 +32,7 @@ def classify(config: Config, model: Trained, images: Images) -> np.ndarray:
 
 def shape(config: Config) -> tuple[int, ...]:
     """(height, width, channels) of an image."""
-    return SOURCES[config.data].fields["image"].shape
+    return sets.shape(config.data, config.run.data)
 
 
 def abilities(config: Config) -> Abilities:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from experiments.gan_vs_vae import Config
 from gen_jax import Count, Key, Trained
-from gen_jax.data.catalog.sets import SOURCES
+from gen_jax.data.catalog import sets
 from gen_jax.data.synthetic import worlds
 from gen_jax.use import Abilities, Images
 
@@ -30,7 +30,7 @@ def reconstruct(config: Config, model: Trained, images: Images) -> Images:
 
 def shape(config: Config) -> tuple[int, ...]:
     """(height, width, channels) of an image."""
-    return SOURCES[config.data].fields["image"].shape
+    return sets.shape(config.data, config.run.data)
 
 
 def abilities(config: Config) -> Abilities:

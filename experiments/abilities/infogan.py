@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from experiments.infogan import PRIOR, Config
 from gen_jax import Array, Count, Key, Trained
 from gen_jax.config import Range
-from gen_jax.data.catalog.sets import SOURCES
+from gen_jax.data.catalog import sets
 from gen_jax.evaluation.mutual_information import traversals
 from gen_jax.use import Abilities, Choices, Images
 
@@ -51,7 +51,7 @@ def traverse(
 
 def shape(config: Config) -> tuple[int, ...]:
     """(height, width, channels) of an image."""
-    return SOURCES[config.data].fields["image"].shape
+    return sets.shape(config.data, config.run.data)
 
 
 def abilities(config: Config) -> Abilities:

@@ -32,11 +32,6 @@ PAPERS = np.array([[0, 0, 0], [1, 1, 1]], np.float32)  # black, white
 # attributes of CelebA, in the order of StarGAN's code
 ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 COLOURS = ("red", "green", "blue", "black", "white")  # of INKS, then of PAPERS
-NAMES = {
-    "emoji": tuple(emoji.VENDORS),
-    **dict.fromkeys(("digits", "mnist"), COLOURS),
-    "tfds:celeb_a": ATTRIBUTES,
-}
 HAIR = 3  # the first attributes, which are mutually exclusive
 FACE = 178  # side in pixels of the central square of CelebA's images
 
@@ -147,6 +142,9 @@ class DataSet(Protocol):
     def name(self) -> str: ...
     @property
     def domains(self) -> Domains: ...
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each label, before those of the mask."""
 
     def examples(self, batch: Batch, key: Key, side: int) -> tuple[Array, Array]:
         """Return images [b * sets, side, side, 3] in [-1, 1] and their labels [b * sets, k]."""
@@ -169,6 +167,7 @@ class Rendered:
 
     name: str
     domains: Domains
+    names: tuple[str, ...]
     views: Callable[[Batch, int], Array]  # (batch, side) -> [b, domains, side, side, 3] in [-1, 1]
 
     def examples(self, batch: Batch, key: Key, side: int) -> tuple[Array, Array]:
@@ -215,6 +214,7 @@ class Faces:
 
     name: str = "tfds:celeb_a"
     domains: Domains = dataclasses.field(default_factory=lambda: multi_label(len(ATTRIBUTES)))
+    names: tuple[str, ...] = ATTRIBUTES
 
     def examples(self, batch: Batch, key: Key, side: int) -> tuple[Array, Array]:
         """Return the central square of each image, [b, 218, 178, 3], and its attributes."""
@@ -258,10 +258,9 @@ class Faces:
 def label_names(data: DataSet) -> tuple[str, ...]:
     """Return a name of each of the target labels: its attributes that are 1, or "none"."""
     sizes = sum(group.size for group in data.domains.groups)
-    known = NAMES.get(data.name, tuple(map(str, range(sizes))))
-    names = getattr(data, "names", known)[:sizes]  # a folder names its own domains
     return tuple(
-        "+".join(name for name, one in zip(names, label, strict=False) if one) or "none"
+        "+".join(name for name, one in zip(data.names[:sizes], label, strict=False) if one)
+        or "none"
         for label in data.domains.target_labels
     )
 
@@ -297,7 +296,7 @@ def coloured(name: str, domains: Domains, papers: np.ndarray) -> Rendered:
     def views(batch: Batch, side: int) -> Array:
         return scaled(colourize(batch["image"], domains.labels[0, :, :3], papers), side)
 
-    return Rendered(name, domains, views)
+    return Rendered(name, domains, COLOURS, views)
 
 
 def _digits(name: str) -> dict[Labels, DataSet]:
@@ -310,7 +309,9 @@ def _digits(name: str) -> dict[Labels, DataSet]:
 
 
 SETS: Mapping[Name, Mapping[Labels, DataSet]] = {
-    "emoji": {"one": Rendered("emoji", exclusive(len(emoji.VENDORS)), by_vendor)},
+    "emoji": {
+        "one": Rendered("emoji", exclusive(len(emoji.VENDORS)), tuple(emoji.VENDORS), by_vendor)
+    },
     "digits": _digits("digits"),
     "mnist": _digits("mnist"),
     "celeb_a": {"several": Faces()},

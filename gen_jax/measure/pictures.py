@@ -5,26 +5,24 @@ scaled to 8, and other modes become RGB. Of an animation, the first frame is tak
 """
 
 import contextlib
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from gen_jax.data.catalog.pictures import TORN, plain
 from gen_jax.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
 # Only these are decoded, whatever the suffix: some formats of Pillow run other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
-# what Pillow raises for a damaged file
-DAMAGED = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, struct.error)
 
 
 def read(path: Path) -> Image.Image:
     """The upright RGB image in a file; DataError if it cannot be decoded."""
     with _opened(path) as image:
-        return _rgb(ImageOps.exif_transpose(image))
+        return plain(ImageOps.exif_transpose(image), "RGB")
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -49,21 +47,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path, formats=FORMATS) as image:
             yield image
-    except (*DAMAGED, Image.DecompressionBombError) as error:
+    except (*TORN, Image.DecompressionBombError) as error:
         if isinstance(error, OSError) and error.errno:  # of the system
             error.filename = error.filename or str(path)
             raise
         reason = "its format is unknown" if isinstance(error, UnidentifiedImageError) else error
         raise DataError(f"{path} is no whole picture ({reason}): replace or remove it.") from error
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode[0] in "IF":
-        values = np.asarray(image)
-        if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-            raise ValueError("its values are not of 8 or 16 bits")
-        return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")

@@ -4,20 +4,14 @@ import dataclasses
 import statistics
 from collections.abc import Sequence
 
+from gen_jax.config import NEUTRAL, differences, formerly, to_json
 from gen_jax.config import Run as Settings
-from gen_jax.config import differences, formerly, to_json
 from gen_jax.errors import UserError
 from gen_jax.report.rows import last, metric_names, table
 from gen_jax.report.run_reader import Run
 from gen_jax.types import Json
 
 SEEDS = ("seed", "run.seed")
-# Settings of a run that do not change what it learns.
-NEUTRAL = tuple(
-    f"run.{field.name}"
-    for field in dataclasses.fields(Settings)
-    if field.name not in ("seed", "parallel", "precision", "init_from", "init_networks")
-)
 
 
 @dataclasses.dataclass(frozen=True)

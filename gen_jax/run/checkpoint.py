@@ -119,7 +119,7 @@ class Checkpoints:
             hashes = {str(file.relative_to(path)): sha256(file) for file in written}
             files.replace(path / SEAL, _sign({**seal, "files": hashes}))
             for old in self.steps()[self.keep :]:  # only now that a newer good step exists
-                self._line_path(_step_of(old.name)).unlink(missing_ok=True)
+                self._line_path(step_of(old.name)).unlink(missing_ok=True)
                 (old / SEAL).unlink(missing_ok=True)
                 shutil.rmtree(old, ignore_errors=True)
         except ERRORS as error:
@@ -187,7 +187,7 @@ class Checkpoints:
     def steps(self) -> list[Path]:
         """Return the directories of all steps, newest first, good or not."""
         try:
-            found = {_step_of(name): self.directory / name for name in os.listdir(self.directory)}
+            found = {step_of(name): self.directory / name for name in os.listdir(self.directory)}
         except (FileNotFoundError, NotADirectoryError):
             return []
         return [found[step] for step in sorted(found, reverse=True) if step >= 0]
@@ -214,7 +214,7 @@ class Checkpoints:
         self.wait()
         if sharding.process_index() == 0:
             for path in self.steps():
-                if _step_of(path.name) > step:
+                if step_of(path.name) > step:
                     shutil.rmtree(path, ignore_errors=True)
 
     def restore(
@@ -289,7 +289,7 @@ def _read_signed(path: Path) -> Json:
     return content
 
 
-def _step_of(name: str) -> int:
+def step_of(name: str) -> int:
     """Return the step in the name of a directory; -1 if there is none."""
     step = int(name[5:]) if re.fullmatch(r"step-[0-9]+", name) else -1
     return step if STEP.format(step) == name else -1
@@ -306,7 +306,7 @@ def verify(path: Path) -> Seal:
     fields = SEAL_FIELDS.items()
     if not all(isinstance(seal.get(name), kind) for name, kind in fields):
         raise CheckpointError(f"{SEAL} has unexpected content")
-    if seal["step"] != _step_of(path.name):
+    if seal["step"] != step_of(path.name):
         raise CheckpointError(f"its seal is of step {seal['step']}")
     found = {str(f.relative_to(path)) for f in path.rglob("*") if f.is_file()} - {SEAL}
     for name in sorted({*seal["files"], *found}):

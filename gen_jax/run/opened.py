@@ -2,7 +2,7 @@
 
 import importlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from gen_jax import config as configs
 from gen_jax.errors import DataError, UserError
@@ -56,9 +56,8 @@ def open_run(
 
 def _import(name: str, path: Path) -> Experiment[Any]:
     try:
-        module: Any = importlib.import_module(name)
+        return cast(Experiment[Any], importlib.import_module(name))
     except ModuleNotFoundError as error:
         raise UserError(
             f"{path} is a run of {name}, which is not here: run this where it is."
         ) from error
-    return module  # type: ignore[no-any-return]

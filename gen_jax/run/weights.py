@@ -9,12 +9,11 @@ import jax
 import numpy as np
 
 from gen_jax.errors import CheckpointError, UserError
-from gen_jax.run.checkpoint import SEAL, Checkpoints, verify
+from gen_jax.run.checkpoint import SEAL, Checkpoints, step_of, verify
 from gen_jax.types import Json, Params
 
-LEAF = re.compile(
-    r"\.(params|variables|average)((?:\['[^']*'\])+)"
-)  # of what a network computes with
+# The path of an array that a network computes with.
+LEAF = re.compile(r"\.(params|variables|average)((?:\['[^']*'\])+)")
 
 
 class Weights(NamedTuple):
@@ -35,7 +34,7 @@ def load(run: Path, step: int | None = None) -> Weights:
     from orbax.checkpoint import v1 as ocp
 
     checkpoints = Checkpoints(run / "checkpoints", keep=1)
-    sealed = {int(path.name[5:]): path for path in checkpoints.steps() if (path / SEAL).exists()}
+    sealed = {step_of(path.name): path for path in checkpoints.steps() if (path / SEAL).exists()}
     if not sealed:
         raise UserError(f"{run} has no checkpoint: train it first.")
     if step is not None and step not in sealed:

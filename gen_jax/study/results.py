@@ -12,6 +12,7 @@ import dacite
 
 from gen_jax import config as configs
 from gen_jax import game
+from gen_jax.config import NEUTRAL
 from gen_jax.errors import DataError, UserError
 from gen_jax.report.run_reader import content, read
 from gen_jax.run.experiment import Config, Experiment, presets
@@ -24,12 +25,6 @@ from gen_jax.types import Json
 
 SCHEMA = 1
 FOLDER = Path("results")
-# Settings of a run that do not change what it learns.
-NEUTRAL = tuple(
-    f"run.{field.name}"
-    for field in dataclasses.fields(configs.Run)
-    if field.name not in ("seed", "parallel", "precision", "init_from", "init_networks")
-)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,7 +32,7 @@ def read(path: Path, side: int | None = None, *, grey: bool = False) -> np.ndarr
         with Image.open(path, formats=FORMATS) as opened:
             if side:
                 opened.draft(None, (2 * side, 2 * side))
-            image = _plain(ImageOps.exif_transpose(opened), "L" if grey else "RGB")
+            image = plain(ImageOps.exif_transpose(opened), "L" if grey else "RGB")
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise DataError(
@@ -48,7 +48,7 @@ def read(path: Path, side: int | None = None, *, grey: bool = False) -> np.ndarr
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def _plain(image: Image.Image, mode: str) -> Image.Image:
+def plain(image: Image.Image, mode: str) -> Image.Image:
     """Convert to 8 bits per channel, on white."""
     if image.mode[0] in "IF":
         values = np.asarray(image)
