@@ -1,8 +1,10 @@
 """Opens the directory of a run: its experiment, its config and its trained networks."""
 
+import dataclasses
+import functools
 import importlib
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from gen_jax import config as configs
 from gen_jax.errors import DataError, UserError
@@ -14,24 +16,34 @@ from gen_jax.run.experiment import Experiment, check
 OWN = "experiments."  # modules outside this package are imported only if the user names them
 
 
-class Opened(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Opened:
     """A run whose networks can be used."""
 
     directory: Path
     experiment: Experiment[Any]
     preset: str
     config: Any
-    trained: Trained
+    step: int | None = None  # of the weights; by default the newest
+
+    @functools.cached_property
+    def trained(self) -> Trained:
+        """The networks, loaded when first asked for, with averages where the run has them.
+
+        Raises UserError if there is no such step, and CheckpointError if it is damaged.
+        """
+        found = weights.load(self.directory, self.step)
+        variables = {"params": {**found.params, **found.average}, **found.variables}
+        return Trained(self.experiment.model(self.config), variables, found.step)
 
 
 def open_run(
     directory: Path | str, step: int | None = None, experiment: Experiment[Any] | None = None
 ) -> Opened:
-    """Return a run with its weights at a step, by default the newest, with averages where it has
-    them.
+    """Return a run, whose weights are those of a step, by default of the newest checkpoint.
 
     `experiment` is the module of a paper that is not in experiments/. Raises UserError if this is
-    no run, or of another paper; DataError if a file is damaged; CheckpointError if the weights are.
+    no run, or of another paper; DataError if a file is damaged.
     """
     path = Path(directory)
     if not (path / "config.json").is_file():
@@ -48,10 +60,7 @@ def open_run(
         raise UserError(f"{path} is a run of {name}, and {experiment.__name__} was given.")
     check(experiment)
     config = configs.from_json(experiment.Config, fields, str(path / "config.json"))
-    found = weights.load(path, step)
-    variables = {"params": {**found.params, **found.average}, **found.variables}
-    trained = Trained(experiment.model(config), variables, found.step)
-    return Opened(path, experiment, str(known.get("preset")), config, trained)
+    return Opened(path, experiment, str(known.get("preset")), config, step)
 
 
 def _import(name: str, path: Path) -> Experiment[Any]:
