@@ -24,13 +24,13 @@ def reconstruct(config: Config, model: Trained, images: Images) -> Images:
 
 def encode(config: Config, model: Trained, images: Images) -> Codes:
     """Return the code of each image."""
-    codes: Array = model.encode(jnp.reshape(images, (len(images), -1)), jax.random.key(0))
+    codes: Array = model.encode(jnp.reshape(images, (images.shape[0], -1)), jax.random.key(0))
     return codes
 
 
 def decode(config: Config, model: Trained, codes: Codes) -> Images:
     """Return the image of each code."""
-    label = jnp.full(len(codes), 10)  # unknown
+    label = jnp.full(codes.shape[0], 10)  # unknown
     return model.decode(codes, label).reshape(-1, *shape(config))
 
 

@@ -2,10 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments.aae_labels import Config
-from gen_jax import Count, Key, Trained
+from gen_jax import Array, Count, Key, Trained
 from gen_jax.data.catalog import sets
 from gen_jax.use import Abilities, Images
 
@@ -20,14 +19,14 @@ def generate(config: Config, model: Trained, key: Key, rows: Count = 10) -> Imag
 
 def reconstruct(config: Config, model: Trained, images: Images) -> Images:
     """Encode images and decode their codes."""
-    *_, x = model.autoencode(jnp.reshape(images, (len(images), -1)))
+    *_, x = model.autoencode(jnp.reshape(images, (images.shape[0], -1)))
     return x.reshape(-1, *shape(config))
 
 
-def classify(config: Config, model: Trained, images: Images) -> np.ndarray:
+def classify(config: Config, model: Trained, images: Images) -> Array:
     """Return the most likely category of each image: the class, or a cluster."""
-    y, _ = model.encode(jnp.reshape(images, (len(images), -1)))
-    return np.asarray(y.argmax(1))
+    y, _ = model.encode(jnp.reshape(images, (images.shape[0], -1)))
+    return y.argmax(1)
 
 
 def shape(config: Config) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ def reconstruct(config: Config, model: Trained, images: Images) -> Images:
 
 def encode(config: Config, model: Trained, images: Images) -> Codes:
     """Return the autoencoder's code of each image."""
-    codes: Array = model.encoder(jnp.reshape(images, (len(images), -1)))
+    codes: Array = model.encoder(jnp.reshape(images, (images.shape[0], -1)))
     return codes
 
 

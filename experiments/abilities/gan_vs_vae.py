@@ -24,7 +24,7 @@ def generate_vae(config: Config, model: Trained, key: Key, count: Count = 64) ->
 
 def reconstruct(config: Config, model: Trained, images: Images) -> Images:
     """Encode images with the VAE and decode the means of their codes."""
-    z = model.encoder(jnp.reshape(images, (len(images), -1))).mean
+    z = model.encoder(jnp.reshape(images, (images.shape[0], -1))).mean
     return model.decoder(z).reshape(-1, *shape(config))
 
 

@@ -1,6 +1,7 @@
 """What a trained progressive GAN can do."""
 
 import jax
+import jax.numpy as jnp
 
 from experiments.progan import Config, levels
 from gen_jax import Count, Key, Trained
@@ -17,7 +18,11 @@ def generate(config: Config, model: Trained, key: Key, count: Count = 64) -> Ima
 
 def decode(config: Config, model: Trained, codes: Codes) -> Images:
     """Return the image of each z."""
-    return growing_images.generate(model, levels(config), codes, config.side)
+    n = codes.shape[0]
+    if config.style.batch_norm:  # takes its statistics over as many codes as in evaluation
+        size = growing_images.CHUNK
+        codes = jnp.asarray(codes)[jnp.arange(-(-n // size) * size) % n]
+    return (growing_images.forward(model, levels(config), codes, config.side)[:n] + 1) / 2
 
 
 def interpolate(

@@ -11,7 +11,7 @@ from gen_jax.use import Abilities, Images
 
 def complete(config: Config, model: Trained, key: Key, images: Images) -> Images:
     """Draw the whole image of each three parts, which follow one another and fill their squares."""
-    if len(images) % COUNT:
+    if images.shape[0] % COUNT:
         raise UserError(f"there are {len(images)} parts; give {COUNT} for each image.")
     parts = 2 * jnp.reshape(images, (-1, COUNT, *shape(config))) - 1
     x, _ = model.draw(parts, key)

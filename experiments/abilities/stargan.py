@@ -21,7 +21,7 @@ def translate(
     """Translate images into a domain."""
     label = data_set(config).domains.target_labels[targets(config).index(domain)]
     x = 2 * jnp.asarray(images) - 1
-    return (model.generator(x, jnp.tile(label, (len(x), 1))) + 1) / 2
+    return (model.generator(x, jnp.tile(label, (x.shape[0], 1))) + 1) / 2
 
 
 def shape(config: Config) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ def reconstruct(config: Config, model: Trained, images: Images) -> Images:
 
 def encode(config: Config, model: Trained, images: Images) -> Codes:
     """Return the mean of q(z|x) of each image."""
-    codes: Array = model.encoder(jnp.reshape(images, (len(images), -1))).mean
+    codes: Array = model.encoder(jnp.reshape(images, (images.shape[0], -1))).mean
     return codes
 
 

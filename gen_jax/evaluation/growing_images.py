@@ -24,23 +24,28 @@ def generator(side: int, fading: bool) -> Callable[..., Array]:
     return lambda model, z, fade: model.generate(z, side, fade[0] if fading else None)
 
 
+def forward(model: Trained, levels: tuple[Level, ...], z: Array | np.ndarray, side: int) -> Array:
+    """Generate images at the last trained level, enlarged to `side`, in one pass: z [n, d] ->
+    [n, side, side, c] in [-1, 1].
+    """
+    level = next(level for level in levels if model.step <= level.end)
+    faded = level.fade(jnp.int32(model.step), 1)
+    fade = jnp.full(z.shape[0], 0 if faded is None else faded, jnp.float32)
+    x: Array = model(generator(level.side, level.fading), z, fade)
+    times = side // level.side
+    return x.repeat(times, 1).repeat(times, 2)
+
+
 def generate(
     model: Trained, levels: tuple[Level, ...], z: Array | np.ndarray, side: int
 ) -> np.ndarray:
     """Generate images at the last trained level, enlarged to `side`: z [n, d] -> uint8
     [n, side, side, c].
     """
-    level = next(level for level in levels if model.step <= level.end)
-    fade = np.full(len(z), level.fade(jnp.int32(model.step), 1) if level.fading else 0, np.float32)
-    draw = generator(level.side, level.fading)
     # Latents are repeated, not padded with zeros, which would enter the statistics of batch norm.
     filled = np.resize(z, (-(-len(z) // CHUNK) * CHUNK, z.shape[1]))
-    fakes = by_chunks(
-        lambda z, fade: model(draw, z, fade), filled, np.resize(fade, len(filled)), size=CHUNK
-    )
-    fakes = images.to_uint8(fakes[: len(z)], low=-1)
-    times = side // level.side
-    return fakes.repeat(times, 1).repeat(times, 2)
+    fakes = by_chunks(lambda z: forward(model, levels, z, side), filled, size=CHUNK)
+    return images.to_uint8(fakes[: len(z)], low=-1)
 
 
 def picture(

@@ -60,7 +60,7 @@ class Network(NamedTuple):
 
 def concat_label(x: Array, y: Array) -> Array:
     """Concatenate the label at each position: [b, ..., c], [b, k] -> [b, ..., c + k]."""
-    y = y.reshape(len(y), *(1,) * (x.ndim - 2), y.shape[-1])
+    y = y.reshape(y.shape[0], *(1,) * (x.ndim - 2), y.shape[-1])
     return jnp.concatenate([x, jnp.broadcast_to(y, (*x.shape[:-1], y.shape[-1]))], -1)
 
 

@@ -254,7 +254,7 @@ class GeneratorBlock(nn.Module):
             dense = Dense(
                 self.features * FIRST**2, math.sqrt(2) / 4, style.equalized, use_bias=False
             )
-            x = dense(x).reshape(len(x), FIRST, FIRST, self.features)
+            x = dense(x).reshape(-1, FIRST, FIRST, self.features)
             x = biased(self, x) if use_bias else x
         else:
             x = Conv(self.features, 3, style.equalized, step="up", use_bias=use_bias)(x)

@@ -1,4 +1,6 @@
-"""Opens the directory of a run: its experiment, its config and its trained networks."""
+"""Opens the directory of a run, or an exported model: its experiment, its config and its trained
+networks.
+"""
 
 import dataclasses
 import functools
@@ -9,7 +11,7 @@ from typing import Any, cast
 from gen_jax import config as configs
 from gen_jax.errors import DataError, UserError
 from gen_jax.game import Trained
-from gen_jax.run import weights
+from gen_jax.run import exported, weights
 from gen_jax.run.directory import read_json
 from gen_jax.run.experiment import Experiment, check
 
@@ -20,7 +22,7 @@ OWN = "experiments."  # modules outside this package are imported only if the us
 class Opened:
     """A run whose networks can be used."""
 
-    directory: Path
+    directory: Path  # or the file of an exported model
     experiment: Experiment[Any]
     preset: str
     config: Any
@@ -32,7 +34,11 @@ class Opened:
 
         Raises UserError if there is no such step, and CheckpointError if it is damaged.
         """
-        found = weights.load(self.directory, self.step)
+        load = exported.load if self.directory.is_file() else weights.load
+        return self.with_weights(load(self.directory, self.step))
+
+    def with_weights(self, found: weights.Weights) -> Trained:
+        """Return the networks with these weights, with averages where there are some."""
         variables = {"params": {**found.params, **found.average}, **found.variables}
         return Trained(self.experiment.model(self.config), variables, found.step)
 
@@ -40,18 +46,22 @@ class Opened:
 def open_run(
     directory: Path | str, step: int | None = None, experiment: Experiment[Any] | None = None
 ) -> Opened:
-    """Return a run, whose weights are those of a step, by default of the newest checkpoint.
+    """Return a run, whose weights are those of a step, by default of the newest checkpoint; or an
+    exported model.
 
     `experiment` is the module of a paper that is not in experiments/. Raises UserError if this is
-    no run, or of another paper; DataError if a file is damaged.
+    no run and no model, or of another paper; DataError or CheckpointError if a file is damaged.
     """
     path = Path(directory)
-    if not (path / "config.json").is_file():
-        raise UserError(f"{path} has no config.json: give the directory of a run.")
-    known = read_json(path / "config.json")
+    file = path if path.is_file() else path / "config.json"
+    if not file.is_file():
+        raise UserError(
+            f"{path} has no config.json: give the directory of a run, or an exported model."
+        )
+    known = exported.describe(path) if file == path else read_json(file)
     name, fields = str(known.get("experiment")), known.get("config")
     if not isinstance(fields, dict):
-        raise DataError(f"{path / 'config.json'} has no config: restore it.")
+        raise DataError(f"{file} has no config: restore it.")
     if experiment is None:
         if not name.startswith(OWN):
             raise UserError(f"{path} is a run of {name}: give this module as the experiment.")
@@ -59,7 +69,7 @@ def open_run(
     elif experiment.__name__ != name:
         raise UserError(f"{path} is a run of {name}, and {experiment.__name__} was given.")
     check(experiment)
-    config = configs.from_json(experiment.Config, fields, str(path / "config.json"))
+    config = configs.from_json(experiment.Config, fields, str(file))
     return Opened(path, experiment, str(known.get("preset")), config, step)
 
 

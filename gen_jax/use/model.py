@@ -20,7 +20,7 @@ class Model:
     """
 
     def __init__(self, run: Path | str, step: int | None = None, experiment: Any = None) -> None:
-        """Read the weights of a run directory; see `gen_jax.load`."""
+        """Read the weights of a run directory or of an exported model; see `gen_jax.load`."""
         self._run = open_run(run, step, experiment)
         self._abilities = abilities.of(self._run)
         self.config, self.step = self._run.config, self._run.trained.step
@@ -51,7 +51,8 @@ def load(run: Path | str, *, step: int | None = None, experiment: Any = None) ->
     """Return the trained model in a run directory: gen_jax.load("runs/vae-quick-s0").
 
     The weights are those of a step, by default of the newest checkpoint, whose hashes are verified.
+    A file of gen_jax.export is read in the same way: gen_jax.load("vae.safetensors").
     `experiment` is the module of a paper that is not in experiments/. Raises UserError if this is
-    no run, and CheckpointError if its weights are damaged.
+    neither, and CheckpointError if its weights are damaged.
     """
     return Model(run, step, experiment)
