@@ -14,12 +14,14 @@ import pytest
 from flax import linen as nn
 
 from experiments import progan
+from experiments.abilities import progan as abilities
 from experiments.presets.progan import ROWS as rows_of_table
 from gen_jax import config as configs
 from gen_jax.data import pipeline
 from gen_jax.errors import UserError
 from gen_jax.evaluation import growing_images
 from gen_jax.game import Trained
+from gen_jax.images import to_uint8
 from gen_jax.networks import progan as growing
 from gen_jax.objectives import gradient_penalty
 from gen_jax.run import train
@@ -377,6 +379,22 @@ def test_pictures_are_of_the_side_that_was_played_last():
     np.testing.assert_array_equal(
         faded, growing_images.generate(Trained(model, variables, 60), levels, z, 8)
     )
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_codes_are_decoded_as_images_are_evaluated(batch_norm):
+    """Batch norm takes its statistics over as many codes, however few are asked for."""
+    style = dataclasses.replace(TINY.style, batch_norm=batch_norm)
+    config = TINY.but(style=style)
+    model = progan.model(config)
+    variables = model.init(jax.random.key(0), jnp.ones((4, 8)), method="touch_all")
+    z = jax.random.normal(jax.random.key(1), (5, 8))
+    for step in (20, 60):
+        one = Trained(model, variables, step)
+        x = to_uint8(np.asarray(abilities.decode(config, one, z)))
+        expected = growing_images.generate(one, progan.levels(config), z, 8)
+        assert x.shape == (5, 8, 8, 1) and expected.std() > 1
+        assert np.abs(x.astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize(
