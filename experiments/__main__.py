@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import sys
 from pathlib import Path
 
 from gen_jax import console
@@ -27,8 +26,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with console.piped():
         main()
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader closed the pipe
-        console.silence(sys.stdout)

@@ -3,17 +3,21 @@
 A terminal that is closed, full or without Unicode ends nothing: log.txt has it all.
 """
 
+import contextlib
 import errno
 import io
 import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from typing import TextIO
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+from typing import TextIO, TypeVar
 
 from gen_jax.errors import CheckpointError, ResourceError, UserError
 from gen_jax.storage import cache
+
+T = TypeVar("T")
 
 ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 HANDLES = {errno.EMFILE, errno.ENFILE}
@@ -42,6 +46,41 @@ def silence(stream: TextIO) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)
+
+
+@contextlib.contextmanager
+def piped() -> Iterator[None]:
+    """A context that prints without `show`; the program ends if its reader leaves, as `head` does."""
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout:  # None if it was closed
+                sys.stdout.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+        raise SystemExit(0) from None
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A function that moves a bar on standard error, if that is a terminal, by some of `total`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    shown = total > 1 and console.is_terminal and not console.is_dumb_terminal
+    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
+        yield partial(bar.advance, bar.add_task(what, total=total))
+
+
+def tracked(items: Collection[T], what: str) -> Iterator[T]:
+    """Yield the items, and move a bar by each."""
+    with progress(what, len(items)) as advance:
+        for item in items:
+            yield item
+            advance(1)
 
 
 def known(error: BaseException) -> UserError | None:

@@ -18,6 +18,7 @@ from gen_jax.storage import cache
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    console.prepare()
     parser = argparse.ArgumentParser(prog="python -m gen_jax.data", description=__doc__)
     parser.add_argument(
         "words", nargs="*", metavar="[verify] NAME", help="data sets to prepare or verify"
@@ -28,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         help="data directory; default: $GEN_JAX_DATA, else the user's cache",
     )
-    given = parser.parse_args(arguments)
+    with console.piped():
+        given = parser.parse_args(arguments)
     log = logging.getLogger("gen_jax.data")
     handler = logging.StreamHandler()
     log.addHandler(handler)
@@ -42,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name in given.words[1:] or [
                 name for name in sets.SOURCES if _how_prepared(name, base)
             ]:
-                print(f"{name}: {sets.verify(name, base)} arrays are intact")
+                console.show(f"{name}: {sets.verify(name, base)} arrays are intact")
         else:
             for name in given.words:
-                print(f"{name}: {sets.make(name, base, again=given.again)}")
+                console.show(f"{name}: {sets.make(name, base, again=given.again)}")
                 _describe(name, base)
     except Exception as error:
         return console.exit_code("gen_jax.data", error)
@@ -64,25 +66,27 @@ def _how_prepared(name: str, base: Path) -> str:
 def _describe(name: str, base: Path) -> None:
     for split, fields in sets.describe(name, base)["splits"].items():
         known = (f"{field} {entry['dtype']} {entry['shape']}" for field, entry in fields.items())
-        print(f"  {split:8} {', '.join(known)}")
+        console.show(f"  {split:8} {', '.join(known)}")
 
 
 def _list(base: Path) -> None:
     for name, source in sets.SOURCES.items():
         way = _how_prepared(name, base)
-        print(f"{name}: {source.description}")
-        print(f"  size     {', '.join(f'{split} {size}' for split, size in source.sizes.items())}")
-        print(f"  licence  {source.licence}")
-        print(
+        console.show(f"{name}: {source.description}")
+        console.show(
+            f"  size     {', '.join(f'{split} {size}' for split, size in source.sizes.items())}"
+        )
+        console.show(f"  licence  {source.licence}")
+        console.show(
             "  "
             f"{'prepared ' + way + ', in ' + str(prepare.home(name, base)) if way else 'not prepared'}"
         )
-    print(
+    console.show(
         "tfds:NAME, tfds:NAME:CONFIG, tfds:NAME@SIDE: any image data set that TFDS has prepared as "
         "array_record, such as"
     )
-    print("  tfds:celeb_a, tfds:cycle_gan:horse2zebra, tfds:caltech_birds2011@128")
-    print("folder:PATH, folder:PATH@SIDE, folder:PATH@SIDE,grey: pictures of your own")
+    console.show("  tfds:celeb_a, tfds:cycle_gan:horse2zebra, tfds:caltech_birds2011@128")
+    console.show("folder:PATH, folder:PATH@SIDE, folder:PATH@SIDE,grey: pictures of your own")
 
 
 if __name__ == "__main__":

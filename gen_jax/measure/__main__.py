@@ -53,9 +53,10 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the measures, or an error message; return the exit code."""
     console.prepare()
-    options = tyro.cli(
-        Options, args=arguments, prog="python -m gen_jax.measure", description=__doc__
-    )
+    with console.piped():
+        options = tyro.cli(
+            Options, args=arguments, prog="python -m gen_jax.measure", description=__doc__
+        )
     try:
         _main(options)
     except Exception as error:

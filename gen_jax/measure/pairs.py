@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gen_jax import statistics
+from gen_jax import console, statistics
 from gen_jax.evaluation import ssim
 from gen_jax.images import from_uint8
-from gen_jax.measure.reader import Sets, tracked
+from gen_jax.measure.reader import Sets
 from gen_jax.measure.result import Measured, few
 from gen_jax.pretrained.lpips import NETWORKS, lpips
 
@@ -51,7 +51,7 @@ def measure(
 
 def _each(distance: Distance, sets: Sets, name: str) -> np.ndarray:
     """Return float64 [n]."""
-    starts = tracked(range(0, len(sets.a), BATCH), name)
+    starts = console.tracked(range(0, len(sets.a), BATCH), name)
     parts = [distance(sets.a[i : i + BATCH], sets.b[i : i + BATCH]) for i in starts]
     return np.concatenate(parts).astype(np.float64)
 

@@ -6,20 +6,18 @@ resized (`pictures.square`).
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from rich import progress
-from rich.console import Console
 
+from gen_jax import console
 from gen_jax.data.catalog import sets
 from gen_jax.errors import DataError, UserError
 from gen_jax.measure import pictures
 
-T = TypeVar("T")
 Given = str | Path | np.ndarray
 
 
@@ -65,7 +63,7 @@ class Source:
             if images.shape[1:3] == (side, side):
                 return images
         found = np.empty((len(images), side, side, 3), np.uint8)
-        for i, image in enumerate(tracked(images, f"Reading {self.title}")):
+        for i, image in enumerate(console.tracked(images, f"Reading {self.title}")):
             whole = pictures.read(image) if isinstance(image, Path) else Image.fromarray(image)
             found[i] = pictures.square(whole, side)
         return found
@@ -126,13 +124,6 @@ def read(
         )
     pixels_a, pixels_b = (source.pixels(side) for source in sources)
     return Sets(pixels_a, pixels_b, size, notes)
-
-
-def tracked(items: Iterable[T], what: str) -> Iterable[T]:
-    """Iterate with a progress bar on standard error, if that is a terminal."""
-    console = Console(stderr=True)
-    hidden = not console.is_terminal
-    return progress.track(items, what, console=console, transient=True, disable=hidden)
 
 
 def _source(given: Given, split: str, field: str) -> tuple[Source, int]:

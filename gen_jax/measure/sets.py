@@ -17,11 +17,11 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from gen_jax import statistics
+from gen_jax import console, statistics
 from gen_jax.errors import DataError, NonFiniteError, UserError
 from gen_jax.evaluation import feature_distances, resampling, sliced_wasserstein, ssim
 from gen_jax.images import from_uint8
-from gen_jax.measure.reader import Sets, tracked
+from gen_jax.measure.reader import Sets
 from gen_jax.measure.result import Measured, few
 from gen_jax.pretrained import inception, resnet
 
@@ -89,7 +89,7 @@ def measure(sets: Sets, net: Network, *, seed: int = 0, draws: int = 1000) -> di
 
 def _features(images: np.ndarray, net: Network, of: str) -> np.ndarray:
     """Return float64 [n, d]."""
-    starts = tracked(range(0, len(images), BATCH), f"Features of {of}")
+    starts = console.tracked(range(0, len(images), BATCH), f"Features of {of}")
     batches = [net.features(from_uint8(images[i : i + BATCH])) for i in starts]
     found = np.concatenate(batches).astype(np.float64)
     if not np.isfinite(found).all():

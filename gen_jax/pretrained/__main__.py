@@ -21,9 +21,11 @@ ALL = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
+    console.prepare()
     parser = argparse.ArgumentParser(prog="python -m gen_jax.pretrained", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(ALL))
-    given = parser.parse_args(arguments)
+    with console.piped():
+        given = parser.parse_args(arguments)
     for name in {*given.names} - {*ALL}:
         parser.error(f"there is no network {name!r}: choose from {', '.join(ALL)}")
     logging.basicConfig(format="%(message)s")
@@ -31,14 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for name in given.names:
             load(ALL[name])
-            print(f"{name}: {ALL[name].path}")
+            console.show(f"{name}: {ALL[name].path}")
     except Exception as error:
         return console.exit_code("gen_jax.pretrained", error)
     for name, weights in {} if given.names else ALL.items():
-        print(
+        console.show(
             f"{name}: {weights.description}\n  licence  {weights.licence}\n  cite     {weights.citation}"
         )
-        print(f"  {f'kept in {weights.path}' if weights.path.exists() else 'not fetched'}")
+        console.show(f"  {f'kept in {weights.path}' if weights.path.exists() else 'not fetched'}")
     return 0
 
 

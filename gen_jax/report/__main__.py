@@ -47,9 +47,11 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page and print its path, or an error message; return the exit code."""
-    options = tyro.cli(
-        Options, args=arguments, prog="python -m gen_jax.report", description=__doc__
-    )
+    console.prepare()
+    with console.piped():
+        options = tyro.cli(
+            Options, args=arguments, prog="python -m gen_jax.report", description=__doc__
+        )
     try:
         if options.out is None and len(options.runs) != 1:
             raise UserError(
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         page = options.out or options.runs[0] / "report.html"
         descending = options.descending if options.ascending or options.descending else None
-        print(compare(options.runs, page, sort=options.sort, descending=descending))
+        console.show(str(compare(options.runs, page, sort=options.sort, descending=descending)))
     except Exception as error:
         return console.exit_code("gen_jax.report", error)
     return 0

@@ -27,7 +27,7 @@ from gen_jax.data import pipeline
 from gen_jax.errors import CheckpointError, ResourceError, UserError
 from gen_jax.game import State
 from gen_jax.run import directory, programs, seeds, sharding, xla
-from gen_jax.run.experiment import C, Config, Experiment, check, command_line
+from gen_jax.run.experiment import C, Config, Experiment, check, command_line, completed
 from gen_jax.run.session import Means, Session, load_data
 from gen_jax.run.signals import Interrupts, end_at_once
 from gen_jax.types import Metrics
@@ -42,6 +42,7 @@ def run(experiment: Experiment[C], preset: str, config: C, *, until: int | None 
     includes that step, like a signal, and raises Interrupted. Raises UserError for anything that a
     user can fix.
     """
+    experiment = completed(experiment)
     check(experiment)
     xla.check()
     sharding.check_devices()
@@ -216,23 +217,23 @@ def _is_resident(data: pipeline.Data, run: Run, seeds: int) -> bool:
     return size <= run.resident_megabytes
 
 
-def main(name: str) -> int:
-    """Run the command line of an experiment file; return the exit code."""
+def main(name: str | None) -> int:
+    """Run the command line of an experiment file, by the name of its module; return the exit code."""
     console.prepare()
     console.quieten()
     end_at_once()
     try:
+        if name is None:
+            file = sys.argv[0]
+            raise UserError(f"{file} is a module: start it as python -m {Path(file).stem}.")
         xla.prepare()
-        experiment = cast(Experiment[Config], importlib.import_module(name))
-        try:
+        experiment = completed(cast(Experiment[Config], importlib.import_module(name)))
+        with console.piped():
             preset, config = command_line(experiment, sys.argv[1:])
-        except BrokenPipeError:  # the reader of --help closed the pipe
-            console.silence(sys.stdout)
-            return 0
         sharding.join(config.run.hosts)
         logging.basicConfig(format="%(message)s", stream=sys.stdout)
         logging.getLogger("gen_jax").setLevel(logging.INFO)
         run(experiment, preset, config)
     except Exception as error:
-        return console.exit_code(name, error)
+        return console.exit_code(name or "gen_jax", error)
     return 0

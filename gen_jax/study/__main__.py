@@ -80,7 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Play a study or write the pages; return the exit code."""
     console.prepare()
     console.quieten()
-    options = tyro.cli(Options, args=arguments, prog="python -m gen_jax.study", description=__doc__)
+    with console.piped():
+        options = tyro.cli(
+            Options, args=arguments, prog="python -m gen_jax.study", description=__doc__
+        )
     try:
         return _main(options)
     except Exception as error:

@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gen_jax.study.bundle", description=__doc__)
     parser.add_argument("folder", type=Path)
     try:
-        folder = parser.parse_args(arguments).folder
+        with console.piped():
+            folder = parser.parse_args(arguments).folder
         size = pack(folder)
         console.show(f"{folder}: {size / 2**20:.1f} MiB")
     except Exception as error:

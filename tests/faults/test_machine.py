@@ -104,16 +104,24 @@ SCRIPTS = {
     "files of 2 kB": ("ulimit -f 2; $RUN run", 74, "File too large"),
     "files of 100 kB": ("ulimit -f 100; $RUN run", 74, "/tb"),  # the events
     "files of 20 kB": ("ulimit -f 20; $RUN run --hidden 512", 74, "File too large"),
-    "papers to one that leaves": (
-        f"{PYTHON} -m experiments | true; exit ${{PIPESTATUS[0]}}",
-        0,
-        "",
-    ),
-    "help to one that leaves": (
-        f"{PYTHON} -m experiments.vae tiny --help | head -1; exit ${{PIPESTATUS[0]}}",
-        0,
-        "",
-    ),
+    **{
+        f"{words} to one that leaves": (
+            f"{PYTHON} -m {words} | true; exit ${{PIPESTATUS[0]}}",
+            0,
+            "",
+        )
+        for words in (
+            "experiments",
+            "experiments.vae tiny --help",
+            "gen_jax.data",
+            "gen_jax.data --help",
+            "gen_jax.measure --help",
+            "gen_jax.pretrained",
+            "gen_jax.report --help",
+            "gen_jax.study --help",
+            "gen_jax.use --help",
+        )
+    },
 }
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gen_jax import console
 from gen_jax.data.catalog import folder_layouts, pictures, store
 from gen_jax.data.catalog.folder_layouts import Plan
 from gen_jax.data.catalog.folder_names import Reading
@@ -31,7 +32,8 @@ def write(folder: Reading, plan: Plan, home: Path) -> dict[str, dict[str, Entry]
     """
     splits: dict[str, dict[str, Entry]] = {}
     pool = ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1))
-    with _progress(sum(split.size for split in plan.splits)) as advance, pool, _without_warnings():
+    total = sum(split.size for split in plan.splits)
+    with console.progress("Pictures", total) as advance, pool, _without_warnings():
         shape = None
         for split, own in zip(folder_layouts.SPLITS, plan.splits, strict=True):
             entries: dict[str, Entry] = {}
@@ -73,19 +75,6 @@ def _blocks(
             block.append(image)
             advance(1)
         yield {field: np.stack(block)}
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A function that moves a bar on a terminal by some pictures, out of `total`."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    shown = console.is_terminal and not console.is_dumb_terminal
-    with Progress(*columns, console=console, disable=not shown) as bar:
-        yield partial(bar.advance, bar.add_task("", total=total))
 
 
 @contextlib.contextmanager
