@@ -38,6 +38,7 @@ from gen_jax.networks import progan as growing
 from gen_jax.networks.progan import Growing, Level, Style, active_networks, at_level
 from gen_jax.objectives import gradient_penalty
 from gen_jax.optimizers import adam
+from gen_jax.pretrained import progan as published
 
 # Objectives ---------------------------------------------------------------------------------------
 
@@ -172,6 +173,7 @@ class Config(Checked):
     n_feature_images: Natural = 10_000  # images for ResNet-50, and Inception if given; 0: none
     run: Run = Run()
 
+    LENGTH: ClassVar = "images"
     FORMERLY: ClassVar = {"penalty_side": "own", "fake_weight": 1, "epsilon_hat": False}
     RENAMED: ClassVar = {
         "most": "max_features", "slope": "gamma", "critics": "n_critic", "smoothing": "average",
@@ -208,6 +210,10 @@ PRESETS = {
     "celeb_a_hq_v2": ("1024x1024, the code's v2 for one GPU, 12 million images", HQ_V2),
     "lsgan": ("the paper's emoji with least squares; for a GPU", LSGAN),
 }
+
+# For --run.init-from: the generator of CelebA's faces, of the default networks at --side 128; at a
+# smaller side, its first blocks.
+STARTS = {published.NAME: published.params}
 
 # Evaluation ---------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ FLOORS = (  # from the ground up; a room imports from those below it, and none i
 )
 DEPTH = 7  # arrows in a row, with the first room
 TOP = 14  # modules at the top of gen_jax, beside __init__
-ARROWS = 113
+ARROWS = 114
 
 
 def modules():

@@ -44,7 +44,11 @@ def load(run: Run, shapes: State, published: Published, known: Json | None = Non
     if name in published and not Path(name).exists():
         found = weights.Weights(published[name](), {}, {}, 0)
     else:
-        found = weights.load(*_place(name, known))
+        path, step = _place(name, known)
+        if published and not path.exists():
+            named = ", ".join(published)
+            raise UserError(f"init-from is {name}: give the directory of a run, or {named}.")
+        found = weights.load(path, step)
     names = _networks(run, name, _names(shapes), _names(found))
     theirs = _parts(found, names)
     theirs["average"] = _of(found.average, [n for n in names if n in shapes.average])

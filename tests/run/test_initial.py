@@ -9,11 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import dcgan, infogan, stargan, vae
+from experiments import dcgan, infogan, progan, stargan, vae
 from gen_jax import config as configs
 from gen_jax.errors import Interrupted, UserError
+from gen_jax.pretrained import progan as published
 from gen_jax.run import initial, seeds, sharding, train, weights
 from gen_jax.run.experiment import presets
+from tests.pretrained.test_progan import SHAPES
 from tests.test_experiments import leaves
 
 
@@ -193,3 +195,41 @@ def test_weights_that_a_paper_names_are_a_start(tmp_path, monkeypatch):
     got = first(paper, asked, monkeypatch)
     assert leaves(got.params["decoder"]) == leaves(found["decoder"])
     assert leaves(got.params["encoder"]) != leaves(found["encoder"])
+
+
+def test_the_published_generator_of_progressive_gan_is_a_start(tmp_path, monkeypatch):
+    """At a smaller side its first blocks; the graph that they come from is one of few features."""
+    draws = np.random.default_rng(0)
+    graph = {name: np.float32(draws.normal(size=shape)) for name, shape in SHAPES.items()}
+    graph |= {f"{published.GRAPH}/add_26": np.float32([0.7, 0.3, 0.5])}
+    monkeypatch.setattr(published, "load", lambda _: graph)
+    sizes = {"base": 256, "max_features": 8, "latents": 5}
+    start = {"init_from": configs.Path("progan-celeba"), "changes": sizes}
+    got = first(progan, config(progan, tmp_path / "run", **start), monkeypatch)
+    plain = first(progan, config(progan, tmp_path / "plain", changes=sizes), monkeypatch)
+    names = {"generator_4", "generator_8"}
+    assert {network for _, network in differing(plain, got)} == names
+    for name in names:
+        assert leaves(got.params[name]) == leaves(published.mapped(graph)[name])
+        assert leaves(got.average[name]) == leaves(got.params[name])
+    saved = json.loads((tmp_path / "run" / "config.json").read_text())["start"]
+    assert (saved["from"], saved["networks"]) == ("progan-celeba", sorted(names))
+    for changed, words in (
+        (
+            {"latents": 6},
+            r"^generator_4/Dense_0/kernel is float32\[5, 128\] in progan-celeba, but ",
+        ),
+        (
+            {"base": 8},
+            r"^generator_4/Conv_0/bias is float32\[8\] in progan-celeba, but float32\[4\]",
+        ),
+    ):
+        with pytest.raises(UserError, match=words):
+            asked = {**start, "changes": {**sizes, **changed}}
+            train.run(progan, "tiny", config(progan, tmp_path / "new", **asked))
+    words = "^init-from is celeba: give the directory of a run, or progan-celeba"
+    with pytest.raises(UserError, match=words):
+        train.run(
+            progan, "tiny", config(progan, tmp_path / "new", init_from=configs.Path("celeba"))
+        )
+    assert not (tmp_path / "new").exists()

@@ -1,6 +1,5 @@
 """A run that is given more steps is one that had them from the start, or it says why not."""
 
-import dataclasses
 import json
 import types
 
@@ -29,7 +28,7 @@ def config(experiment, directory, steps=40, **run):
 @pytest.fixture(autouse=True)
 def unmeasured(monkeypatch):
     """Nothing is drawn or measured."""
-    for experiment in (vae, gan, puzzlegan, stargan):
+    for experiment in (vae, gan, progan, puzzlegan, stargan):
         for name in ("evaluate", "sample"):
             monkeypatch.setattr(experiment, name, lambda *_: {})
 
@@ -181,22 +180,23 @@ def test_a_kill_before_the_first_new_checkpoint_loses_nothing(tmp_path, monkeypa
     assert (entry["step"], entry["steps"]) == (40, 40)
 
 
-def test_a_paper_whose_steps_are_computed_names_the_field_that_makes_it_longer(tmp_path):
-    @dataclasses.dataclass(frozen=True)
-    class Longer(progan.Config):
-        LENGTH = "images"
+@pytest.mark.parametrize("start", [8, pytest.param(4, marks=pytest.mark.long)])
+def test_more_images_lengthen_the_last_stage_of_a_paper_that_counts_them(tmp_path, start):
+    """And the rest of the plan stays, as does what was trained by it."""
 
-    tiny = presets(progan)["tiny"][1]
-    fields = {f.name: getattr(tiny, f.name) for f in dataclasses.fields(tiny)}
-    longer = types.SimpleNamespace(**{**vars(progan), "Config": Longer, "CLAIMS": {}})
-    run = tiny.run.but(dir=tmp_path / "run", devices=1)
-    asked = Longer(**{**fields, "run": run})
-    more = asked.but(images=asked.images + 20 * asked.batch_size)
-    with pytest.raises(Interrupted):
-        train.run(longer, "tiny", asked, until=10)
-    with pytest.raises(Interrupted):
-        train.run(longer, "tiny", more, until=20)
+    def asked(name, images):
+        return config(progan, tmp_path / name, images).but(start=start)
+
+    whole = train.run(progan, "tiny", asked("whole", 800))
+    before, after = asked("run", 640), asked("run", 800)
+    assert after.steps == before.steps + 160 // 8
+    train.run(progan, "tiny", before)
+    assert leaves(train.run(progan, "tiny", after)) == leaves(whole)
+    assert steps_of(tmp_path / "run") == steps_of(tmp_path / "whole")
     (entry,) = record(tmp_path / "run")["continued"]
-    assert (entry["steps"], entry["schedules"]) == (asked.steps, []) and more.steps > asked.steps
+    assert (entry["step"], entry["steps"], entry["schedules"]) == (before.steps,) * 2 + ([],)
     with pytest.raises(UserError, match="fade: "):
-        train.run(longer, "tiny", more.but(fade=2 * more.fade))
+        train.run(progan, "tiny", after.but(fade=80))
+    refused = f"was trained for {after.steps} steps, and {before.steps} are asked for"
+    with pytest.raises(UserError, match=refused):
+        train.run(progan, "tiny", before)
