@@ -34,4 +34,4 @@ def __dir__() -> list[str]:
 
 def cli(spec: Any) -> None:
     """Run the command line of the experiment file whose `__spec__` this is, and exit with its code."""
-    raise SystemExit(importlib.import_module("gen_jax.run.train").main(spec.name))
+    raise SystemExit(importlib.import_module("gen_jax.run.train").main(spec and spec.name))

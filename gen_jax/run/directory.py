@@ -20,7 +20,7 @@ from pathlib import Path
 
 from gen_jax import config as configs
 from gen_jax.errors import DataError, DirectoryError, InUseError, UserError
-from gen_jax.run.experiment import C, Experiment, Paper, paper_of
+from gen_jax.run.experiment import C, Experiment, header
 from gen_jax.storage import files
 from gen_jax.types import Json, Measure
 
@@ -142,10 +142,8 @@ def write_description(
     file = path / "config.json"
     if not file.exists() or _recorded(read_json(file)) != _recorded(description):
         files.replace(file, json.dumps(description, indent=1))
-    doc = experiment.__doc__  # None under python -OO
-    header = Paper.of(doc) if doc else paper_of(Path(str(experiment.__file__)))
     claims = {name: dataclasses.asdict(claim) for name, claim in experiment.CLAIMS.items()}
-    paper = {**header._asdict(), "claims": claims, "units": _units(path)}
+    paper = {**header(experiment)._asdict(), "claims": claims, "units": _units(path)}
     files.replace(path / "paper.json", json.dumps(paper, indent=1))
     files.replace(path / "env.json", json.dumps(environment, indent=1))
     again = command(experiment, description["preset"], sys.argv[1:])

@@ -2,12 +2,14 @@
 
 import ast
 import dataclasses
+import functools
 import importlib
 import itertools
 import re
+import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 from flax import linen as nn
@@ -39,7 +41,7 @@ Presets = Mapping[str, tuple[str, C]]  # name -> (description and cost, Config)
 
 
 class Experiment(Protocol[C]):
-    """The module of an experiment file.
+    """The module of an experiment file, or of a variant of another (see `completed`).
 
     It may also have `game(config) -> Game`, if its players do not update in turn,
     `stages(config) -> tuple[Stage, ...]`, if its game changes during training, and `STARTS`,
@@ -63,18 +65,76 @@ class Experiment(Protocol[C]):
 PROVIDED = ("Config", "PRESETS", "CLAIMS", "model", "players", "source", "sample", "evaluate")
 
 
+def completed(experiment: Experiment[C]) -> Experiment[C]:
+    """Return the module of a variant, a file with `BASE = vae`, with the other names of its base.
+
+    The functions of the base then use the names of the variant: `game` makes a game of the
+    variant's `players`. Its `REPLACED` are the names of the base that it has itself. Presets are
+    inherited, and claims are not. Any other module is returned as it is. Raises UserError if the
+    base is no experiment, or if the variant replaces nothing of it.
+    """
+    own = vars(experiment)
+    if "BASE" not in own or "REPLACED" in own:
+        return experiment
+    if not isinstance(own["BASE"], types.ModuleType):
+        kind = type(own["BASE"]).__name__
+        raise UserError(f"BASE of {experiment.__name__} is a {kind}; give the module of a paper.")
+    base = completed(cast(Experiment[C], own["BASE"]))
+    check(base)
+    theirs = vars(base)
+    replaced = sorted(
+        name
+        for name in {*own} & {*theirs} - {"BASE", "REPLACED", "CLAIMS"}
+        if own[name] is not theirs[name] and not name.startswith("__")
+    )
+    if not replaced:
+        raise UserError(
+            f"{experiment.__name__} replaces nothing of its BASE, {base.__name__}: "
+            "define players, or another name of that file."
+        )
+    whole = types.ModuleType(experiment.__name__)
+    names = vars(whole)
+    for module in (theirs, own):
+        names.update({name: _rebound(value, module, names) for name, value in module.items()})
+    names.update({"CLAIMS": own.get("CLAIMS", {}), "REPLACED": tuple(replaced)})
+    if not issubclass(names["Config"], base.Config):
+        raise UserError(
+            f"the Config of {experiment.__name__} must derive from that of {base.__name__}."
+        )
+    inherited = {
+        name: (
+            what,
+            names["Config"](**{f.name: getattr(one, f.name) for f in dataclasses.fields(one)}),
+        )
+        for name, (what, one) in presets(base).items()
+    }
+    names["PRESETS"] = {**inherited, **own.get("PRESETS", {})}
+    return cast(Experiment[C], whole)
+
+
+def _rebound(value: object, module: dict[str, Any], names: dict[str, Any]) -> object:
+    """Return a function of a module as one of these global names; other values as they are."""
+    if not isinstance(value, types.FunctionType) or value.__globals__ is not module:
+        return value
+    copy = types.FunctionType(
+        value.__code__, names, value.__name__, value.__defaults__, value.__closure__
+    )
+    copy.__kwdefaults__ = value.__kwdefaults__
+    return functools.update_wrapper(copy, value)
+
+
 def check(experiment: Experiment[C]) -> None:
     """Raise UserError if the module of an experiment lacks a name, a field or its header."""
     if missing := [name for name in PROVIDED if not hasattr(experiment, name)]:
         raise UserError(
-            f"{experiment.__name__} has no {', '.join(missing)}: docs/extend.md says what each is."
+            f"{experiment.__name__} has no {', '.join(missing)}: docs/extend.md says what each is, "
+            "and how a file takes them from another paper."
         )
     given = {field.name for field in dataclasses.fields(experiment.Config)}
     given |= {*dir(experiment.Config)}  # properties too: Progressive GAN computes its steps
     if missing := [name for name in ("steps", "batch_size", "run") if name not in given]:
         raise UserError(f"the Config of {experiment.__name__} has no {', '.join(missing)}.")
-    if experiment.__doc__ is not None:  # python -OO leaves it out
-        Paper.of(experiment.__doc__)
+    header(experiment)
 
 
 def check_model(module: nn.Module) -> None:
@@ -156,6 +216,29 @@ class Paper(NamedTuple):
                 f"{missing or 'a title'}: {blocks[:2]}"
             )
         return cls(blocks[0].rstrip("."), *parts.groups(), *(rest[name] for name in SECTIONS))
+
+
+def header(experiment: Experiment[C]) -> Paper:
+    """Return the header of an experiment. That of a variant says of what, and may be a title alone.
+
+    Raises UserError if a part is missing.
+    """
+    names = vars(experiment)
+    text, file = experiment.__doc__, names.get("__file__")
+    if text is None and file:  # python -OO leaves it out
+        text = ast.get_docstring(ast.parse(Path(file).read_text(encoding="utf-8")))
+    if "REPLACED" not in names:
+        return Paper.of(text)
+    base = names["BASE"].__name__
+    kept = f"All of {base} but {', '.join(names['REPLACED'])}."
+    if "\nReplicated: " in (text or ""):
+        paper = Paper.of(text)
+        return paper._replace(replicated=f"{paper.replicated} {kept}")
+    title = " ".join((text or experiment.__name__).split()).rstrip(".")
+    paper = header(completed(names["BASE"]))
+    return paper._replace(
+        title=title, authors=f"A variant of {base}", venue=paper.title, arxiv=None, replicated=kept
+    )
 
 
 def paper_of(path: Path) -> Paper:

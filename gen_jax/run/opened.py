@@ -13,7 +13,7 @@ from gen_jax.errors import DataError, UserError
 from gen_jax.game import Trained
 from gen_jax.run import exported, weights
 from gen_jax.run.directory import read_json
-from gen_jax.run.experiment import Experiment, check
+from gen_jax.run.experiment import Experiment, check, completed
 
 OWN = "experiments."  # modules outside this package are imported only if the user names them
 
@@ -68,6 +68,7 @@ def open_run(
         experiment = _import(name, path)
     elif experiment.__name__ != name:
         raise UserError(f"{path} is a run of {name}, and {experiment.__name__} was given.")
+    experiment = completed(experiment)
     check(experiment)
     config = configs.from_json(experiment.Config, fields, str(file))
     return Opened(path, experiment, str(known.get("preset")), config, step)

@@ -127,16 +127,25 @@ def shape_of(run: Opened) -> tuple[int, int, int]:
 
 
 def _module(run: Opened) -> Any:
-    package, _, name = run.experiment.__name__.rpartition(".")
-    place = f"{package}.abilities.{name}".lstrip(".")
-    try:
-        return importlib.import_module(place)
-    except ModuleNotFoundError as error:
-        if error.name is None or not place.startswith(error.name):
-            raise
-        raise UserError(
-            f"{run.experiment.__name__} declares nothing that its model can do: write {place}."
-        ) from error
+    """Return the module with `abilities` and `shape`: the file of the paper, the one of its name in
+    abilities/ beside it, or that of the paper of which it is a variant.
+    """
+    experiment: Any = run.experiment
+    while experiment is not None:
+        if callable(getattr(experiment, "abilities", None)):
+            return experiment
+        package, _, name = experiment.__name__.rpartition(".")
+        place = f"{package}.abilities.{name}".lstrip(".")
+        try:
+            return importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            if error.name is None or not place.startswith(error.name):
+                raise
+        experiment = getattr(experiment, "BASE", None)
+    raise UserError(
+        f"{run.experiment.__name__} declares nothing that its model can do: write abilities(config) "
+        "and shape(config), as docs/extend.md says."
+    )
 
 
 def _ability(function: Callable[..., Any], config: Any) -> Ability:
