@@ -34,7 +34,8 @@ from gen_jax import game as games
 from gen_jax.config import Checked, Count, NonNegative, Run
 from gen_jax.data import folders
 from gen_jax.data.catalog import sets
-from gen_jax.evaluation import feature_svm, labelled_samples, latent_arithmetic
+from gen_jax.evaluation import feature_svm, image_sets, labelled_samples, latent_arithmetic
+from gen_jax.images import to_uint8
 from gen_jax.losses import accuracy, bce_fake, bce_real
 from gen_jax.networks.dcgan import Discriminator, Generator, Network, Norm
 from gen_jax.optimizers import Adam, constant_then_linear
@@ -202,7 +203,8 @@ PRESETS = {
 
 # Evaluation -------------------------------------------------------------------------------------
 
-CLASSES = 10  # of every data set here
+CLASSES = 10  # of every data set here but folders
+N_IMAGES = 2048  # of each set, at most, where there are no labels
 NN = "test/nearest_neighbour_error"
 SAMPLED = "1-NN, Euclidean, on 50 000 samples of the conditional MNIST model; all test images"
 LEARNT = "features of ImageNet-1k (ours are of CIFAR-10 itself), L2-SVM on CIFAR-10"
@@ -218,15 +220,29 @@ CLAIMS = {
 
 
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
-    """Section 8.1: classifiers trained on samples; or section 5.1: features of D."""
+    """Section 8.1: classifiers trained on samples; section 5.1: features of D; or, without labels,
+    the distances of sets of images that Progressive GAN measures.
+    """
     if NETWORKS[config.network].conditional:
         return labelled_samples.evaluate(
             partial(generate, config, model), partial(latents, config), data, key,
             name=config.data, count=config.draws, batch_size=config.batch_size, classes=CLASSES,
         )  # fmt: skip
-    return feature_svm.evaluate(
-        model, "features", ("x", "y"), data, key, labelled=config.labelled, classes=CLASSES
-    )
+    if "label" in data.test:
+        return feature_svm.evaluate(
+            model, "features", ("x", "y"), data, key, labelled=config.labelled, classes=CLASSES
+        )
+
+    def draw(count: int) -> np.ndarray:
+        size = config.batch_size  # for batch norm
+        z = [latents(config, own, size) for own in jax.random.split(key, -(-count // size))]
+        x = [generate(config, model, some, jnp.zeros(size)) for some in z]
+        return to_uint8(np.concatenate(x)[:count], low=-1)
+
+    def view(batch: Batch, key: Key) -> Array:
+        return data.prepare(batch, key)["x"]
+
+    return image_sets.evaluate(draw, data.train, view, count=N_IMAGES, perceived=0)
 
 
 def generate(config: Config, model: Trained, z: Array, label: Array) -> Array:

@@ -237,13 +237,13 @@ def __getattr__(name: str) -> dict[str, Claim]:
 def evaluate(config: Config, model: Trained, data: Data, key: Key) -> dict[str, Measure]:
     """The measures of the paper, and their values for other training images."""
     view = partial(square_images.images, config.data, side=config.side)
-    true = growing_images.real(data.train, view, 2 * config.n_images)
-    n = len(true) // 2
-    z = jax.random.normal(key, (n, config.latents))
-    fakes = growing_images.generate(model, levels(config), z, config.side)
-    real = true[n : 2 * n]
-    others = {"": (fakes, "generated images"), "_of_real": (real, "other training images")}
-    return image_sets.compare(true[:n], others, perceived=config.n_feature_images)
+
+    def draw(count: int) -> np.ndarray:
+        z = jax.random.normal(key, (count, config.latents))
+        return growing_images.generate(model, levels(config), z, config.side)
+
+    counts = {"count": config.n_images, "perceived": config.n_feature_images}
+    return image_sets.evaluate(draw, data.train, view, **counts)
 
 
 def sample(config: Config, model: Trained, data: Data, key: Key) -> dict[str, np.ndarray]:

@@ -1,19 +1,16 @@
-"""Images of a progressively grown generator at the current level, and real images to compare."""
+"""Images of a progressively grown generator at the current level."""
 
 import functools
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gen_jax import images
 from gen_jax.batching import by_chunks
-from gen_jax.data import pipeline
-from gen_jax.data.pipeline import Arrays
 from gen_jax.game import Trained
 from gen_jax.networks.progan import Level
-from gen_jax.types import Array, Batch, Key
+from gen_jax.types import Array
 
 CHUNK = 64  # images per forward pass; batch norm, if used, takes statistics over these
 
@@ -53,18 +50,3 @@ def picture(
 ) -> np.ndarray:
     """Return the images of `generate` as one picture: uint8 [h, w, 3]."""
     return images.grid(generate(model, levels, z, side))
-
-
-def real(arrays: Arrays, view: Callable[[Batch, Key], Array], count: int) -> np.ndarray:
-    """Return `count` real images, or all if there are fewer, always the same ones: uint8
-    [n, h, w, c].
-
-    `view` maps a batch to images [b, h, w, c] in [-1, 1].
-    """
-    chosen = np.random.default_rng(0).permutation(pipeline.size(arrays))[:count]
-    some = {name: array[np.sort(chosen)] for name, array in arrays.items()}
-    seen = jax.jit(lambda batch, key: {"x": view(batch, key)})
-    batches = pipeline.batches(some, seen, jax.random.key(0), batch_size=100)
-    parts = [batch["x"] for batch, _ in batches]
-    shuffled = np.random.default_rng(1).permutation(len(chosen))
-    return images.to_uint8(np.concatenate(parts), low=-1)[shuffled]

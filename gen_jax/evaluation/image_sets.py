@@ -12,13 +12,16 @@ from typing import Any
 import jax
 import numpy as np
 
+from gen_jax.data import pipeline
+from gen_jax.data.pipeline import Arrays
 from gen_jax.evaluation import feature_distances, inception_score, sliced_wasserstein, ssim
-from gen_jax.images import from_uint8
+from gen_jax.images import from_uint8, to_uint8
 from gen_jax.pretrained import inception, resnet
-from gen_jax.types import Measure
+from gen_jax.types import Array, Batch, Key, Measure
 
 PAIRS = 10_000  # pairs of images for MS-SSIM (section 6.1)
 TITLES = {resnet.NAME: resnet.TITLE}
+View = Callable[[Batch, Key], Array]
 FeatureNetwork = Callable[[Any], tuple[np.ndarray, np.ndarray]]  # images -> features, logits
 
 
@@ -34,6 +37,39 @@ def inception_scores() -> list[str]:
     """
     given = inception.load_if_configured()
     return [f"test/class_score_{given.name}"] if given else []
+
+
+def evaluate(
+    draw: Callable[[int], np.ndarray], train: Arrays, view: View, *, count: int, perceived: int
+) -> dict[str, Measure]:
+    """Compare images that `draw` generates, and as many other training images, with training
+    images: `count` of each, or half of them all if there are fewer.
+
+    `view` maps a batch to images [b, s, s, c] in [-1, 1], and `draw` n to uint8 [n, s, s, c]. See
+    `compare` for `perceived`.
+    """
+    true = real(train, view, 2 * count)
+    n = len(true) // 2
+    others = {
+        "": (draw(n), "generated images"),
+        "_of_real": (true[n : 2 * n], "other training images"),
+    }
+    return compare(true[:n], others, perceived=perceived)
+
+
+def real(arrays: Arrays, view: View, count: int) -> np.ndarray:
+    """Return `count` real images, or all if there are fewer, always the same ones: uint8
+    [n, h, w, c].
+
+    `view` maps a batch to images [b, h, w, c] in [-1, 1].
+    """
+    chosen = np.random.default_rng(0).permutation(pipeline.size(arrays))[:count]
+    some = {name: array[np.sort(chosen)] for name, array in arrays.items()}
+    seen = jax.jit(lambda batch, key: {"x": view(batch, key)})
+    batches = pipeline.batches(some, seen, jax.random.key(0), batch_size=100)
+    parts = [batch["x"] for batch, _ in batches]
+    shuffled = np.random.default_rng(1).permutation(len(chosen))
+    return to_uint8(np.concatenate(parts), low=-1)[shuffled]
 
 
 def compare(
@@ -56,7 +92,7 @@ def compare(
     keys = jax.random.split(jax.random.key(0), len(others))
     for (end, (some, what)), key in zip(others.items(), keys, strict=True):
         found = sliced_wasserstein.distances(true, some, key, images=count)
-        if side >= ssim.LEAST:
+        if side >= ssim.LEAST and count > 1:
             value = ssim.diversity(some, span=255, pairs=PAIRS)
             unit = "MS-SSIM of random pairs, lower for more varied images"
             found["ms_ssim"] = Measure(value, unit)

@@ -13,7 +13,7 @@ SMALL = "--embedding.batch-size 4 --embedding.steps 100"
 PAPERS = {
     "vae": ("@8,grey", "tiny", "test/elbo"),
     "gan": ("@8", "tiny --batch-size 8", "test/parzen"),
-    "dcgan": ("", "features_quick --width 4 --latents 8 --batch-size 8 --steps 8", None),
+    "dcgan": ("", "features_quick --width 4 --latents 8 --batch-size 8 --steps 8", "test/swd"),
     "progan": (",grey", "tiny --side 8", "test/swd"),
     "cyclegan": (
         *("", "small --load 18 --side 16 --width 4 --blocks 1 --steps 8 --feature-images 0"),

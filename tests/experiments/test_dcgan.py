@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import types
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from experiments import dcgan
 from gen_jax import config as configs
 from gen_jax import game as games
 from gen_jax.data import pipeline
-from gen_jax.evaluation import probes
+from gen_jax.evaluation import image_sets, probes
 from gen_jax.networks.dcgan import Norm, pooled_features
 from gen_jax.networks.layers import BatchNorm
 from gen_jax.run.experiment import presets
@@ -300,6 +301,37 @@ def test_features_of_an_untrained_discriminator_already_tell_digits_better_than_
     }
     assert all(30 < value <= 100 for value in measured.values())
     assert len(set(measured.values())) == 2  # not one discriminator twice
+
+
+def test_without_labels_sets_of_images_are_compared(monkeypatch):
+    """A generator of training images is as far from others as they are; noise is further."""
+    monkeypatch.setattr(dcgan, "N_IMAGES", 150)
+    monkeypatch.setattr(image_sets, "PAIRS", 500)
+    data = pipeline.load(dcgan.source(PLAIN))
+    train, test = ({"image": split["image"]} for split in (data.train, data.test))
+    data = data._replace(train={"image": train["image"][:1000]}, test=test)
+    known = data.prepare({"image": train["image"][1000:1160]}, jax.random.key(1))["x"]
+    sizes = []
+
+    def measured(images):
+        def generator(z, y):
+            sizes.append(len(z))
+            return images[(len(sizes) - 1) * len(z) :][: len(z)]
+
+        sizes.clear()
+        model = types.SimpleNamespace(generator=generator)
+        return dcgan.evaluate(PLAIN, model, data, jax.random.key(3))
+
+    found, noise = measured(known), measured(jax.random.uniform(jax.random.key(2), known.shape))
+    assert sizes == [PLAIN.batch_size] * 5  # 160, of which 150 are compared
+    names = {f"test/{name}" for name in ("swd", "swd_32", "swd_16", "ms_ssim")}
+    baselines = {f"{name}_of_real" for name in names}
+    assert {*found} == names | baselines | {"test/judged", "test/perceived"}
+    assert found["test/judged"] == 150
+    assert all(found[name] == noise[name] for name in baselines)
+    assert found["test/swd"] == pytest.approx(found["test/swd_of_real"], rel=0.4)
+    assert noise["test/swd"] > 3 * noise["test/swd_of_real"]
+    assert noise["test/ms_ssim"] < found["test/ms_ssim"]
 
 
 @pytest.mark.parametrize(
