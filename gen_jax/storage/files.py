@@ -34,9 +34,11 @@ def replace(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if not isinstance(error, OSError):
+            raise
         raise DirectoryError(
             f"{path} cannot be written ({error.strerror}): choose another place."
         ) from error

@@ -15,10 +15,12 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hi
 import jax
 import numpy as np
 
+from gen_jax import console
 from gen_jax.config import Range
 from gen_jax.errors import UserError
 from gen_jax.run.opened import Opened
 from gen_jax.types import Array
+from gen_jax.use.picture_files import PictureFiles
 from gen_jax.use.pictures import pictures
 
 IMAGES, CODES = "images", "codes"
@@ -47,7 +49,7 @@ class Parameter(NamedTuple):
     def checked(self, value: Any, run: Opened) -> Any:
         """Return a value as the function takes it. Raises UserError if it is not valid."""
         if self.kind == IMAGES:
-            return _images(value, shape_of(run))
+            return value if isinstance(value, PictureFiles) else _images(value, shape_of(run))
         if self.kind == CODES:
             return _codes(self.name, value, run.config.latents)
         if self.choices and value not in self.choices:
@@ -84,6 +86,11 @@ class Ability(NamedTuple):
 
         Raises UserError for arguments that are not valid.
         """
+        found = np.concatenate([*self.parts(run, *args, **kwargs)])
+        return pictures(found) if self.returns == IMAGES else found
+
+    def parts(self, run: Opened, *args: Any, **kwargs: Any) -> Iterator[np.ndarray]:
+        """Yield what a call returns in parts, for at most CHUNK images or codes that go in."""
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -94,9 +101,9 @@ class Ability(NamedTuple):
         if not isinstance(seed, int | np.integer) or not 0 <= seed <= MAX_SEED:
             raise UserError(f"seed is {seed!r}; it must be a whole number from 0 to 2^31 - 1.")
         given = {one.name: one.checked(values[one.name], run) for one in self.parameters}
-        parts = [self._part(run, int(seed), i, part) for i, part in enumerate(self._chunks(given))]
-        found = np.concatenate(parts)
-        return pictures(found) if self.returns == IMAGES else found
+        for index, some in enumerate(self._chunks(given)):
+            found = self._part(run, int(seed), index, some)
+            yield pictures(found) if self.returns == IMAGES else found
 
     def _chunks(self, given: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """Yield the arguments with at most CHUNK images or codes at a time, if there are any."""
@@ -104,8 +111,11 @@ class Ability(NamedTuple):
         if not names:
             yield given
             return
-        for i in range(0, len(given[names[0]]), CHUNK):
-            yield {**given, **{name: given[name][i : i + CHUNK] for name in names}}
+        starts = range(0, len(given[names[0]]), CHUNK)
+        with console.progress(f"{self.name}, {CHUNK} at a time", len(starts)) as advance:
+            for i in starts:
+                yield {**given, **{name: given[name][i : i + CHUNK] for name in names}}
+                advance(1)
 
     def _part(self, run: Opened, seed: int, index: int, given: Mapping[str, Any]) -> np.ndarray:
         key = jax.random.key(seed)

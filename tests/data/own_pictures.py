@@ -21,9 +21,10 @@ def save(path, pixels=None, **how):
     return pixels
 
 
-def fill(path, count=20, top="", **how):
+def fill(path, count=20, top="", channels=3):
     """Write pictures 00.png, 01.png, ...; returns {name: pixels}."""
-    return {f"{top}{i:02}.png": save(path / f"{top}{i:02}.png", **how) for i in range(count)}
+    names = [f"{top}{i:02}.png" for i in range(count)]
+    return {name: save(path / name, draw(channels=channels)) for name in names}
 
 
 def row(name, text="a picture"):

@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -15,7 +16,9 @@ from gen_jax.run.experiment import presets
 from gen_jax.run.opened import open_run
 from gen_jax.use import __main__ as command
 from gen_jax.use import abilities
+from gen_jax.use.picture_files import PictureFiles
 from gen_jax.use.pictures import Pictures
+from tests.data.own_pictures import fill, save
 
 PAPERS = ("aae", "aae_labels", "autoencoder", "dcgan", "gan", "infogan", "progan", "puzzlegan")
 
@@ -135,7 +138,7 @@ def test_the_command_line_does_what_python_does(run, tmp_path, capsys):
     np.testing.assert_array_equal(images.load(tmp_path / "grid.png"), drawn.grid())
     names = [f"{i:02d}.png" for i in range(12)]
     assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == names
-    assert command.main([str(run), "reconstruct", "--images", folder, "--out", again]) == 0
+    assert command.main([str(run), "reconstruct", "--in", folder, "--out", again]) == 0
     for name, expected in zip(names, model.reconstruct(drawn), strict=True):  # names are kept
         np.testing.assert_array_equal(images.load(tmp_path / "again" / name)[..., :1], expected)
     codes = str(tmp_path / "codes.npy")
@@ -152,8 +155,11 @@ def test_the_command_line_does_what_python_does(run, tmp_path, capsys):
         (["generate", "--out", "a.txt"], 2, "out is a.txt; give a .png or a folder"),
         (["translate", "--out", "a.png"], 2, "it can generate, reconstruct"),
         (["encode", "--images", "nowhere", "--out", "a.npy"], 2, "nowhere has no pictures"),
+        (["decode", "--codes", "number.npy", "--out", "a"], 2, "codes has shape [1, 1]; give"),
         (["decode", "--codes", "nowhere.npy", "--out", "a.png"], 2, "cannot be read as .npy"),
-        (["generate", "--step", "x", "--out", "a.png"], 2, "step is 'x'"),
+        (["reconstruct", "--in", "own", "--out", "own/new"], 2, "own/new, where the pictures"),
+        (["reconstruct", "--in", "own/1.png", "--out", "own"], 2, "out is own, where the pictures"),
+        (["reconstruct", "--in", "own", "--out", "new"], 2, "own has 2 pictures 1, for one file"),
         (["generate", "--step", "7", "--out", "a.png"], 2, "it has 20, 40"),
     ],
 )
@@ -161,5 +167,73 @@ def test_a_wrong_command_is_one_sentence(
     run, arguments, code, words, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
+    for name in ("1.png", "1.jpg"):
+        save(tmp_path / "own" / name)
+    np.save(tmp_path / "number.npy", 1.0)
     assert command.main([str(run), *arguments]) == code
-    assert words in capsys.readouterr().err and not [*tmp_path.iterdir()]
+    assert words in capsys.readouterr().err and len([*tmp_path.rglob("*")]) == 4
+
+
+def test_a_folder_is_read_and_written_in_parts(run, tmp_path, monkeypatch, capsys):
+    """Names, with those of sub-folders, are kept, and each part is written before the next."""
+    monkeypatch.setattr(abilities, "CHUNK", 3)
+    own, out = tmp_path / "own", tmp_path / "out"
+    given = fill(own, 4, channels=1) | fill(own, 3, "deep/er/", channels=1)
+    for name in (".hidden.png", "notes.txt", "deep/clip.mov"):
+        (own / name).touch()
+    seen, read = [], PictureFiles.__getitem__
+
+    def reading(self, some):
+        seen.append((some.stop - some.start, sum(path.is_file() for path in out.rglob("*"))))
+        return read(self, some)
+
+    monkeypatch.setattr(PictureFiles, "__getitem__", reading)
+    assert command.main([str(run), "reconstruct", "--in", str(own), "--out", str(out)]) == 0
+    assert seen == [(3, 0), (3, 3), (3, 6)]
+    left_out = "1 hidden files or folders, 2 files that are no pictures by their suffix"
+    assert capsys.readouterr().out == (
+        f"left out of {own}: {left_out}\nwrote 7 of step 40 to {out}\n"
+    )
+    expected = gen_jax.load(run).reconstruct(np.stack([*given.values()]))
+    for name, pixels in zip(given, expected, strict=True):
+        np.testing.assert_array_equal(images.load(out / name)[..., :1], pixels)
+    assert sum(path.is_file() for path in out.rglob("*")) == 7
+
+
+def test_a_torn_picture_is_named_and_what_was_written_stays(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(abilities, "CHUNK", 3)
+    own, out = tmp_path / "own", tmp_path / "out"
+    fill(own, 7, channels=1)
+    torn = own / "04.png"
+    torn.write_bytes(torn.read_bytes()[:-30])
+    assert command.main([str(run), "reconstruct", "--in", str(own), "--out", str(out)]) == 65
+    said = capsys.readouterr()
+    assert said.out == f"wrote 3 of step 40 to {out}\n"
+    assert f"{torn} cannot be decoded as a picture" in said.err
+    assert sorted(path.name for path in out.iterdir()) == ["00.png", "01.png", "02.png"]
+    assert all(images.load(path).shape == (8, 8, 3) for path in out.iterdir())
+
+
+def test_each_part_has_noise_of_its_own(run, monkeypatch):
+    monkeypatch.setattr(abilities, "CHUNK", 3)
+
+    def noise(config, model, key, images: abilities.Images) -> abilities.Images:
+        return jax.random.uniform(key, images.shape)
+
+    opened = open_run(run)
+    ability = abilities._ability(noise, opened.config)
+    found = ability(opened, np.zeros((7, 8, 8, 1)), seed=5)
+    keys = [jax.random.key(5), *(jax.random.fold_in(jax.random.key(5), i) for i in (1, 2))]
+    sizes = zip(keys, (3, 3, 1), strict=True)
+    parts = [np.asarray(jax.random.uniform(key, (n, 8, 8, 1))) for key, n in sizes]
+    np.testing.assert_array_equal(found, images.to_uint8(np.concatenate(parts)))
+
+
+def test_what_it_can_do_is_told_without_weights(run, tmp_path, capsys):
+    (tmp_path / "config.json").write_text((run / "config.json").read_text())
+    assert command.main([str(tmp_path)]) == 0
+    with pytest.raises(SystemExit) as ended:
+        command.main([str(tmp_path), "encode", "--help"])
+    assert ended.value.code == 0 and "--in PATH, --images PATH" in capsys.readouterr().out
+    assert command.main([str(tmp_path), "generate", "--out", str(tmp_path / "a.png")]) == 2
+    assert "has no checkpoint: train it first" in capsys.readouterr().err

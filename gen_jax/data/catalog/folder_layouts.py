@@ -41,6 +41,14 @@ class Listing(NamedTuple):
         return [name for name in self.files if os.path.basename(name) not in metadata.FILES]
 
     @property
+    def left_out(self) -> str:
+        """What is no picture, counted."""
+        return (
+            f"{self.hidden} hidden files or folders, {self.others} files that are no pictures by "
+            "their suffix"
+        )
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the names, sizes and times."""
         return hashlib.sha256(repr(sorted(self.files.items())).encode()).hexdigest()
@@ -122,8 +130,7 @@ def summary(listing: Listing, plan: Plan) -> str:
     """What is used of a folder, and what is left out."""
     train, test = (split.size for split in plan.splits)
     return (
-        f"{train} pictures to train and {test} to test; left out: {listing.hidden} hidden files or "
-        f"folders, {listing.others} files that are no pictures by their suffix, "
+        f"{train} pictures to train and {test} to test; left out: {listing.left_out}, "
         f"{len(listing.pictures) - train - test} pictures without a place in this layout."
     )
 
