@@ -1,6 +1,8 @@
 """Folders of random pictures."""
 
 import json
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -25,6 +27,16 @@ def fill(path, count=20, top="", channels=3):
     """Write pictures 00.png, 01.png, ...; returns {name: pixels}."""
     names = [f"{top}{i:02}.png" for i in range(count)]
     return {name: save(path / name, draw(channels=channels)) for name in names}
+
+
+def png(path, width, height, depth, rows=b""):
+    """Write the bytes of rows of RGB as a PNG, as many as they are."""
+    content = b"\x89PNG\r\n\x1a\n"
+    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
+    for kind, inside in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        check = struct.pack(">I", zlib.crc32(kind + inside))
+        content += struct.pack(">I", len(inside)) + kind + inside + check
+    path.write_bytes(content)
 
 
 def row(name, text="a picture"):

@@ -1,14 +1,17 @@
 """python -m tests.faults writes docs/faults.md: each fault, its outcome, and the tests that cause the
-fault and check the outcome.
+fault and check the outcome; and what is said of folders of pictures that cannot be used.
 
 A row without a test, or with a test that does not exist, is an error.
 """
 
 import ast
 import functools
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from gen_jax.run.experiment import EXIT_CODES
+from tests.data import test_bad_folders as bad_folders
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "faults.md"
@@ -461,7 +464,20 @@ def page() -> str:
             for of, name in each
         )
         lines.append(f"| {fault} | {then} | {shown} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *folders()]) + "\n"
+
+
+def folders() -> Iterator[str]:
+    """Yield the lines about folders of pictures, each of which is made and given to the command."""
+    yield "\n## Folders of pictures\n"
+    yield "What `python -m gen_jax.data NAME` says of bad folders, as `python -m tests.faults` heard it."
+    yield "Nothing is prepared. [Each is tested](../tests/data/test_bad_folders.py).\n"
+    yield "| Given | NAME | Said | Exit code |"
+    yield "|---|---|---|---|"
+    for case, (options, *_) in bad_folders.BAD.items():
+        with tempfile.TemporaryDirectory() as where:
+            said, code = bad_folders.answer(case, Path(where))
+        yield f"| {case} | `folder:PATH{options}` | {said} | {code} |"
 
 
 if __name__ == "__main__":

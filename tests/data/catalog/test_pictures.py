@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from gen_jax.data.catalog import pictures
-from tests.data.own_pictures import draw, save
+from tests.data.own_pictures import draw, png, save
 
 # how the stored picture is turned for each value of EXIF's orientation, so that it shows `upright`
 TURNS = {
@@ -30,6 +30,25 @@ def test_exif_turns_a_picture_upright(tmp_path, value, side):
     expected = pictures.read(tmp_path / "upright.png", side)
     np.testing.assert_array_equal(pictures.read(tmp_path / "turned.png", side), expected)
     assert side or (expected == upright).all()
+
+
+@pytest.mark.parametrize("value", [1, 3, 6, 8])
+def test_a_large_photograph_is_upright_too(tmp_path, value):
+    """A JPEG of a camera, first decoded at a part of its size: the upper half shows sky."""
+    upright, exif = np.zeros((320, 320, 3), np.uint8), Image.Exif()
+    upright[:160], exif[0x0112] = 255, value
+    save(tmp_path / "a.jpg", np.ascontiguousarray(TURNS[value](upright)), exif=exif)
+    found = pictures.read(tmp_path / "a.jpg", 8)
+    assert (found[:4] > 225).all() and (found[4:] < 30).all()
+
+
+def test_grey_becomes_colour_and_colour_grey(tmp_path):
+    grey, colour = save(tmp_path / "l.png", draw(channels=1)), save(tmp_path / "rgb.png", draw())
+    assert (pictures.read(tmp_path / "l.png") == grey).all()
+    assert pictures.read(tmp_path / "l.png").shape == (8, 8, 3)
+    expected = (colour * [0.299, 0.587, 0.114]).sum(-1, keepdims=True)
+    found = pictures.read(tmp_path / "rgb.png", grey=True)
+    assert found.shape == expected.shape and np.abs(found - expected).max() <= 1
 
 
 def test_transparent_pixels_lie_on_white(tmp_path):
@@ -60,6 +79,20 @@ def test_16_bits_are_scaled_exactly(tmp_path, ending):
     found = pictures.read(tmp_path / f"a{ending}", grey=True)[..., 0]
     np.testing.assert_array_equal(found, np.rint(values / 257).astype(np.uint8))
     assert (pictures.read(tmp_path / f"a{ending}") == found[..., None]).all()
+
+
+def test_colours_of_16_bits_keep_their_high_bytes(tmp_path):
+    values = np.random.default_rng(0).integers(0, 65536, (4, 5, 3), np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    png(tmp_path / "a.png", 5, 4, 16, rows)
+    np.testing.assert_array_equal(pictures.read(tmp_path / "a.png"), values >> 8)
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp", ".png"])
+def test_the_first_frame_of_an_animation_is_taken(tmp_path, ending):
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("white", "black")]
+    frames[0].save(tmp_path / f"a{ending}", save_all=True, append_images=frames[1:])
+    assert (pictures.read(tmp_path / f"a{ending}") == 255).all()
 
 
 def test_cmyk_and_bilevel(tmp_path):
