@@ -10,6 +10,15 @@ pytest_collect_file = Sybil(
 ).pytest()
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--paper",
+        action="append",
+        metavar="MODULE",
+        help="ask the questions of tests/test_experiments.py of this file, named as after python -m",
+    )
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Among several processes (pytest -n), the tests of a file stay together, and in test_experiments a paper's."""

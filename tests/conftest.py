@@ -50,9 +50,9 @@ ALWAYS = (
 )
 
 
-def pytest_collection_modifyitems(items):
-    """Of most papers the long questions are asked by `make long`."""
-    for item in items:
+def pytest_collection_modifyitems(config, items):
+    """Of most papers the long questions are asked by `make long`; of those of --paper at once."""
+    for item in items if not config.getoption("paper") else ():
         values = item.callspec.params if hasattr(item, "callspec") else {}
         paper = values.get("name", values.get("played"))
         if getattr(item, "originalname", None) in LONG and paper not in ALWAYS:

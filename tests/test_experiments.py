@@ -4,6 +4,9 @@ Losses and gradients are finite; each player moves its own networks and nothing 
 serves all steps; a run that is stopped and resumed ends as one that was not, bit for bit; several
 devices equal one; the table of parameters is the golden one (`python -m tests.golden` writes it
 anew).
+
+With `--paper MODULE`, they are asked of a file that is not in experiments/ instead, all but the
+last.
 """
 
 import dataclasses
@@ -22,7 +25,7 @@ from gen_jax import game
 from gen_jax.data import pipeline
 from gen_jax.errors import Interrupted
 from gen_jax.run import directory, sharding, train
-from gen_jax.run.experiment import Paper, check, presets
+from gen_jax.run.experiment import check, completed, header, presets
 from tests import golden
 
 NAMES = golden.experiments()
@@ -42,8 +45,31 @@ class Played(NamedTuple):
     traces: int
 
 
+def pytest_generate_tests(metafunc):
+    given = metafunc.config.getoption("paper") or NAMES
+    for fixture in {"name", "played"} & {*metafunc.fixturenames}:
+        indirect = fixture == "played"
+        metafunc.parametrize(fixture, given, indirect=indirect, scope="module")
+
+
+def module_of(name):
+    """A paper of experiments/ by its name, or any other by that of its module."""
+    name = f"experiments.{name}" if name in NAMES else name
+    try:
+        return completed(importlib.import_module(name))
+    except ModuleNotFoundError as error:
+        if not name.startswith(error.name):
+            raise
+        pytest.fail(f"there is no module {name}: set PYTHONPATH to its folder", pytrace=False)
+
+
 def tiny(module):
-    return presets(module)["tiny"][1]
+    known = presets(module)
+    if "tiny" not in known:
+        pytest.fail(
+            f"{module.__name__} has no preset tiny, which the questions need", pytrace=False
+        )
+    return known["tiny"][1]
 
 
 def born(one, data, config):
@@ -80,9 +106,9 @@ def program(one, data, config, mesh, count):
     return jax.jit(play), traces
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module")
 def played(request):
-    module = importlib.import_module(f"experiments.{request.param}")
+    module = module_of(request.param)
     config = tiny(module)
     data, one, mesh = (
         pipeline.load(module.source(config)),
@@ -146,9 +172,8 @@ def leaves(tree):
     }
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_stopped_and_resumed_equals_straight_through_bit_for_bit(name, tmp_path):
-    module = importlib.import_module(f"experiments.{name}")
+    module = module_of(name)
 
     def config(where):
         return dataclasses.replace(
@@ -192,21 +217,22 @@ def test_several_devices_equal_one(played):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *ends)
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_parameters_equal_the_golden_table(name):
-    module = importlib.import_module(f"experiments.{name}")
-    assert golden.table(module) == json.loads(golden.path(name).read_text())
+    if name not in NAMES:
+        pytest.skip("it has no golden table")
+    assert golden.table(module_of(name)) == json.loads(golden.path(name).read_text())
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_the_file_says_what_it_replicates(name):
-    module = importlib.import_module(f"experiments.{name}")
+    module = module_of(name)
     check(module)
-    header = Paper.of(module.__doc__)
+    paper = header(module)
     assert all(
         len(text) > 3
-        for text in (header.title, header.authors, header.venue, header.replicated, header.cost)
+        for text in (paper.title, paper.authors, paper.venue, paper.replicated, paper.cost)
     )
-    assert f"python -m experiments.{name} quick" in module.__doc__
-    assert {"quick", "tiny"} <= set(presets(module))
-    assert directory.path_of(module, "quick", tiny(module)) == Path(f"runs/{name}-quick-s0")
+    stem = name.rpartition(".")[2]
+    assert directory.path_of(module, "quick", tiny(module)) == Path(f"runs/{stem}-quick-s0")
+    if name in NAMES:
+        assert f"python -m experiments.{name} quick" in module.__doc__
+        assert {"quick", "tiny"} <= set(presets(module))

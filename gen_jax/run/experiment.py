@@ -78,14 +78,16 @@ def completed(experiment: Experiment[C]) -> Experiment[C]:
         return experiment
     if not isinstance(own["BASE"], types.ModuleType):
         kind = type(own["BASE"]).__name__
-        raise UserError(f"BASE of {experiment.__name__} is a {kind}; give the module of a paper.")
+        raise UserError(
+            f"BASE of {experiment.__name__} is of type {kind}; give the module of a paper."
+        )
     base = completed(cast(Experiment[C], own["BASE"]))
     check(base)
-    theirs = vars(base)
+    theirs = {name: value for name, value in vars(base).items() if not name.startswith("__")}
     replaced = sorted(
         name
         for name in {*own} & {*theirs} - {"BASE", "REPLACED", "CLAIMS"}
-        if own[name] is not theirs[name] and not name.startswith("__")
+        if own[name] is not theirs[name]
     )
     if not replaced:
         raise UserError(
@@ -94,8 +96,8 @@ def completed(experiment: Experiment[C]) -> Experiment[C]:
         )
     whole = types.ModuleType(experiment.__name__)
     names = vars(whole)
-    for module in (theirs, own):
-        names.update({name: _rebound(value, module, names) for name, value in module.items()})
+    for module, known in ((base, theirs), (experiment, own)):
+        names.update({n: _rebound(value, vars(module), names) for n, value in known.items()})
     names.update({"CLAIMS": own.get("CLAIMS", {}), "REPLACED": tuple(replaced)})
     if not issubclass(names["Config"], base.Config):
         raise UserError(
@@ -175,13 +177,14 @@ def presets(experiment: Experiment[C]) -> Presets[C]:
 
     Raises UserError if a name stands in both.
     """
-    file = Path(str(experiment.__file__))
+    file = Path(str(getattr(experiment, "__file__", None)))
     if not (file.parent / "presets" / file.name).exists():
         return experiment.PRESETS
     package, _, name = experiment.__name__.rpartition(".")
-    more = importlib.import_module(f"{package}.presets.{name}")
+    more = importlib.import_module(f"{package}.presets.{name}".lstrip("."))
     if twice := sorted({*experiment.PRESETS} & {*more.PRESETS}):
-        raise UserError(f"{package}/presets/{name}.py has {twice[0]}, as {name}.py has: rename it.")
+        place = f"{package}/presets/{name}.py".lstrip("/")
+        raise UserError(f"{place} has {twice[0]}, as {name}.py has: rename it.")
     return {**experiment.PRESETS, **more.PRESETS}
 
 

@@ -73,11 +73,12 @@ def settings() -> dict[str, str]:
 
 
 def code(experiment: object) -> dict[str, str]:
-    """Return the SHA-256 of each source file imported from this package or the folder of the
-    experiment.
+    """Return the SHA-256 of each source file imported from this package, the folder of the
+    experiment, or that of the paper of which it is a variant.
     """
-    files = [getattr(module, "__file__", None) for module in (experiment, *sys.modules.values())]
-    roots = {PACKAGE, *(Path(file).resolve().parent for file in files[:1] if file)}
+    modules = (experiment, getattr(experiment, "BASE", None), *sys.modules.values())
+    files = [getattr(module, "__file__", None) for module in modules]
+    roots = {PACKAGE, *(Path(file).resolve().parent for file in files[:2] if file)}
     sources = [file for file in files if isinstance(file, str) and file.endswith(".py")]
     found = {}
     for file in {Path(source).resolve() for source in sources}:
