@@ -18,11 +18,11 @@ FLOORS = (  # from the ground up; a room imports from those below it, and none i
     ("data", "report"),
     ("pretrained", "run"),
     ("evaluation", "study", "use"),
-    ("experiments", "export", "measure"),
+    ("demo", "experiments", "export", "measure"),
 )
 DEPTH = 7  # arrows in a row, with the first room
 TOP = 14  # modules at the top of gen_jax, beside __init__
-ARROWS = 114
+ARROWS = 118
 
 
 def modules():

@@ -1,0 +1,1 @@
+"""A trained model as a web page on this machine."""
