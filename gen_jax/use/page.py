@@ -101,12 +101,12 @@ def _tab(ability: Ability, run: Opened) -> None:
             if ability.seeded:
                 controls["seed"] = _seed()
             button = gr.Button(ability.name, variant="primary")
+            given = [one.name for one in ability.parameters if one.kind == IMAGES]
+            prepared = [_pixels(f"{name}, as they go in") for name in given]
         with gr.Column():
-            given = {
-                one.name: _pixels(one.name) for one in ability.parameters if one.kind == IMAGES
-            }
-            result = _result(ability)
             message = gr.Textbox(label="Not done", visible=False)
+            results = _results(ability)
+    shown = [message, *prepared, *results]
 
     def call(*values: Any) -> list[Any]:
         rest, asked = iter(values), {}
@@ -118,18 +118,15 @@ def _tab(ability: Ability, run: Opened) -> None:
             sentence = console.known(error)
             if sentence is None:
                 raise
-            return [*[None] * len([*given, *result]), gr.Textbox(str(sentence), visible=True)]
-        return [
-            *(images.grid(asked[name]) for name in given),
-            *found,
-            gr.Textbox("", visible=False),
-        ]
+            return [gr.Textbox(str(sentence), visible=True), *[None] * (len(shown) - 1)]
+        grids = [images.grid(asked[name]) for name in given]
+        return [gr.Textbox("", visible=False), *grids, *found]
 
     gr.on(
         [button.click, *(event for one in controls.values() for event in one.events)],
         call,
         [part for one in controls.values() for part in one.parts],
-        [*given.values(), *result, message],
+        shown,
         api_name=ability.name,
         show_progress="minimal",
         trigger_mode="always_last",
@@ -242,7 +239,7 @@ def _pixels(label: str) -> Any:
     )
 
 
-def _result(ability: Ability) -> list[Any]:
+def _results(ability: Ability) -> list[Any]:
     if ability.returns == IMAGES:
         return [_pixels(ability.name)]
     table = gr.Dataframe(label=ability.name, interactive=False, show_row_numbers=True)
@@ -250,12 +247,13 @@ def _result(ability: Ability) -> list[Any]:
 
 
 def _shown(ability: Ability, found: Any) -> list[Any]:
-    """Return what `_result` shows: a picture, or a table and a file."""
+    """Return what `_results` shows: a picture, or a table and a file."""
     if ability.returns == IMAGES:
         return [found.grid()]
     file = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR"))) / f"{ability.name}.npy"
     np.save(file, found)
-    return [found.reshape(len(found), -1).round(4), str(file)]
+    rows = found.reshape(len(found), -1)
+    return [rows if rows.dtype.kind in "iu" else rows.astype(np.float64).round(4), str(file)]
 
 
 def _listening(port: int | None) -> socket.socket:
