@@ -7,7 +7,7 @@ Replicated: an image from three key patches without their positions: the part en
 features are summed over patches; the mask of their positions; the doubled U-net that draws the
 image; hard negatives for the discriminator, those of the released code or also those that it omits;
 weights that decrease during training. Patches of real images are the best three EdgeBoxes of medium
-size and shape (pip install 'gen_jax[proposals]'), or read from a file.
+size and shape (pip install -e '.[proposals]'), or read from a file.
 
 Not replicated: cars and other photographs, which no package distributes; the authors' limits on
 sizes and shapes. No table was available; drawn shapes have known ground truth. All patches share

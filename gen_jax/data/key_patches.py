@@ -180,9 +180,8 @@ def _edge_boxes(**options: Any) -> Any:
         from cv2 import ximgproc
     except ImportError as error:
         raise UserError(
-            "Box proposals need OpenCV, which is not installed: run pip install "
-            "'gen_jax[proposals]' "
-            "for opencv-contrib-python-headless, or give a file of boxes."
+            "Box proposals need OpenCV, which is not installed: run pip install -e '.[proposals]', "
+            "or give a file of boxes."
         ) from error
     return ximgproc.createEdgeBoxes(**options)
 

@@ -20,6 +20,7 @@ from gen_jax.errors import UserError
 from gen_jax.types import Array, Batch, Key
 
 Arrays = Mapping[str, np.ndarray]  # {"image": uint8 [n, h, w, c], "label": [n], ...}, memory-mapped
+PART = 2**24  # values of images that are converted at once
 
 
 def identity(batch: Batch, key: Key) -> Batch:
@@ -56,13 +57,14 @@ def flat(arrays: Arrays, count: int | None = None) -> np.ndarray:
 def mean_image(train: Arrays) -> Batch:
     """Return the mean of each pixel: {"mean": [d]}. For the `init_extras` of a source.
 
-    A thousand images at a time are in memory. The images are added in order, as `mean` does, so the
-    result has the same bits.
+    At most PART values at a time are in memory. The images are added in order, as `mean` does, so
+    the result has the same bits.
     """
     image = train["image"]
     total = np.zeros(image[0].size, np.float32)
-    for first in range(0, len(image), 1000):
-        total = np.vstack([total, flat({"image": image[first : first + 1000]})]).sum(0)
+    count = max(1, PART // image[0].size)
+    for first in range(0, len(image), count):
+        total = np.vstack([total, flat({"image": image[first : first + count]})]).sum(0)
     return {"mean": jnp.asarray(total / np.float32(len(image)))}
 
 

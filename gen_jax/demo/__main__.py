@@ -4,14 +4,17 @@
     python -m gen_jax.demo runs/vae-quick-s0 --step 10000 --port 8000
 
 It offers what `python -m gen_jax.use` offers. It is at an address of this machine alone, and loads
-nothing from elsewhere. It needs Gradio: pip install 'gen_jax[demo]'. Ctrl-C ends it, and what was
+nothing from elsewhere. It needs Gradio: pip install -e '.[demo]'. Ctrl-C ends it, and what was
 uploaded is removed.
 Exit codes: 0 help was printed; 2 bad arguments, or Gradio is not installed; 65 a damaged run; 74 a
-checkpoint or another file cannot be read; 130 Ctrl-C.
+checkpoint or another file cannot be read; 130 Ctrl-C, 143 SIGTERM.
 """
 
 import dataclasses
+import os
+import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Options, args=arguments, prog="python -m gen_jax.demo", description=__doc__
         )
     try:
-        _main(given)
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["GRADIO_TEMP_DIR"] = folder  # of uploads and results, before the import
+            _main(given)
     except KeyboardInterrupt:
         return 130
     except Exception as error:
@@ -56,11 +61,12 @@ def _main(given: Options) -> None:
         if error.name != "gradio":
             raise
         raise UserError(
-            "The page needs Gradio, which is not installed: run pip install 'gen_jax[demo]'."
+            "The page needs Gradio, which is not installed: run pip install -e '.[demo]'."
         ) from error
     xla.prepare()
     page.serve(open_run(given.run, given.step), given.port)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.exit(main())

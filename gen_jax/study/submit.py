@@ -56,7 +56,7 @@ def submit(
         import submitit
     except ImportError as error:
         raise UserError(
-            "--submit needs the package submitit: pip install gen_jax[slurm], or submitit."
+            "--submit needs the package submitit: pip install -e '.[slurm]', or submitit."
         ) from error
     absolute = Place(place.runs.absolute(), place.results.absolute())
     try:

@@ -53,8 +53,7 @@ def serve(run: Opened, port: int | None = None) -> None:
 
     Raises UserError if the port cannot be used, and CheckpointError if the weights are damaged.
     """
-    with _listening(port) as listening, tempfile.TemporaryDirectory() as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # of uploads and results
+    with _listening(port) as listening:
         config = uvicorn.Config(app(run), log_level="critical", timeout_graceful_shutdown=1)
         host, number = listening.getsockname()
         console.show(f"The page is at http://{host}:{number} until Ctrl-C.")
@@ -258,9 +257,11 @@ def _shown(ability: Ability, found: Any) -> list[Any]:
 
 def _listening(port: int | None) -> socket.socket:
     """Return a socket at a port, or at the first that is free. Raises UserError if there is none."""
+    if port is not None and not 0 <= port < 2**16:
+        raise UserError(f"port is {port}; it must be a whole number from 0 to 65535.")
     for one in PORTS if port is None else [port]:
         try:
             return socket.create_server((HOST, one))
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
+        except OSError as error:
+            reason = os.strerror(error.errno or 0)
     raise UserError(f"port {one} cannot be used ({reason}): give another --port.")

@@ -93,7 +93,7 @@ def test_things_that_stand_apart_are_proposed():
 
 def test_without_opencv_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(UserError, match=r"pip install 'gen_jax\[proposals\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[proposals\]'"):
         key_patches.propose(drawing()[0])
 
 
