@@ -151,10 +151,11 @@ def said(claim: Claim | None) -> str:
 
 
 def budget(row: Row, runs: Sequence[Played]) -> str:
-    """Return how much of the row, and of the published budget, was played."""
+    """Return how much of the row, and of the published budget, the runs played, at the least."""
     whole = results.empty(row, next(rows.parts([row])))
-    steps, images = min(run.steps for run in runs), min(run.images for run in runs)
-    told = f"{steps:,} of {whole.steps:,} steps" if steps < whole.steps else f"{steps:,} steps"
+    steps, images = sorted(run.steps for run in runs), min(run.images for run in runs)
+    told = " to ".join(f"{end:,}" for end in dict.fromkeys((steps[0], steps[-1])))
+    told += f" of {whole.steps:,} steps" if steps[0] < whole.steps else " steps"
     if whole.published_images is None:
         return told
     share = 100 * images / whole.published_images

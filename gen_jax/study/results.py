@@ -206,6 +206,12 @@ def read_run(part: Part, directory: Path) -> Played | None:
     other = [] if run.experiment == part.row.module else [f"it is of {run.experiment}"]
     if other := other or differences(run.config, config, str(directory / "config.json")):
         raise UserError(f"{directory} is not a run of row {part.row.name}: {', '.join(other)}.")
+    for one in run.continued:
+        if one["schedules"]:
+            raise UserError(
+                f"{directory} was continued from a run of {one['steps']:,} steps, over which "
+                f"{' and '.join(one['schedules'])} was planned: train it again from the start."
+            )
     measures = {
         name: Measured(unit, {str(step): value for step, value in run.metrics[name].items()})
         for name, unit in run.paper.units.items()

@@ -404,7 +404,8 @@ def test_the_budget_is_that_of_the_shortest_run():
     whole = presets(vae)["quick"][1]
     share = 100 * 1280 / (whole.steps * whole.batch_size)
     text = page.budget(row, [played(0, {}), played(1, {}, steps=50, images=1600)])
-    assert text == f"40 steps, {share:.3g} % of the published 1,500,000 images"
+    assert text == f"40 to 50 steps, {share:.3g} % of the published 1,500,000 images"
+    assert page.budget(ROW, [played(0, {}), played(1, {}, steps=20)]) == "20 to 40 of 40 steps"
     assert page.budget(ROW, [played(0, {}, steps=20)]) == "20 of 40 steps"
 
 
@@ -469,6 +470,19 @@ def test_a_run_is_imported_into_the_result_of_its_row(tmp_path, capsys):
     path = run_directory(tmp_path / "y", part, {40: -2.0}, latents=7)
     assert command.main(["import", str(path), "--results", str(tmp_path)]) == 2
     assert "is a run of no row" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("plans", "code"), [([], 0), (["the step size"], 2)])
+def test_a_run_whose_schedule_was_planned_over_fewer_steps_is_refused(
+    tmp_path, capsys, plans, code
+):
+    (part,) = rows.parts([row for row in rows.load("smoke") if row.name == "vae-tiny"])
+    path = run_directory(tmp_path / "x", part, {40: -2.0})
+    file = path / "config.json"
+    entry = {"step": 20, "steps": 20, "date": "", "schedules": plans}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "continued": [entry]}))
+    assert command.main(["import", str(path), "--results", str(tmp_path)]) == code
+    assert ("over which the step size was planned" in capsys.readouterr().err) is bool(plans)
 
 
 # What comes back from a machine -------------------------------------------------------------------
