@@ -102,7 +102,7 @@ NETWORKS = {
 def image_shape(config: Config) -> tuple[int, int, int]:
     """[h, w, c] of the images for the networks."""
     side = NETWORKS[config.network].side
-    own, _, channels = sets.shape(folders.at(config.data, side))
+    own, _, channels = sets.shape(folders.at(config.data, side, field="network"))
     return side or own, side or own, channels
 
 
@@ -125,7 +125,7 @@ def source(config: Config) -> Source:
         y = one_hot(config, batch.get("label", x))
         return {**batch, "x": x if conditional else 2 * x - 1, "y": y}
 
-    name = folders.at(config.data, NETWORKS[config.network].side)
+    name = folders.at(config.data, NETWORKS[config.network].side, field="network")
     return Source(name, prepare, "train[:50000]" if name == "mnist" else "train")
 
 
@@ -161,6 +161,7 @@ class L2Adam(Adam):
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
+    # Or folder:PATH, your own pictures.
     data: Literal["cifar10", "mnist", "fashion_mnist", "digits"] | folders.Folder = "cifar10"
     # 64x64 with 5x5 kernels or 4x4, section 5.1's discriminator at 32x32, or section 8.1's model.
     network: Literal["theano", "torch", "features", "conditional"] = "theano"

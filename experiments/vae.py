@@ -151,7 +151,7 @@ class Evaluation(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    data: Literal["mnist", "fashion_mnist", "digits"] | Folder = "mnist"
+    data: Literal["mnist", "fashion_mnist", "digits"] | Folder = "mnist"  # or folder:PATH[@SIDE]
     held_out: Natural = 0  # last training images, excluded from training; 400 in IWAE's code
     # grey values, or binary values sampled with them as probabilities at each step
     pixels: Literal["intensity", "stochastic"] = "intensity"

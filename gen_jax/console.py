@@ -106,11 +106,14 @@ def known(error: BaseException) -> UserError | None:
     return None
 
 
-def exit_code(program: str, error: Exception) -> int:
-    """Print what `known` says to standard error, and return its exit code.
+def exit_code(program: str, error: BaseException) -> int:
+    """Print what `known` says to standard error, and return its exit code; 130 after Ctrl-C.
 
     Raises an error of the code again.
     """
+    if isinstance(error, KeyboardInterrupt):
+        show(f"{program}: stopped", error=True)
+        return 130
     found = known(error)
     if found is None:
         raise error

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gen_jax import console
+
 PROGRAM = """
 import argparse
 from gen_jax import console
@@ -39,3 +41,8 @@ def test_a_reader_that_leaves_ends_a_program_in_silence(body, reader, code):
     )
     assert done.returncode == code
     assert bool(done.stderr) == ("usage" in done.stderr) == (code == 2)
+
+
+def test_ctrl_c_is_a_word_and_a_code(capsys):
+    assert console.exit_code("it", KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == "it: stopped\n"

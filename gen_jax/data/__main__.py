@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name in given.words:
                 console.show(f"{name}: {sets.make(name, base, again=given.again)}")
                 _describe(name, base)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return console.exit_code("gen_jax.data", error)
     finally:
         log.removeHandler(handler)

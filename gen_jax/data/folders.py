@@ -30,12 +30,12 @@ def at(name: str, side: int | None, layout: Layout = "pictures", *, field: str =
         return name
     if side is None:
         raise UserError(
-            f"data is {name}, which has no labels, but these networks need them: choose others."
+            f"data is {name}, which has no labels, but these networks need them: choose others, by --{field}."
         )
     found = parse(name)
     if found.side not in (None, side):
         raise UserError(
-            f"data is {name}, but images have {side} pixels per side here, as {field} says: "
+            f"data is {name}, but images have {side} pixels per side here, as --{field} says: "
             f"leave out @{found.side}."
         )
     if found.grey and layout != "pictures":

@@ -32,6 +32,8 @@ class Options:
     """The directory of a run, or an exported model."""
     step: int | None = None
     """By default the newest checkpoint."""
+    experiment: str | None = None
+    """The module of a paper that is not in experiments/."""
     port: int | None = None
     """By default the first from 7860 on that is free."""
 
@@ -64,7 +66,7 @@ def _main(given: Options) -> None:
             "The page needs Gradio, which is not installed: run pip install -e '.[demo]'."
         ) from error
     xla.prepare()
-    page.serve(open_run(given.run, given.step), given.port)
+    page.serve(open_run(given.run, given.step, given.experiment), given.port)
 
 
 if __name__ == "__main__":

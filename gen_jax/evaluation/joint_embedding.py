@@ -162,8 +162,8 @@ def load_or_train(
     count = len(np.unique(classes))
     if count < embedding.batch_size:
         raise UserError(
-            f"embedding.batch-size is {embedding.batch_size}; the data set has {count} classes, so "
-            "give at most that many."
+            f"embedding.batch-size is {embedding.batch_size}; the data set has {count} classes (a "
+            "folder as many as it has different texts), so give at most that many."
         )
     if embedding.length < (least := shortest(len(embedding.widths))):
         raise UserError(

@@ -9,7 +9,7 @@ it, and so does every reader of safetensors. --functions writes what the model c
 vae.generate.jaxexport and so on, for programs with JAX alone. docs/export.md describes both.
 
 Exit codes: 0 done; 2 bad arguments, or a file exists; 65 a damaged run; 73 a file or folder cannot
-be made; 74 a checkpoint or another file cannot be read or written.
+be made; 74 a checkpoint or another file cannot be read or written; 130 Ctrl-C.
 """
 
 import dataclasses
@@ -31,6 +31,8 @@ class Options:
     """The file, a .safetensors."""
     step: int | None = None
     """By default the newest checkpoint."""
+    experiment: str | None = None
+    """The module of a paper that is not in experiments/."""
     functions: tyro.conf.FlagCreatePairsOff[bool] = False
     """Write what the model can do, too."""
     force: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for line in save(**dataclasses.asdict(options)):
             console.show(line)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return console.exit_code("gen_jax.export", error)
     return 0
 

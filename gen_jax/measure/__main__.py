@@ -7,7 +7,7 @@
 Every number has the count of images and a 95 % interval. Distances such as Frechet's are larger for
 fewer images: compare only those of one count. Exit codes: 0 done, 2 bad arguments, 65 bad images
 or weights that are not available, 69 no such device, 70 a feature that is not finite, 71 out of
-memory, 73 a file cannot be written, 74 a file cannot be read.
+memory, 73 a file cannot be written, 74 a file cannot be read, 130 Ctrl-C.
 """
 
 import dataclasses
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     try:
         _main(options)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return console.exit_code("gen_jax.measure", error)
     return 0
 

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in given.names:
             load(ALL[name])
             console.show(f"{name}: {ALL[name].path}")
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return console.exit_code("gen_jax.pretrained", error)
     for name, weights in {} if given.names else ALL.items():
         console.show(

@@ -4,11 +4,11 @@
     python -m gen_jax.report runs/vae-quick-s* --out vae-quick.html  # several seeds: 95 % intervals
     python -m gen_jax.report runs/vae-* --out vae.html --sort test/elbo --descending
 
-The last command compares several configurations of one experiment, such as a sweep or several
-presets. Runs that differ only in their seed, or in settings that do not change what is learnt, are
-one configuration. The page has one row, colour and picture for each configuration, and verdicts for
-each; without --sort, it is sorted by the first measured metric with a claim, else by the first
-measure of evaluation.
+The last command compares several configurations, such as a sweep, several presets, or a variant
+and its base; of several experiments, it shows no claims. Runs that differ only in their seed, or in
+settings that do not change what is learnt, are one configuration. The page has one row, colour and
+picture for each configuration, and verdicts for each; without --sort, it is sorted by the first
+measured metric with a claim, else by the first measure of evaluation.
 
 The page is one self-contained file: it includes its styles, pictures as base64 and curves as SVG.
 It needs no script; that of several configurations has one, which sorts its table by a click.
@@ -33,7 +33,7 @@ DIRECTION = tyro.conf.create_mutex_group(required=False)
 @dataclasses.dataclass(frozen=True)
 class Options:
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """The directories of one run, or of several runs of one experiment."""
+    """The directories of one run, or of several runs."""
     out: Path | None = None
     """The file of the page; for one run, report.html in its directory by default."""
     sort: str | None = None
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         page = options.out or options.runs[0] / "report.html"
         descending = options.descending if options.ascending or options.descending else None
         console.show(str(compare(options.runs, page, sort=options.sort, descending=descending)))
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return console.exit_code("gen_jax.report", error)
     return 0
 

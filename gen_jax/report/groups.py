@@ -19,12 +19,13 @@ class Group:
     """Runs of one configuration, which differ in their seed."""
 
     runs: list[Run]
-    fields: dict[str, str]  # in which the groups differ, "preset" first -> values
+    fields: dict[str, str]  # in which they differ, "experiment" and "preset" first -> values
 
     @property
     def label(self) -> str:
-        """Return the preset and the fields in which groups differ: "quick, adam.eps=0.01"."""
-        parts = [v if name == "preset" else f"{name}={v}" for name, v in self.fields.items()]
+        """Return what groups differ in: "beta_vae, quick, adam.eps=0.01"."""
+        named = ("experiment", "preset")
+        parts = [v if name in named else f"{name}={v}" for name, v in self.fields.items()]
         return ", ".join(parts)
 
 
@@ -64,13 +65,16 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     found: list[list[Run]] = []
     for run in runs:
         for group in found:
-            if not differences(_complete(group[0]), _complete(run), (*NEUTRAL, *SEEDS)):
+            same = group[0].experiment == run.experiment
+            if same and not differences(_complete(group[0]), _complete(run), (*NEUTRAL, *SEEDS)):
                 group.append(run)
                 break
         else:
             found.append([run])
     presets = [" or ".join(dict.fromkeys(run.preset for run in group)) for group in found]
-    columns = {"preset": presets} if len(set(presets)) > 1 else {}
+    experiments = [group[0].experiment for group in found]
+    first = {"experiment": experiments, "preset": presets}
+    columns = {name: values for name, values in first.items() if len({*values}) > 1}
     for name, values in table(_complete(group[0]) for group in found):
         if len(values) > 1 and name not in (*NEUTRAL, *SEEDS):
             columns[name] = values

@@ -1,5 +1,6 @@
 """The page of one or more runs, as a file; `python -m gen_jax.report --help` says what it shows."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -34,20 +35,17 @@ def compare(
     sort: str | None = None,
     descending: bool | None = None,
 ) -> Path:
-    """Write one page about several runs of one experiment, and return its path.
+    """Write one page about several runs, and return its path.
 
     Runs of several configurations are shown side by side, sorted by the metric `sort`; see
-    `gen_jax.report.groups.order_of`. Raises UserError if there are no runs, if they are of
-    different experiments, if a run is given twice, or if no run has the metric.
+    `gen_jax.report.groups.order_of`. So are runs of several experiments, without the claims of
+    their papers. Raises UserError if there are no runs, if their experiments have no measure in
+    common, if a run is given twice, or if no run has the metric.
     """
     runs = [read(Path(directory)) for directory in directories]
     if not runs:
         raise UserError("No run was given: give at least one run directory.")
-    experiments = sorted({run.experiment for run in runs})
-    if len(experiments) > 1:
-        raise UserError(
-            f"The runs are of {' and '.join(experiments)}: a page compares runs of one experiment."
-        )
+    runs = [*_comparable(runs)]
     if len({run.directory.resolve() for run in runs}) < len(runs):
         raise UserError(
             "A run was given twice and would count as two seeds: give each run directory once."
@@ -61,6 +59,20 @@ def compare(
         page = _render("report.html.j2", runs, _of_one_configuration(runs))
     files.replace(path, page.encode("utf-8", "replace"))
     return Path(path)
+
+
+def _comparable(runs: Sequence[Run]) -> Sequence[Run]:
+    """Return the runs: those of several experiments without claims, each of which is about one."""
+    experiments = [*dict.fromkeys(run.experiment for run in runs)]
+    if len(experiments) == 1:
+        return runs
+    if not set.intersection(*({*run.paper.units} for run in runs)):
+        raise UserError(
+            f"The runs are of {' and '.join(experiments)}, which have no measure in common: "
+            "give runs of one experiment."
+        )
+    replace = dataclasses.replace
+    return [replace(run, paper=replace(run.paper, claims={})) for run in runs]
 
 
 def _render(template: str, runs: Sequence[Run], context: Context) -> str:

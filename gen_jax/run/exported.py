@@ -93,7 +93,10 @@ def load(path: Path, step: int | None = None) -> Weights:
         raise _damaged(path, str(error)) from error
     if known.pop("sha256", None) != _sha256(known, arrays):
         raise _damaged(path, "it was changed after it was written")
-    return weights_of({name: jnp.asarray(array) for name, array in arrays.items()}, known["step"])
+    try:
+        return weights_of({n: jnp.asarray(array) for n, array in arrays.items()}, known["step"])
+    except (KeyError, TypeError) as error:
+        raise _damaged(path, "its arrays do not fit its description") from error
 
 
 def _sha256(description: Json, arrays: Mapping[str, np.ndarray]) -> str:

@@ -197,8 +197,8 @@ class Journal:
         before, first = self.since
         speed = (step - first) / max(time.monotonic() - before, 1e-9)  # steps per second
         self.events.scalar("speed/steps_per_second", speed, step)
-        shown = [(name, value) for name, value in metrics.items() if name.endswith("/loss")]
-        losses = "  ".join(f"{name} {value:.4g}" for name, value in shown)
+        shown = {n: v for n, v in metrics.items() if n.endswith("/loss") and not math.isnan(v)}
+        losses = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
         left = _clock((self.steps - step) / speed) if speed else "?"
         rate = f"{speed * self.batch_size:,.0f} images/s"
         if self.console.is_terminal and not self.console.is_dumb_terminal and not self.quiet:

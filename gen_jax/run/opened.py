@@ -44,13 +44,16 @@ class Opened:
 
 
 def open_run(
-    directory: Path | str, step: int | None = None, experiment: Experiment[Any] | None = None
+    directory: Path | str,
+    step: int | None = None,
+    experiment: Experiment[Any] | str | None = None,
 ) -> Opened:
     """Return a run, whose weights are those of a step, by default of the newest checkpoint; or an
     exported model.
 
-    `experiment` is the module of a paper that is not in experiments/. Raises UserError if this is
-    no run and no model, or of another paper; DataError or CheckpointError if a file is damaged.
+    `experiment` is the module of a paper that is not in experiments/, or its name. Raises UserError
+    if this is no run and no model, or of another paper; DataError or CheckpointError if a file is
+    damaged.
     """
     path = Path(directory)
     file = path if path.is_file() else path / "config.json"
@@ -62,12 +65,16 @@ def open_run(
     name, fields = str(known.get("experiment")), known.get("config")
     if not isinstance(fields, dict):
         raise DataError(f"{file} has no config: restore it.")
-    if experiment is None:
-        if not name.startswith(OWN):
-            raise UserError(f"{path} is a run of {name}: give this module as the experiment.")
+    if experiment is None and not name.startswith(OWN):
+        raise UserError(
+            f"{path} is a run of {name}, which is not in experiments/: give --experiment {name}, "
+            "or in Python this module as the experiment."
+        )
+    asked = getattr(experiment, "__name__", experiment)
+    if asked not in (None, name):
+        raise UserError(f"{path} is a run of {name}, and {asked} was given as the experiment.")
+    if experiment is None or isinstance(experiment, str):
         experiment = _import(name, path)
-    elif experiment.__name__ != name:
-        raise UserError(f"{path} is a run of {name}, and {experiment.__name__} was given.")
     experiment = completed(experiment)
     check(experiment)
     config = configs.from_json(experiment.Config, fields, str(file))
@@ -78,6 +85,9 @@ def _import(name: str, path: Path) -> Experiment[Any]:
     try:
         return cast(Experiment[Any], importlib.import_module(name))
     except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
         raise UserError(
-            f"{path} is a run of {name}, which is not here: run this where it is."
+            f"{path} is a run of {name}, which is not here: be in its folder, or add this to "
+            "PYTHONPATH."
         ) from error

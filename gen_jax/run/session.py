@@ -135,6 +135,11 @@ class Session(Generic[C]):
         elif start_from := self._load_initial(state):
             state = initial.start_from(state, start_from)
             self.description["start"], self.initial = start_from.record, None
+            started = start_from.record
+            self.journal.info(
+                f"Starting with {', '.join(started['networks'])} of {started['from']}, "
+                f"step {started['step']:,}."
+            )
         environment = {**self.environment, "code": provenance.digest(self.origin["code"])}
         directory.write_description(self.path, self.experiment, self.description, environment)
         return self._resume(*restored) if restored else self._begin(state)
@@ -375,6 +380,8 @@ class Session(Generic[C]):
                 key = jax.random.fold_in(self.eval_key, step)
                 measured = self.experiment.evaluate(self.config, model, self.data, key)
                 check_measures(measured)
+                if not measured:
+                    self.journal.info("These test data are too few for any measure of this paper.")
                 directory.add_units(self.path, measured)
                 means = {**means, **measured}
         self.write_line(step, means)

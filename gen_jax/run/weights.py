@@ -35,6 +35,8 @@ def load(run: Path, step: int | None = None) -> Weights:
 
     checkpoints = Checkpoints(run / "checkpoints", keep=1)
     sealed = {step_of(path.name): path for path in checkpoints.steps() if (path / SEAL).exists()}
+    if not run.is_dir():
+        raise UserError(f"{run} is no run: give the directory of a run.")
     if not sealed:
         raise UserError(f"{run} has no checkpoint: train it first.")
     if step is not None and step not in sealed:

@@ -4,16 +4,19 @@
     python -m gen_jax.use RUN generate --count 64 --out grid.png
     python -m gen_jax.use RUN to_y --in photos --out maps   # a folder of pictures into a folder
     python -m gen_jax.use RUN encode --in photos --out codes.npy
+    python -m gen_jax.use RUN decode --codes codes.npy --out grid.png
     python -m gen_jax.use RUN generate --help
 
---out is a .png for one picture of all images, a folder for a file each, or a .npy for numbers.
+--out is a .png for one picture of all images, a new folder for a file each, or a .npy for numbers.
+RUN of a paper that is not in experiments/ needs --experiment MODULE.
 Pictures are turned upright, laid on white, cut to their middle square and resized. A folder may be
 of any size: 60 pictures at a time are read, and written before the next ones, each file whole or
 not at all. A picture that cannot be decoded ends the command; what was written before it stays.
-Exit codes: 0 done; 2 bad arguments; 65 a damaged picture or run; 73 a file cannot be written; 74 a
-checkpoint or another file cannot be read; 130 Ctrl-C.
+Exit codes: 0 done; 2 bad arguments; 65 a damaged picture or run; 73 a folder cannot be made; 74 a
+checkpoint or another file cannot be read or written; 130 Ctrl-C.
 """
 
+import argparse
 import collections
 import dataclasses
 import inspect
@@ -46,18 +49,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         return _main(given[0], given[1:])
-    except KeyboardInterrupt:
-        console.show("gen_jax.use: stopped", error=True)
-        return 130
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return console.exit_code("gen_jax.use", error)
 
 
 def _main(directory: str, rest: Sequence[str]) -> int:
-    known = abilities.of(open_run(directory))
+    own = argparse.ArgumentParser(PROGRAM, add_help=False, allow_abbrev=False)
+    own.add_argument("--experiment")
+    module, rest = own.parse_known_args(rest)
+    opened = open_run(directory, experiment=module.experiment)
+    known = abilities.of(opened)
     if not rest or rest[0].startswith("-"):
         for name, ability in known.items():
             console.show(f"{name}{ability.signature}\n    {ability.description}")
+            for one in ability.parameters:
+                if one.choices:
+                    console.show(f"    {one.name}: {', '.join(one.choices)}")
         return 0
     if rest[0] not in known:
         raise UserError(f"{directory} has no {rest[0]!r}; it can {', '.join(known) or 'nothing'}.")
@@ -69,7 +76,7 @@ def _main(directory: str, rest: Sequence[str]) -> int:
             prog=f"{PROGRAM} {directory} {ability.name}",
             description=ability.description,
         )
-    run, out = open_run(directory, options.step), options.out
+    run, out = dataclasses.replace(opened, step=options.step), options.out
     is_folder = _is_folder(out, ability)
     values, given = {"seed": options.seed} if ability.seeded else {}, None
     for one in ability.parameters:
@@ -77,7 +84,9 @@ def _main(directory: str, rest: Sequence[str]) -> int:
         if one.kind == IMAGES:
             given = values[one.name] = _find(values[one.name], abilities.shape_of(run), out)
         elif one.kind == CODES:
-            values[one.name] = _load(values[one.name])
+            values[one.name] = abilities.read_codes(values[one.name], str(values[one.name]))
+    if is_folder and out.is_dir() and any(out.iterdir()):
+        raise UserError(f"out is {out}, a folder that is not empty: give a new one.")
     done = f"of step {run.trained.step:,} to {out}"
     if is_folder:
         inputs = (values[one.name] for one in ability.parameters if one.kind in (IMAGES, CODES))
@@ -109,7 +118,9 @@ def _options(ability: Ability) -> type:
         more.append(("seed", int, dataclasses.field(default=0)))
     step = ("step", Annotated[int | None, tyro.conf.arg(help="By default the newest checkpoint.")])
     more.append((*step, dataclasses.field(default=None)))
-    out = ("out", Annotated[Path, tyro.conf.arg(help="A .png, a folder, or a .npy of numbers.")])
+    drawn = ability.returns == IMAGES
+    takes = "A .png of all images, or a new folder." if drawn else "A .npy, a row for each image."
+    out = ("out", Annotated[Path, tyro.conf.arg(help=takes)])
     return dataclasses.make_dataclass("Options", [*needed, out, *more])
 
 
@@ -134,20 +145,12 @@ def _find(path: Path, shape: tuple[int, int, int], out: Path) -> PictureFiles:
     """Return the pictures, of which none may be replaced, or be joined by what is written."""
     found = picture_files.find(path, shape)
     here, there = out.resolve(), found.folder.resolve()
-    if here in (there, path.resolve()) or (path.is_dir() and there in here.parents):
+    originals = {there, *((found.folder / name).resolve() for name in found.names)}
+    if here in originals or (path.is_dir() and there in here.parents):
         raise UserError(f"out is {out}, where the pictures of {path} are: give another place.")
     if found.left_out:
         console.show(f"left out of {path}: {found.left_out}")
     return found
-
-
-def _load(path: Path) -> np.ndarray:
-    try:
-        return np.atleast_2d(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(
-            f"{path} cannot be read as .npy ({error}): give an array [n, k]."
-        ) from error
 
 
 def _write(

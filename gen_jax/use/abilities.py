@@ -9,7 +9,9 @@ others say what Python, the command line and the web page ask for.
 
 import importlib
 import inspect
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import jax
@@ -28,6 +30,11 @@ Images = Annotated[Array | np.ndarray, IMAGES]  # [n, h, w, 1 or 3] in [0, 1]
 Codes = Annotated[Array | np.ndarray, CODES]  # [n, latents]
 Abilities = tuple[Callable[..., Any], ...]  # what `abilities(config)` of a paper returns
 MAX_SEED = 2**31 - 1
+KINDS: Mapping[Any, Any] = {
+    int: (int, "a whole number"),
+    float: (int | float, "a number"),
+    str: (str, "a text"),
+}
 CHUNK = 60  # images that go through the networks at a time
 
 
@@ -52,12 +59,14 @@ class Parameter(NamedTuple):
             return value if isinstance(value, PictureFiles) else _images(value, shape_of(run))
         if self.kind == CODES:
             return _codes(self.name, value, run.config.latents)
+        value = value.item() if isinstance(value, np.generic) else value
+        named = f"{self.name} is {reprlib.repr(value)}"
         if self.choices and value not in self.choices:
-            raise UserError(f"{self.name} is {value!r}; choose from {', '.join(self.choices)}.")
-        if self.kind is str and not isinstance(value, str):
-            raise UserError(f"{self.name} is {value!r}; it must be a text.")
-        if self.range and not self.range.holds(value):
-            raise UserError(f"{self.name} is {value!r}; it must be {self.range.words}.")
+            raise UserError(f"{named}; choose from {', '.join(self.choices)}.")
+        kind, words = KINDS[self.kind]
+        fits = isinstance(value, kind) and not isinstance(value, bool)
+        if not fits or (self.range and not self.range.holds(value)):
+            raise UserError(f"{named}; it must be {self.range.words if self.range else words}.")
         return value
 
 
@@ -201,8 +210,23 @@ def _images(value: Any, shape: tuple[int, int, int]) -> np.ndarray:
 def _codes(name: str, value: Any, latents: int) -> np.ndarray:
     """Return codes as float32 [n, latents]. Raises UserError for another shape."""
     array = np.atleast_2d(np.asarray(value))
-    if array.ndim != 2 or array.shape[1] != latents or array.dtype.kind not in "fiu":
+    if array.ndim != 2 or array.shape[1] != latents or not len(array):
         raise UserError(f"{name} has shape {list(np.shape(value))}; give numbers [n, {latents}].")
+    if array.dtype.kind not in "fiu":
+        raise UserError(f"{name} is of type {array.dtype}; give real numbers.")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
     if not np.isfinite(array).all():
-        raise UserError(f"{name} has a number that is not finite.")
-    return array.astype(np.float32)
+        raise UserError(f"{name} has a number that is not finite in float32.")
+    return array
+
+
+def read_codes(path: Path | str, name: str) -> np.ndarray:
+    """Return the array in a .npy. Raises UserError, which names the file, if it cannot be read."""
+    try:
+        return np.atleast_2d(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        raise UserError(
+            f"{name} cannot be read as .npy{reason}: give an array of numbers [n, k]."
+        ) from error

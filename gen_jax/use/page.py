@@ -10,6 +10,7 @@ import itertools
 import math
 import os
 import random
+import secrets
 import socket
 import tempfile
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from gen_jax import console, images
 from gen_jax.data.catalog.folder_layouts import SUFFIXES
-from gen_jax.data.catalog.pictures import read
+from gen_jax.data.catalog.pictures import read, without_warnings
 from gen_jax.errors import DataError, UserError
 from gen_jax.run.opened import Opened
 from gen_jax.use import abilities
@@ -35,6 +36,7 @@ FEW = 20  # latents that have a slider each
 REACH = 3  # of these sliders, at first
 MOST = 100  # of a whole number whose range has no smaller end
 STYLE = """
+.pixels .image-container, .pixels .image-frame {padding-top: 1.6rem}
 .pixels .image-frame, .pixels img {width: 100%}
 .pixels img {height: auto; max-height: 75vh; object-fit: contain; image-rendering: pixelated}
 """
@@ -54,20 +56,24 @@ def serve(run: Opened, port: int | None = None) -> None:
     Raises UserError if the port cannot be used, and CheckpointError if the weights are damaged.
     """
     with _listening(port) as listening:
-        config = uvicorn.Config(app(run), log_level="critical", timeout_graceful_shutdown=1)
+        path = f"/{secrets.token_urlsafe(12)}"
+        config = uvicorn.Config(app(run, path), log_level="critical", timeout_graceful_shutdown=1)
         host, number = listening.getsockname()
-        console.show(f"The page is at http://{host}:{number} until Ctrl-C.")
+        console.show(f"The page is at http://{host}:{number}{path}/ until Ctrl-C.")
         uvicorn.Server(config).run([listening])
 
 
-def app(run: Opened) -> FastAPI:
-    """Return the page as an application that answers only requests to this machine's own names."""
+def app(run: Opened, path: str) -> FastAPI:
+    """Return the page as an application that answers only requests to this machine's own names.
+
+    Who knows its path may read the pictures that this process can read, as an upload names one.
+    """
     outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     outer.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
     return gr.mount_gradio_app(
         outer,
         build(run),
-        path="/",
+        path=path,
         server_name=HOST,
         footer_links=[],
         run_history=False,
@@ -179,7 +185,8 @@ def _upload(name: str, shape: tuple[int, int, int]) -> Control:
         found = []
         for path in map(Path, _given(name, paths, "a picture, or several")):
             try:
-                found.append(read(path, side, grey=channels == 1))
+                with without_warnings():
+                    found.append(read(path, side, grey=channels == 1))
             except DataError as error:  # which names the copy
                 raise DataError(str(error).replace(str(path), path.name)) from error
         return np.stack(found)
@@ -191,7 +198,11 @@ def _codes(name: str, latents: int) -> Control:
     if latents > FEW:
         label = f"{name}: a .npy of numbers [n, {latents}]"
         upload = gr.File(label=label, file_types=[".npy"])
-        return Control([upload], lambda path: _array(name, path), [upload.upload])
+        return Control(
+            [upload],
+            lambda path: abilities.read_codes(_given(name, path, "a .npy"), name),
+            [upload.upload],
+        )
     another = gr.Button("another code", render=False)
     reach = gr.Number(REACH, label="reach of the sliders", minimum=0.1, buttons=[another])
     with gr.Row():
@@ -217,15 +228,6 @@ def _given(name: str, value: Any, what: str) -> Any:
     if value in (None, "", []):
         raise UserError(f"{name} is missing: give {what}.")
     return value
-
-
-def _array(name: str, path: str | None) -> np.ndarray:
-    try:
-        return np.asarray(np.load(_given(name, path, "a .npy"), allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(
-            f"{name} cannot be read as .npy ({error}): give an array [n, k]."
-        ) from error
 
 
 def _pixels(label: str) -> Any:

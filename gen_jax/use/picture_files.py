@@ -8,7 +8,7 @@ import numpy as np
 
 from gen_jax.data.catalog import folder_layouts
 from gen_jax.data.catalog.folder_names import Reading
-from gen_jax.data.catalog.pictures import read
+from gen_jax.data.catalog.pictures import read, without_warnings
 from gen_jax.errors import UserError
 
 
@@ -30,7 +30,9 @@ class PictureFiles:
         Raises DataError, which names the file, if a picture cannot be decoded.
         """
         side, _, channels = self.shape
-        pixels = [read(self.folder / name, side, grey=channels == 1) for name in self.names[some]]
+        paths = [self.folder / name for name in self.names[some]]
+        with without_warnings():
+            pixels = [read(path, side, grey=channels == 1) for path in paths]
         return np.stack(pixels) / np.float32(255)
 
 
@@ -47,6 +49,8 @@ def find(path: Path, shape: tuple[int, int, int]) -> PictureFiles:
     else:
         fits = path.is_file() and path.suffix.lower() in folder_layouts.SUFFIXES
         folder, names = path.parent, [Path(path.name)] if fits else []
+    if not path.exists():
+        raise UserError(f"{path} does not exist: give a picture, or a folder of pictures.")
     if not names:
         raise UserError(f"{path} has no pictures: give a picture, or a folder of pictures.")
     return PictureFiles(folder, names, shape, left_out)

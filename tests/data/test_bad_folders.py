@@ -101,6 +101,10 @@ BAD = {  # options, what makes the folder, and the sentence: * stands for anythi
         *("@0", fill),
         "folder:PATH@0 asks for images without pixels: give a side of at least 1.",
     ),
+    "a side of 99999": (
+        *("@99999", fill),
+        "folder:PATH@99999 asks for very large images: give a side of at most 4,096.",
+    ),
     "pictures of several sizes": (
         *("", mixed),
         "PATH/* has * pixels and others *: name a side to resize all, as in folder:PATH@64.",
@@ -174,6 +178,10 @@ BAD = {  # options, what makes the folder, and the sentence: * stands for anythi
         *(",captions", lambda p: described(p, row("00.png"), "{oops")),
         "PATH/metadata.jsonl cannot be read (Expecting property name enclosed in double quotes in "
         "line 2): correct it.",
+    ),
+    "half a character in a caption": (
+        *(",captions", lambda p: described(p, row("00.png", "\ud800"))),
+        r"PATH/metadata.jsonl has '\ud800' in line 1, which is no character: remove it.",
     ),
     "a caption of 1001 bytes": (
         *(",captions", lambda p: described(p, row("00.png", "x" * 1001))),

@@ -235,9 +235,14 @@ def test_names():
 @pytest.mark.parametrize(
     ("side", "layout", "name", "said"),
     [
-        (32, "pictures", "folder:/a@64", "here, as side says: leave out @64."),
+        (32, "pictures", "folder:/a@64", "here, as --side says: leave out @64."),
         (32, "pairs", "folder:/a@32,grey", "the networks take colour images: leave out ,grey."),
-        (None, "pictures", "folder:/a", "no labels, but these networks need them: choose others."),
+        (
+            None,
+            "pictures",
+            "folder:/a",
+            "no labels, but these networks need them: choose others, by --side.",
+        ),
     ],
 )
 def test_names_that_a_paper_refuses(side, layout, name, said):

@@ -229,15 +229,23 @@ def test_the_best_run_is_by_the_claim_whatever_the_order(tmp_path):
     assert order_of(made, "vae/norm", None).representative(grouped(made)[0]) is made[0]
 
 
-def test_runs_of_two_experiments_are_refused(tmp_path, capsys):
-    config = {"schema": 1, "experiment": "experiments.gan", "preset": "quick", "config": {}}
-    made = [play(tmp_path / "a"), make(tmp_path / "b", config=config)]
-    arguments = [*map(str, made), "--out", str(tmp_path / "page.html")]
-    assert command.main(arguments) == UserError.exit_code
-    assert "experiments.gan and experiments.vae: a page" in capsys.readouterr().err
-    arguments[1] = arguments[0]
-    assert command.main(arguments) == UserError.exit_code
-    assert "given twice" in capsys.readouterr().err
+def of_another(directory, nll, **paper):
+    config = {"schema": 1, "experiment": "beta_vae", "preset": "quick", "config": {}}
+    return make(directory, nll=nll, config=config, paper={**PAPER, **paper})
+
+
+def test_a_variant_is_beside_its_base_without_the_claims_of_either(tmp_path):
+    made = [play(tmp_path / "a"), of_another(tmp_path / "b", 70.0)]
+    path = report.compare(made, tmp_path / "page.html", sort="test/nll")
+    assert column(path, 2) == ["beta_vae", "experiments.vae"]
+    words = Page(path).words
+    assert "86.76" not in words and "no verdict" not in words and "70" in words
+
+
+def test_runs_without_a_common_measure_are_refused(tmp_path, capsys):
+    made = [play(tmp_path / "a"), of_another(tmp_path / "b", 70.0, units={"test/fid": ""})]
+    assert command.main([*map(str, made), "--out", str(tmp_path / "page.html")]) == 2
+    assert "experiments.vae and beta_vae, which have no measure" in capsys.readouterr().err
 
 
 def test_words_from_files_stay_words(tmp_path):

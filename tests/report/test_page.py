@@ -354,9 +354,11 @@ def test_where_the_first_run_has_no_whole_picture_the_next_one_shows_its_own(tmp
 def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
     one, two = make(tmp_path / "one"), make(tmp_path / "two", 1)
     config = {"schema": 1, "experiment": "experiments.gan", "preset": "paper", "config": {}}
-    other, page = make(tmp_path / "other", config=config), ["--out", str(tmp_path / "page.html")]
+    paper = {**PAPER, "units": {"test/kl": "nats"}}
+    other = make(tmp_path / "other", config=config, paper=paper)
+    page = ["--out", str(tmp_path / "page.html")]
     for arguments, words in (
-        ([one, other, *page], "experiments.gan and experiments.vae"),
+        ([one, other, *page], "experiments.vae and experiments.gan, which have"),
         ([one, tmp_path / "." / "one", *page], "given twice"),
         ([one, two], "There are 2 runs"),
         ([tmp_path / "none"], "is not a directory"),

@@ -1,6 +1,7 @@
 """A trained model is loaded from its directory, and does what its paper declares."""
 
 import json
+import sys
 
 import jax
 import numpy as np
@@ -11,8 +12,9 @@ from experiments import vae
 from gen_jax import images
 from gen_jax.config import changed
 from gen_jax.errors import CheckpointError, DataError, UserError
+from gen_jax.export import __main__ as export
 from gen_jax.run import train
-from gen_jax.run.experiment import presets
+from gen_jax.run.experiment import completed, presets
 from gen_jax.run.opened import open_run
 from gen_jax.use import __main__ as command
 from gen_jax.use import abilities
@@ -65,6 +67,12 @@ def test_images_are_reconstructed_in_parts_as_at_once(run, monkeypatch):
         (lambda m: m.generate(1, 2, 3), "too many positional arguments"),
         (lambda m: m.decode([[1.0]]), r"codes has shape \[1, 1\]; give numbers \[n, 2\]"),
         (lambda m: m.decode([[1.0, np.inf]]), "not finite"),
+        (lambda m: m.decode([[1.0, 1e300]]), "not finite in float32"),
+        (lambda m: m.decode(np.zeros((0, 2))), r"codes has shape \[0, 2\]"),
+        (lambda m: m.decode([["a", "b"]]), "codes is of type <U1; give real numbers"),
+        (lambda m: m.generate(1.5), r"count is 1\.5; it must be a whole number from 1"),
+        (lambda m: m.generate(True), "count is True"),
+        (lambda m: m.interpolate(np.zeros((99, 99))), r"count is array\(.{,30}; it must be"),
         (lambda m: m.encode(np.zeros((2, 4, 8, 1))), r"give \[n, 8, 8, 1\]"),
         (lambda m: m.encode(np.full((2, 8, 8, 1), 2.0)), "neither uint8 nor real values"),
     ],
@@ -83,7 +91,7 @@ def test_what_is_no_usable_run_is_one_sentence(run, tmp_path):
         gen_jax.load(run).translate  # noqa: B018
     known = json.loads((run / "config.json").read_text())
     for experiment, error, words in (
-        ("os", UserError, "a run of os: give this module"),
+        ("os", UserError, "a run of os, which is not in experiments/: give --experiment os"),
         ("experiments.nothing", UserError, "which is not here"),
     ):
         (tmp_path / "config.json").write_text(json.dumps({**known, "experiment": experiment}))
@@ -154,9 +162,17 @@ def test_the_command_line_does_what_python_does(run, tmp_path, capsys):
     [
         (["generate", "--out", "a.txt"], 2, "out is a.txt; give a .png or a folder"),
         (["translate", "--out", "a.png"], 2, "it can generate, reconstruct"),
-        (["encode", "--images", "nowhere", "--out", "a.npy"], 2, "nowhere has no pictures"),
+        (["encode", "--images", "nowhere", "--out", "a.npy"], 2, "nowhere does not exist"),
+        (["encode", "--images", "number.npy", "--out", "a.npy"], 2, "number.npy has no pictures"),
         (["decode", "--codes", "number.npy", "--out", "a"], 2, "codes has shape [1, 1]; give"),
-        (["decode", "--codes", "nowhere.npy", "--out", "a.png"], 2, "cannot be read as .npy"),
+        (["decode", "--codes", "nowhere.npy", "--out", "a.png"], 2, "as .npy (No such file or"),
+        (
+            ["decode", "--codes", "own/1.png", "--out", "a.png"],
+            2,
+            "1.png cannot be read as .npy: g",
+        ),
+        (["generate", "--out", "own"], 2, "out is own, a folder that is not empty: give a new one"),
+        (["generate", "--experiment=experiments.gan", "--out", "a.png"], 2, "gan was given"),
         (["reconstruct", "--in", "own", "--out", "own/new"], 2, "own/new, where the pictures"),
         (["reconstruct", "--in", "own/1.png", "--out", "own"], 2, "out is own, where the pictures"),
         (["reconstruct", "--in", "own", "--out", "new"], 2, "own has 2 pictures 1, for one file"),
@@ -212,6 +228,45 @@ def test_a_torn_picture_is_named_and_what_was_written_stays(run, tmp_path, monke
     assert f"{torn} cannot be decoded as a picture" in said.err
     assert sorted(path.name for path in out.iterdir()) == ["00.png", "01.png", "02.png"]
     assert all(images.load(path).shape == (8, 8, 3) for path in out.iterdir())
+
+
+def test_a_picture_is_not_replaced_through_a_link_to_it(run, tmp_path, capsys):
+    own, links = tmp_path / "own", tmp_path / "links"
+    (name, pixels), *_ = fill(own, 1).items()
+    links.mkdir()
+    (links / "a.png").symlink_to(own / name)
+    for given in (links, links / "a.png"):
+        command_line = [str(run), "reconstruct", "--in", str(given), "--out", str(own / name)]
+        assert command.main(command_line) == 2
+        assert "where the pictures of" in capsys.readouterr().err
+    np.testing.assert_array_equal(images.load(own / name), pixels)
+
+
+def test_a_model_of_the_users_own_file_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.py").write_text(
+        '"""Mine."""\n'
+        "from experiments import vae\nfrom gen_jax import Player\n\nBASE = vae\n\n\n"
+        "def players(config):\n    return vae.players(config)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import mine
+
+    path = tmp_path / "run"
+    paper = completed(mine)
+    train.run(paper, "tiny", changed(presets(paper)["tiny"][1], {"run.dir": path}))
+    draw = [str(path), "generate", "--out", str(tmp_path / "a.png")]
+    assert command.main(draw) == 2
+    assert "a run of mine, which is not in experiments/: give --experiment mine" in (
+        capsys.readouterr().err
+    )
+    assert command.main([*draw, "--experiment", "mine"]) == 0
+    found = gen_jax.load(path, experiment=mine).generate().grid()
+    np.testing.assert_array_equal(images.load(tmp_path / "a.png"), found)
+    out = str(tmp_path / "a.safetensors")
+    assert export.main([str(path), "--out", out, "--experiment", "mine"]) == 0
+    assert command.main([out, "generate", "--experiment=mine", "--out", draw[-1]]) == 0
+    sys.modules.pop("mine")
+    assert command.main([*draw, "--experiment", "nowhere"]) == 2
 
 
 def test_each_part_has_noise_of_its_own(run, monkeypatch):

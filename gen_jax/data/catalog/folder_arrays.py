@@ -3,16 +3,13 @@
 Imported only while a folder is prepared.
 """
 
-import contextlib
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from gen_jax import console
 from gen_jax.data.catalog import folder_layouts, pictures, store
@@ -33,7 +30,7 @@ def write(folder: Reading, plan: Plan, home: Path) -> dict[str, dict[str, Entry]
     splits: dict[str, dict[str, Entry]] = {}
     pool = ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1))
     total = sum(split.size for split in plan.splits)
-    with console.progress("Pictures", total) as advance, pool, _without_warnings():
+    with console.progress("Pictures", total) as advance, pool, pictures.without_warnings():
         shape = None
         for split, own in zip(folder_layouts.SPLITS, plan.splits, strict=True):
             entries: dict[str, Entry] = {}
@@ -75,15 +72,3 @@ def _blocks(
             block.append(image)
             advance(1)
         yield {field: np.stack(block)}
-
-
-@contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Ignore what Pillow finds odd in a file: what it cannot decode is an error.
-
-    Warnings are filtered for a whole process, so threads have no filters of their own.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-        yield

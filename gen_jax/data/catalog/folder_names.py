@@ -14,6 +14,7 @@ from gen_jax.errors import DataError
 # pictures; two unpaired domains; a sub-folder for each domain; pictures with captions
 Layout = Literal["pictures", "pairs", "domains", "captions"]
 LAYOUTS = get_args(Layout)
+LARGEST = 4096  # pixels per side
 PATTERN = re.compile(
     rf"folder:(?P<path>.+?)(@(?P<side>\d{{1,5}}))?(?P<grey>,grey)?(,(?P<layout>{'|'.join(LAYOUTS)}))?",
     re.DOTALL,
@@ -45,11 +46,13 @@ def is_folder(name: str) -> bool:
 
 
 def parse(name: str) -> Reading:
-    """Read a name. Raises DataError if it has no path or a side of 0."""
+    """Read a name. Raises DataError if it has no path, or no possible side."""
     if not (found := PATTERN.fullmatch(name)):
         raise DataError(f"{name!r} names no folder: write folder:PATH or folder:PATH@SIDE.")
     if found["side"] and not int(found["side"]):
         raise DataError(f"{name} asks for images without pixels: give a side of at least 1.")
+    if found["side"] and int(found["side"]) > LARGEST:
+        raise DataError(f"{name} asks for very large images: give a side of at most {LARGEST:,}.")
     path = Path(os.path.abspath(os.path.expanduser(found["path"])))
     side = int(found["side"]) if found["side"] else None
     return Reading(path, side, bool(found["grey"]), cast(Layout, found["layout"] or "pictures"))

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -36,6 +37,10 @@ def read(path: Path, names: set[str]) -> dict[str, list[bytes]]:
         if not (isinstance(given, str) and isinstance(text, str) and given and text.strip()):
             raise DataError(
                 f"{files[0]} has no file_name or no text in line {line}: give both, as text."
+            )
+        if odd := re.search("[\0\ud800-\udfff]", given + text):
+            raise DataError(
+                f"{files[0]} has {odd[0]!r} in line {line}, which is no character: remove it."
             )
         name, content = posixpath.normpath(given), text.strip().encode()
         if name not in names:

@@ -9,7 +9,10 @@ smaller: the rule of `tfds_recipes`. A JPEG may first be decoded at a half, a qu
 of its size, as long as twice the side remains.
 """
 
+import contextlib
 import struct
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +49,18 @@ def read(path: Path, side: int | None = None, *, grey: bool = False) -> np.ndarr
         ) from error
     pixels = np.asarray(_square(image, side) if side else image)
     return pixels.reshape(*pixels.shape[:2], -1)
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """Ignore what Pillow finds odd in a file: what it cannot decode is an error.
+
+    Warnings are filtered for a whole process, so threads have no filters of their own.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        yield
 
 
 def plain(image: Image.Image, mode: str) -> Image.Image:
