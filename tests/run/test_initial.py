@@ -121,7 +121,7 @@ def test_what_does_not_fit_is_one_sentence_and_leaves_no_directory(tmp_path):
         "^init-networks has prior, which is not in both", init_from=other, init_networks=("prior",)
     )
     refused("no checkpoint of step 7; it has 20", init_from=tmp_path / "other@7")
-    refused("none has no checkpoint: train it first", init_from=tmp_path / "none")
+    refused("none is no run: give the directory of a run", init_from=tmp_path / "none")
     with pytest.raises(UserError, match="of which no network has a name of this run"):
         train.run(infogan, "tiny", config(infogan, tmp_path / "new", init_from=other))
     with pytest.raises(

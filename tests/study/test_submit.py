@@ -110,7 +110,7 @@ def test_without_submitit_the_extra_is_named(monkeypatch, tmp_path):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UserError, match=r"pip install gen_jax\[slurm\]"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[slurm\]'"):
         submit.submit(
             [], Place(tmp_path), cluster="local", at_a_time=1, minutes=None, parameters={}
         )

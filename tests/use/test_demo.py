@@ -45,8 +45,8 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def page(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))  # before the import
     pytest.importorskip("gradio", reason="needs Gradio, the extra `demo`")
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     from gen_jax.use import page
 
     return page
