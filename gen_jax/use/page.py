@@ -36,7 +36,7 @@ FEW = 20  # latents that have a slider each
 REACH = 3  # of these sliders, at first
 MOST = 100  # of a whole number whose range has no smaller end
 STYLE = """
-.pixels .image-container, .pixels .image-frame {padding-top: 1.6rem}
+.pixels .image-container {padding-top: 1.6rem}
 .pixels .image-frame, .pixels img {width: 100%}
 .pixels img {height: auto; max-height: 75vh; object-fit: contain; image-rendering: pixelated}
 """
