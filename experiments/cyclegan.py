@@ -151,8 +151,8 @@ class Weights(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    # earth, emoji, discs or atoms, with known pairs; a set of the paper by TFDS; or a folder
-    data: unpaired.Name | Literal["atoms"] = "earth"  # or folder:PATH, your own pictures
+    # earth, emoji, discs or atoms, with known pairs; a set of the paper by TFDS; or folder:PATH
+    data: unpaired.Name | Literal["atoms"] = "earth"
     masses: tuple[Count, ...] = (1, 1, 1, 1)  # masses of the atoms
     load: Count = 143  # side in pixels to which images are resized
     pad: Natural = 0  # white pixels added at each border of resized images

@@ -157,7 +157,8 @@ ClipRange = Annotated[float, Range("a number above 0 and below 0.5", 0, 0.5, ope
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    data: Literal["mnist", "fashion_mnist", "digits"] | Folder = "mnist"  # or folder:PATH[@SIDE]
+    # or folder:PATH[@SIDE]; the last sixth is for validation
+    data: Literal["mnist", "fashion_mnist", "digits"] | Folder = "mnist"
     latents: Count = 100  # dimensions of the noise, uniform with unit variance
     hidden: tuple[Count, ...] = (1200, 1200)  # ReLU units of the generator
     maxout: tuple[Count, ...] = (240, 240)  # maxout units of the discriminator, with 5 pieces each

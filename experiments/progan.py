@@ -140,8 +140,8 @@ def source(config: Config) -> Source:
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    # CIFAR-10, emoji of all vendors, drawn shapes, digits, sets of TFDS, or a folder.
-    data: square_images.Name = "emoji"  # or folder:PATH, your own pictures
+    # CIFAR-10, emoji of all vendors, drawn shapes, digits, sets of TFDS, or folder:PATH.
+    data: square_images.Name = "emoji"
     side: Count = 64  # side of the final images, a power of two; the data are resized to it
     start: Count = 4  # side of the first images; if equal to `side`, networks do not grow
     base: Count = 8192  # maps of side s have 2 base / s features, at most max_features

@@ -124,8 +124,8 @@ def source(config: Config) -> Source:
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    # emoji of four vendors; digits in three inks; CelebA of TFDS; or a folder with one per domain
-    data: multidomain.Name = "emoji"  # or folder:PATH, your own pictures
+    # emoji of four vendors; digits in three inks; CelebA of TFDS; or folder:PATH
+    data: multidomain.Name = "emoji"
     # one domain per image (RaFD); several attributes (CelebA); or joint: two sets (section 3.2),
     # where the ink is known for half of the digits and the paper for the others
     labels: multidomain.Labels = "one"

@@ -176,8 +176,8 @@ def source(config: Config) -> Source:
 
 @dataclasses.dataclass(frozen=True)
 class Config(Checked):
-    # emoji of four vendors and their names, drawn shapes, photographs of TFDS, or a folder
-    data: captioned.Name = "emoji"  # or folder:PATH, your own pictures
+    # emoji of four vendors and their names, drawn shapes, photographs of TFDS, or folder:PATH
+    data: captioned.Name = "emoji"
     count: Count = 20_000  # training images of shapes
     # text encoder: char-CNN-RNN, a frozen sentence encoder (not in the paper), or both
     encoder: retrieval.EncoderName = "characters"

@@ -45,7 +45,7 @@ def compare(
     runs = [read(Path(directory)) for directory in directories]
     if not runs:
         raise UserError("No run was given: give at least one run directory.")
-    runs = [*_comparable(runs)]
+    runs = _comparable(runs)
     if len({run.directory.resolve() for run in runs}) < len(runs):
         raise UserError(
             "A run was given twice and would count as two seeds: give each run directory once."
@@ -61,7 +61,7 @@ def compare(
     return Path(path)
 
 
-def _comparable(runs: Sequence[Run]) -> Sequence[Run]:
+def _comparable(runs: list[Run]) -> list[Run]:
     """Return the runs: those of several experiments without claims, each of which is about one."""
     experiments = [*dict.fromkeys(run.experiment for run in runs)]
     if len(experiments) == 1:

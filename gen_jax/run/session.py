@@ -381,7 +381,7 @@ class Session(Generic[C]):
                 measured = self.experiment.evaluate(self.config, model, self.data, key)
                 check_measures(measured)
                 if not measured:
-                    self.journal.info("These test data are too few for any measure of this paper.")
+                    self.journal.info("No measure of this paper could be taken on these test data.")
                 directory.add_units(self.path, measured)
                 means = {**means, **measured}
         self.write_line(step, means)
