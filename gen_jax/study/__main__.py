@@ -276,7 +276,7 @@ def _import(options: Options, place: Place) -> int:
         if played is None:
             raise UserError(f"{path} has measured nothing: give a run that was evaluated.")
         results.add(part, played, place.results)
-        gallery.keep(part.row, played, path, place.results)
+        gallery.keep(part, played, path, place.results)
         console.show(f"{path}: {place.results / part.row.name}.json, seed {part.seed}")
     return 0
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -11,8 +12,8 @@ from gen_jax.report.page import number
 from gen_jax.run.experiment import paper_of
 from gen_jax.storage import files
 from gen_jax.study import results
-from gen_jax.study.results import Played, value_of
-from gen_jax.study.rows import Row, experiment_of
+from gen_jax.study.results import Played, step_of, value_of
+from gen_jax.study.rows import Part, Row, experiment_of
 
 MOST_BYTES = 60_000
 SIDES = (512, 384, 256)  # the longest side in pixels, as large as fits
@@ -20,8 +21,22 @@ FRAMES = (12, 8, 5, 3)  # of an animation, at most, before its last
 COLUMNS = 4  # of the gallery
 
 
-def path_of(row: Row, folder: Path) -> Path:
-    return folder / "pictures" / f"{row.name}.webp"
+class Picture(NamedTuple):
+    """A file of the gallery, whose name says of which run and step it is."""
+
+    path: Path
+    run: Played
+    step: int
+
+
+def pictures(row: Row, runs: Sequence[Played], folder: Path) -> list[Picture]:
+    """Return the pictures that are kept of a row: one, once it has been played."""
+    found = []
+    for run in runs:
+        name = Part(row, run.seed, tuple(run.values.items())).name
+        for path in sorted((folder / "pictures").glob(f"{name}-step-*.webp")):
+            found.append(Picture(path, run, int(path.stem.rpartition("-")[2])))
+    return found
 
 
 def best(row: Row, runs: Sequence[Played]) -> Played | None:
@@ -34,16 +49,28 @@ def best(row: Row, runs: Sequence[Played]) -> Played | None:
     return max(scored, key=lambda one: one[:2])[2] if scored else None
 
 
-def keep(row: Row, played: Played, directory: Path, folder: Path) -> None:
-    """Keep the last picture of a run if the row shows one and no other run of it is better."""
-    if not row.picture or best(row, results.load(row, folder)) != played:
+def keep(part: Part, played: Played, directory: Path, folder: Path) -> None:
+    """Keep a picture of a run if its row shows one and no other run of it is better: of the step
+    that the row reports, or the last one before it; or the animation.
+    """
+    row, runs = part.row, results.load(part.row, folder)
+    if not row.picture or best(row, runs) != played:
         return
-    found = sorted(directory.glob(f"samples/{row.picture}-step-*.png"))
-    animation = directory / "samples" / f"{row.picture}.webp"
-    if animation.exists():
-        files.replace(path_of(row, folder), shrink(animation))
-    elif found:
-        files.replace(path_of(row, folder), shrink(found[-1]))
+    source, step = directory / "samples" / f"{row.picture}.webp", played.steps
+    if not source.exists():
+        found = sorted(directory.glob(f"samples/{row.picture}-step-*.png"))
+        end = step_of(row, played)
+        of = {path: int(path.stem.rpartition("-")[2]) for path in found}
+        early = [path for path in found if end is None or of[path] <= end]
+        if not early:
+            return
+        source, step = early[-1], of[early[-1]]
+    content, old = shrink(source), pictures(row, runs, folder)
+    path = folder / "pictures" / f"{part.name}-step-{step}.webp"
+    files.replace(path, content)
+    for one in old:
+        if one.path != path:
+            one.path.unlink()
 
 
 def shrink(path: Path) -> bytes:
@@ -87,25 +114,25 @@ def _webp(frames: Sequence[tuple[Image.Image, int]], side: int, quality: int) ->
 
 def gallery(rows: Sequence[Row], runs: Mapping[str, Sequence[Played]], folder: Path) -> str:
     """Return a table with the picture of the first row of each paper that has one."""
-    cells, seen = [], set()
+    cells = {}
     for row in rows:
-        path, one = path_of(row, folder), best(row, runs[row.name])
-        if row.module in seen or one is None or not path.exists():
-            continue
-        seen.add(row.module)
-        cells.append(_cell(row, one, path))
-    lines = [
-        "<tr>" + "".join(cells[i : i + COLUMNS]) + "</tr>" for i in range(0, len(cells), COLUMNS)
-    ]
-    return "\n".join(["<table>", *lines, "</table>"]) if lines else "No picture yet."
+        if row.module not in cells and (kept := pictures(row, runs[row.name], folder)):
+            cells[row.module] = _cell(row, kept[0])
+    told = [*cells.values()]
+    lines = ["".join(told[i : i + COLUMNS]) for i in range(0, len(told), COLUMNS)]
+    table = [f"<tr>{line}</tr>" for line in lines]
+    return "\n".join(["<table>", *table, "</table>"]) if table else "No picture yet."
 
 
-def _cell(row: Row, run: Played, path: Path) -> str:
+def _cell(row: Row, picture: Picture) -> str:
     metric, label = next(iter(row.measures.items()))
     file = Path(row.module.replace(".", "/") + ".py")
-    title, value = paper_of(file).title, number(value_of(row, run, metric) or 0, ".4g")
-    told = f"<code>{row.name}</code>, seed {run.seed}<br>{label}: {value}"
+    told = f"<code>{row.name}</code>, seed {picture.run.seed}, step {picture.step:,}"
+    measured = picture.run.measures.get(metric)
+    value = measured.values.get(str(picture.step)) if measured else None
+    if value is not None:
+        told += f"<br>{label}: {number(value, '.4g')}"
     return (
-        f'<td width="{100 // COLUMNS}%"><img src="{path}" alt="{title}"><br>'
-        f'<a href="{file}">{file.stem}</a>: {told}</td>'
+        f'<td width="{100 // COLUMNS}%"><img src="{picture.path}" alt="{paper_of(file).title}">'
+        f'<br><a href="{file}">{file.stem}</a>: {told}</td>'
     )

@@ -74,6 +74,7 @@ ROWS = [
         measures=PARZEN,
         claims=("test/parzen",),
         changes={"run.evaluate_every": 29_500},
+        best="validation/parzen",
     ),
     Row(
         "vae-burda",

@@ -13,7 +13,7 @@ from gen_jax.report.page import MIN_SEEDS, mean_of, number, verdict
 from gen_jax.run.experiment import paper_of
 from gen_jax.study import results, rows
 from gen_jax.study.gallery import gallery
-from gen_jax.study.results import Played, value_of
+from gen_jax.study.results import Played, step_of, value_of
 from gen_jax.study.rows import Row, experiment_of
 from gen_jax.types import Claim
 
@@ -153,13 +153,17 @@ def said(claim: Claim | None) -> str:
 def budget(row: Row, runs: Sequence[Played]) -> str:
     """Return how much of the row, and of the published budget, the runs played, at the least."""
     whole = results.empty(row, next(rows.parts([row])))
-    steps, images = sorted(run.steps for run in runs), min(run.images for run in runs)
-    told = " to ".join(f"{end:,}" for end in dict.fromkeys((steps[0], steps[-1])))
-    told += f" of {whole.steps:,} steps" if steps[0] < whole.steps else " steps"
+    steps, images = [run.steps for run in runs], min(run.images for run in runs)
+    told = _ends(steps) + (f" of {whole.steps:,} steps" if min(steps) < whole.steps else " steps")
     if whole.published_images is None:
         return told
     share = 100 * images / whole.published_images
     return f"{told}, {share:.3g} % of the published {whole.published_images:,} images"
+
+
+def _ends(values: Sequence[float]) -> str:
+    """Return the least and the greatest of some values, or one if they are shown alike."""
+    return " to ".join(dict.fromkeys(f"{end(values):,.0f}" for end in (min, max)))
 
 
 def _results(known: Sequence[Row], lines: Mapping[str, Sequence[Line]]) -> str:
@@ -211,10 +215,11 @@ def _note(lines: Sequence[Line]) -> str:
     told = [f"{seeds} seed{'s' * (seeds > 1)}", budget(row, runs)]
     told += sorted({_device(run) for run in runs})
     if taken := [run.minutes for run in runs if run.minutes]:
-        ends = [*dict.fromkeys(f"{end(taken):.0f}" for end in (min, max))]
-        told.append(f"{' to '.join(ends)} minute{'s' * (ends != ['1'])} a run")
-    if row.best:
-        told.append(f"at the step with the highest {row.best}")
+        ends = _ends(taken)
+        told.append(f"{ends} minute{'s' * (ends != '1')} a run")
+    if row.best or any(step_of(row, run) != run.steps for run in runs):
+        where = f", the one with the highest {row.best}" if row.best else ""
+        told.append(f"measured at step {_ends([step_of(row, run) or 0 for run in runs])}{where}")
     commits = sorted({str(run.environment.get("commit")) for run in runs})
     told.append(f"commit {', '.join(commits)}")
     text = f"- `{row.name}`: {row.question} `{command}`: {'; '.join(told)}."

@@ -98,7 +98,7 @@ class Place:
         played = stored.read_run(part, directory)
         if played:
             stored.add(part, played, self.results)
-            gallery.keep(part.row, played, directory, self.results)
+            gallery.keep(part, played, directory, self.results)
         return played
 
 

@@ -180,15 +180,22 @@ def of_part(runs: Iterable[Played], part: Part) -> Played | None:
     return next(iter(of_group(own, part)), None)
 
 
-def value_of(row: Row, run: Played, metric: str) -> float | None:
-    """Return the value at the step that the row chooses; None if it was not measured there."""
-    if metric not in run.measures:
-        return None
-    values = run.measures[metric].values
+def step_of(row: Row, run: Played) -> int | None:
+    """Return the step whose measures the row reports: where its `best` is highest, else the last;
+    None if nothing was measured.
+    """
     if row.best is None:
-        return [*values.values()][-1]
-    chooser = {k: v for k, v in run.measures[row.best].values.items() if v is not None}
-    return values.get(max(chooser, key=lambda step: chooser[step])) if chooser else None
+        steps = [int(step) for one in run.measures.values() for step in one.values]
+        return max(steps, default=None)
+    values = run.measures[row.best].values if row.best in run.measures else {}
+    known = {step: value for step, value in values.items() if value is not None}
+    return int(max(known, key=lambda step: known[step])) if known else None
+
+
+def value_of(row: Row, run: Played, metric: str) -> float | None:
+    """Return the value at the step that the row reports; None if it was not measured there."""
+    measured = run.measures.get(metric)
+    return measured.values.get(str(step_of(row, run))) if measured else None
 
 
 def differences(old: Json, config: Config, where: str, *ignore: str) -> list[str]:

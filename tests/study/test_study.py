@@ -391,6 +391,8 @@ def test_a_line_has_the_last_value_or_that_of_the_best_step(monkeypatch):
     (best,) = page.lines_of(dataclasses.replace(row, best="test/elbo"), runs)
     assert best.values == [-2.0, -2.01, -2.02] and best.verdict == "agrees"
     assert page.ours(best) == "−2.010 ± 0.025 (−2, −2.01, −2.02)"
+    assert "; measured at step 20, the one with the highest test/elbo; " in page._note([best])
+    assert "measured at" not in page._note([last])
     (few,) = page.lines_of(row, runs[:2])
     assert few.verdict == "fewer than three seeds: no verdict" and page.ours(few) == "−9, −9"
     (none,) = page.lines_of(row, [])
@@ -531,18 +533,32 @@ def test_the_picture_of_the_best_run_is_kept(tmp_path):
         images.save(path / "samples/samples-step-00000040.png", seed * noise / 2)
         Place(tmp_path / "runs", tmp_path).collect(part)
     row = dataclasses.replace(ROW, seeds=3)
-    kept = gallery.path_of(row, tmp_path)
-    assert kept.stat().st_size <= gallery.MOST_BYTES
+    (kept,) = (tmp_path / "pictures").iterdir()
+    assert kept.name == "mine-s1-step-40.webp" and kept.stat().st_size <= gallery.MOST_BYTES
     with Image.open(kept) as image:
         assert abs(np.asarray(image, float).mean() - 0.5 * 0.5 * 255) < 3
     text = gallery.gallery([row], {row.name: results.load(row, tmp_path)}, tmp_path)
     assert (
         f'src="{kept}"' in text
-        and "<code>mine</code>, seed 1<br>ELBO, nats: \N{MINUS SIGN}2<" in text
+        and "<code>mine</code>, seed 1, step 40<br>ELBO, nats: \N{MINUS SIGN}2<" in text
     )
     lower = dataclasses.replace(row, lower=True)
     assert gallery.best(lower, results.load(row, tmp_path)).seed == 0
     assert gallery.gallery([row], {row.name: []}, tmp_path) == "No picture yet."
+
+
+def test_a_picture_is_of_the_step_that_its_row_reports(tmp_path):
+    part = Part(dataclasses.replace(ROW, best="test/elbo", seeds=1), 0)
+    path = run_directory(tmp_path / f"runs/{part.name}", part, {15: -4.0, 30: -2.0, 40: -3.0})
+    for step in (10, 20, 40):
+        images.save(path / f"samples/samples-step-{step:08}.png", np.full((8, 8, 1), step / 40))
+    Place(tmp_path / "runs", tmp_path).collect(part)
+    (kept,) = (tmp_path / "pictures").iterdir()
+    assert kept.name == "mine-s0-step-20.webp"  # the last before 30
+    with Image.open(kept) as image:
+        assert abs(np.asarray(image, float).mean() - 0.5 * 255) < 3
+    text = gallery.gallery([part.row], {"mine": results.load(part.row, tmp_path)}, tmp_path)
+    assert "seed 0, step 20</td>" in text  # nothing was measured at this step
 
 
 def test_an_animation_stays_one_and_fits(tmp_path):
