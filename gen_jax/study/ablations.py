@@ -42,12 +42,20 @@ ROWS = [
         sweep={"encoder": ("gaussian", "universal")},
     ),
     Row(
-        "aae-adam",
+        "aae-decay",
         paper="aae",
         preset="quick",
-        question="Does it matter how the players are optimised?",
+        question="Is the likelihood higher if all learning rates fall to 0 over the last 5 epochs?",
         measures=PARZEN,
-        sweep={"adversarial_adam.b1": (0.5, 0.9), "adam.decay": (0, 0.5)},
+        changes={"adam.decay": 0.5, "adversarial_adam.decay": 0.5},
+    ),
+    Row(
+        "aae-momentum",
+        paper="aae",
+        preset="quick",
+        question="Is it higher with less momentum in the adversarial players?",
+        measures=PARZEN,
+        changes={"adversarial_adam.b1": 0.5},
     ),
     *(
         Row(
