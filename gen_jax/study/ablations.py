@@ -6,11 +6,21 @@ from gen_jax.study.rows import Row
 
 TABLE_1 = ("a", "b", "c", "d", "e_discrimination", "e", "f", "g")
 CYCLES = {
-    "cycle": "What does the cycle loss give alone?",
-    "gan": "What do the adversarial losses give alone?",
-    "forward": "What does the forward cycle add to the adversarial losses?",
-    "backward": "What does the backward cycle add to them?",
-    "full": "What is lost without the identity loss?",
+    "cycle": ("What does the cycle loss give alone?", "Blurred images, whatever the seed."),
+    "gan": (
+        "What do the adversarial losses give alone?",
+        "One image for all inputs, in each direction and with each seed.",
+    ),
+    "forward": (
+        "What does the forward cycle add to the adversarial losses?",
+        "Maps that depend on their photograph; photographs hardly depend on their map.",
+    ),
+    "backward": ("What does the backward cycle add to them?", ""),
+    "full": (
+        "What is lost without the identity loss?",
+        "With each seed land and sea are exchanged, and the true partner is nearest no more often "
+        "than by chance; `cyclegan-small`, which has the identity loss, finds it for 15 to 20 %.",
+    ),
 }
 ROWS = [
     Row(
@@ -40,6 +50,8 @@ ROWS = [
         question="Do noisy codes, which blur the decoder, raise the likelihood?",
         measures=PARZEN,
         sweep={"encoder": ("gaussian", "universal")},
+        answer="No. Gaussian codes lower it. With a noise input it is as high as with the best "
+        "seeds of deterministic codes (`aae-quick`), and differs less between seeds.",
     ),
     Row(
         "aae-decay",
@@ -66,8 +78,9 @@ ROWS = [
             preset=preset,
             question=f"{question} (section 5.1.3)",
             measures=TRANSLATIONS,
+            answer=answer,
         )
-        for preset, question in CYCLES.items()
+        for preset, (question, answer) in CYCLES.items()
     ),
     *(
         Row(
