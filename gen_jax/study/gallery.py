@@ -133,6 +133,6 @@ def _cell(row: Row, picture: Picture) -> str:
     if value is not None:
         told += f"<br>{label}: {number(value, '.4g')}"
     return (
-        f'<td width="{100 // COLUMNS}%"><img src="{picture.path}" alt="{paper_of(file).title}">'
+        f'<td width="{100 // COLUMNS}%" valign="top"><img src="{picture.path}" alt="{paper_of(file).title}">'
         f'<br><a href="{file}">{file.stem}</a>: {told}</td>'
     )

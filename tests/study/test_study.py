@@ -416,6 +416,13 @@ def test_the_pages_are_what_the_results_give():
         assert path.read_text("utf-8") == text, "run python -m gen_jax.study page"
 
 
+def test_ablations_come_last_as_the_readme_shows_the_first_row_that_was_played():
+    ablations = {row.name for row in rows.load("ablations")}
+    for paper in page.PAPERS:
+        last = [row.name in ablations for row in page._known() if row.paper == paper]
+        assert last == sorted(last)
+
+
 def test_a_page_that_is_stale_or_without_marks_is_named(tmp_path, monkeypatch, capsys):
     path, readme = tmp_path / "results.md", tmp_path / "README.md"
     monkeypatch.setattr(page, "RESULTS", path)
