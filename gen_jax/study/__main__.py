@@ -41,7 +41,9 @@ class Options:
     ] = None
     """headline, ablations, quick, gpu or smoke; or `page`, or `import`."""
     paths: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """With `import`: directories of runs of a study, or the results.json that --out wrote."""
+    """With `import`: directories of runs, or the results.json that --out wrote, or the NAME.json
+    of a row. Give --study for a study of your own.
+    """
     study: Path | None = None
     """A Python file with ROWS = [gen_jax.study.Row(...), ...], instead of a study by its name."""
     rows: tuple[str, ...] = ()
@@ -244,7 +246,7 @@ def _table(states: Mapping[str, State]) -> list[str]:
     known = [minutes for minutes in left if minutes is not None]
     total = f"{len(states) - len(left)} of {len(states)} runs are done"
     if known:
-        total += f"; the others take {_time(sum(known))}, one after another"
+        total += f"; {len(known)} of the others take {_time(sum(known))}, one after another"
     if unknown := len(left) - len(known):
         total += f"; {unknown} were never timed here (--measure does it)"
     return [*lines, f"{total}."]
@@ -264,10 +266,11 @@ def _import(options: Options, place: Place) -> int:
     known = [row for study in studies for row in rows.load(study)]
     parts = [*rows.parts(list(map(rows.rehearsal, known)) if options.rehearse else known)]
     for path in options.paths:
+        if path.suffix in (".out", ".failed"):  # beside the directories of runs
+            continue
         if path.is_file():
             for part, one in results.load_all(path, parts):
-                results.add(part, one, place.results)
-                console.show(f"{part.name}: {place.results / part.row.name}.json")
+                _add(part, one, path, place)
             continue
         if not path.is_dir():
             raise UserError(f"{path} does not exist: give a run directory, or a results.json.")
@@ -275,10 +278,17 @@ def _import(options: Options, place: Place) -> int:
         played = results.read_run(part, path)
         if played is None:
             raise UserError(f"{path} has measured nothing: give a run that was evaluated.")
-        results.add(part, played, place.results)
+        _add(part, played, path, place)
         gallery.keep(part, played, path, place.results)
-        console.show(f"{path}: {place.results / part.row.name}.json, seed {part.seed}")
     return 0
+
+
+def _add(part: rows.Part, played: results.Played, path: Path, place: Place) -> None:
+    where = f"{place.results / part.row.name}.json"
+    if results.add(part, played, place.results):
+        console.show(f"{path}: {where}, {part.name}")
+    else:
+        console.show(f"{path}: {where} has a longer run of {part.name}, which was kept")
 
 
 def _write_pages(options: Options) -> int:

@@ -1,6 +1,7 @@
 """One picture for each row that shows one: of its best run, small enough to be kept beside results."""
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from gen_jax.run.experiment import paper_of
 from gen_jax.storage import files
 from gen_jax.study import results
 from gen_jax.study.results import Played, step_of, value_of
-from gen_jax.study.rows import Part, Row, experiment_of
+from gen_jax.study.rows import Part, Row, experiment_of, parts
 
 MOST_BYTES = 60_000
 SIDES = (512, 384, 256)  # the longest side in pixels, as large as fits
@@ -30,21 +31,33 @@ class Picture(NamedTuple):
 
 
 def pictures(row: Row, runs: Sequence[Played], folder: Path) -> list[Picture]:
-    """Return the pictures that are kept of a row: one, once it has been played."""
+    """Return the pictures that are kept of some runs of a row."""
     found = []
     for run in runs:
         name = Part(row, run.seed, tuple(run.values.items())).name
-        for path in sorted((folder / "pictures").glob(f"{name}-step-*.webp")):
-            found.append(Picture(path, run, int(path.stem.rpartition("-")[2])))
+        for path, step in _steps(folder / "pictures", name, ".webp"):
+            found.append(Picture(path, run, step))
     return found
 
 
+def _steps(folder: Path, name: str, suffix: str) -> list[tuple[Path, int]]:
+    """Return the files NAME-step-STEP of a folder with their steps, in the order of these."""
+    pattern = re.compile(re.escape(f"{name}-step-") + r"(\d+)" + re.escape(suffix))
+    every = [*folder.iterdir()] if folder.is_dir() else []
+    matches = [(path, pattern.fullmatch(path.name)) for path in every if path.is_file()]
+    return sorted(((path, int(found[1])) for path, found in matches if found), key=lambda x: x[1])
+
+
 def best(row: Row, runs: Sequence[Played]) -> Played | None:
-    """Return the run with the best value of the row's first measure."""
+    """Return the run with the best value of the row's first measure, of those with the config that
+    the row has now.
+    """
     metric = next(iter(row.measures), "")
     claim = experiment_of(row).CLAIMS.get(metric)
     sign = -1 if row.lower or (claim and claim.better == "lower") else 1
-    known = [(value_of(row, run, metric), run) for run in runs]
+    groups = {part.group: part for part in parts([row])}
+    now = [run for part in groups.values() for run in results.of_group(runs, part)]
+    known = [(value_of(row, run, metric), run) for run in now]
     scored = [(sign * value, -run.seed, run) for value, run in known if value is not None]
     return max(scored, key=lambda one: one[:2])[2] if scored else None
 
@@ -52,24 +65,24 @@ def best(row: Row, runs: Sequence[Played]) -> Played | None:
 def keep(part: Part, played: Played, directory: Path, folder: Path) -> None:
     """Keep a picture of a run if its row shows one and no other run of it is better: of the step
     that the row reports, or the last one before it; or the animation.
+
+    Earlier pictures of this run are removed, and those of other runs if this one is the best.
     """
     row, runs = part.row, results.load(part.row, folder)
-    if not row.picture or best(row, runs) != played:
+    if not row.picture or played not in runs:
         return
-    source, step = directory / "samples" / f"{row.picture}.webp", played.steps
-    if not source.exists():
-        found = sorted(directory.glob(f"samples/{row.picture}-step-*.png"))
-        end = step_of(row, played)
-        of = {path: int(path.stem.rpartition("-")[2]) for path in found}
-        early = [path for path in found if end is None or of[path] <= end]
-        if not early:
-            return
-        source, step = early[-1], of[early[-1]]
-    content, old = shrink(source), pictures(row, runs, folder)
-    path = folder / "pictures" / f"{part.name}-step-{step}.webp"
-    files.replace(path, content)
+    old, path = pictures(row, runs, folder), None
+    if is_best := best(row, runs) == played:
+        source = directory / "samples" / f"{row.picture}.webp"
+        found, end = [(source, played.steps)], step_of(row, played)
+        if not source.exists():
+            found = _steps(directory / "samples", row.picture, ".png")
+        if early := [one for one in found if end is None or one[1] <= end or one[0] == source]:
+            source, step = early[-1]
+            path = folder / "pictures" / f"{part.name}-step-{step}.webp"
+            files.replace(path, shrink(source))
     for one in old:
-        if one.path != path:
+        if one.path != path and (is_best or one.run == played):
             one.path.unlink()
 
 
@@ -113,11 +126,13 @@ def _webp(frames: Sequence[tuple[Image.Image, int]], side: int, quality: int) ->
 
 
 def gallery(rows: Sequence[Row], runs: Mapping[str, Sequence[Played]], folder: Path) -> str:
-    """Return a table with the picture of the first row of each paper that has one."""
-    cells = {}
+    """Return a table with a picture of the best run of the first row of each paper that has one."""
+    cells: dict[str, str] = {}
     for row in rows:
-        if row.module not in cells and (kept := pictures(row, runs[row.name], folder)):
-            cells[row.module] = _cell(row, kept[0])
+        one = None if row.module in cells else best(row, runs[row.name])
+        kept = pictures(row, [one], folder) if one else []
+        if early := [picture for picture in kept if picture.step <= picture.run.steps]:
+            cells[row.module] = _cell(row, early[-1])
     told = [*cells.values()]
     lines = ["".join(told[i : i + COLUMNS]) for i in range(0, len(told), COLUMNS)]
     table = [f"<tr>{line}</tr>" for line in lines]
@@ -128,9 +143,8 @@ def _cell(row: Row, picture: Picture) -> str:
     metric, label = next(iter(row.measures.items()))
     file = Path(row.module.replace(".", "/") + ".py")
     told = f"<code>{row.name}</code>, seed {picture.run.seed}, step {picture.step:,}"
-    measured = picture.run.measures.get(metric)
-    value = measured.values.get(str(picture.step)) if measured else None
-    if value is not None:
+    value = value_of(row, picture.run, metric)
+    if value is not None and picture.step == step_of(row, picture.run):
         told += f"<br>{label}: {number(value, '.4g')}"
     return (
         f'<td width="{100 // COLUMNS}%" valign="top"><img src="{picture.path}" alt="{paper_of(file).title}">'

@@ -136,7 +136,8 @@ def ours(line: Line, *, each: bool = True) -> str:
     values = [*line.values]
     listed = ", ".join(number(value, ".4g") for value in values)
     if len(values) < MIN_SEEDS:
-        return listed or "not measured"
+        some = f" ({len(values)} of {len(line.runs)} seeds)" * (0 < len(values) < len(line.runs))
+        return f"{listed}{some}" or "not measured"
     more = each and len(values) <= SHOWN and min(values) < max(values)
     return f"{mean_of(values)} ({listed})" if more else mean_of(values)
 
@@ -169,13 +170,13 @@ def _ends(values: Sequence[float]) -> str:
 def _results(known: Sequence[Row], lines: Mapping[str, Sequence[Line]]) -> str:
     every = [line for row in known for line in lines[row.name]]
     claimed = [line for line in every if line.claim]
-    counts = Counter(line.verdict for line in claimed)
-    listed = "; ".join(f"{word}: {count}" for word, count in sorted(counts.items()))
-    text = [f"Comparisons with a claim, {len(claimed)} in all. {listed}."]
+    counts = Counter(sorted(line.verdict for line in claimed))
+    listed = ", ".join(f"{word} ({count})" for word, count in {"agrees": 0, **counts}.items())
+    text = [f"{len(claimed)} comparisons with a claim: {listed}."]
     for module in dict.fromkeys(row.module for row in known):
         text += _section(module, [lines[row.name] for row in known if row.module == module])
     unverified = {f"{line.row.module}: {said(line.claim)}" for line in filter(_is_open, claimed)}
-    text.append("## Claims that were not found in any text\n\n" + _items(sorted(unverified)))
+    text.append("## Claims not yet read in the paper's own text\n\n" + _items(sorted(unverified)))
     return "\n\n".join(text)
 
 
@@ -217,9 +218,10 @@ def _note(lines: Sequence[Line]) -> str:
     if taken := [run.minutes for run in runs if run.minutes]:
         ends = _ends(taken)
         told.append(f"{ends} minute{'s' * (ends != '1')} a run")
-    if row.best or any(step_of(row, run) != run.steps for run in runs):
+    at = [step for run in runs if (step := step_of(row, run)) is not None]
+    if at and (row.best or at != [run.steps for run in runs]):
         where = f", the one with the highest {row.best}" if row.best else ""
-        told.append(f"measured at step {_ends([step_of(row, run) or 0 for run in runs])}{where}")
+        told.append(f"measured at step {_ends(at)}{where}")
     commits = sorted({str(run.environment.get("commit")) for run in runs})
     told.append(f"commit {', '.join(commits)}")
     text = f"- `{row.name}`: {row.question} `{command}`: {'; '.join(told)}."
@@ -231,4 +233,5 @@ def _device(run: Played) -> str:
     if of.get("backend") != "cpu":
         return f"{of.get('devices')} {of.get('device')}"
     _, _, processor = str(of.get("machine")).partition(" cores, ")  # older runs do not name it
-    return f"{of.get('threads')} thread(s) of {processor or 'a CPU'}"
+    threads = of.get("threads")
+    return f"{threads} thread{'s' * (threads != 1)} of {processor or 'a CPU'}"

@@ -43,7 +43,7 @@ ROWS = [
         question="Does a quarter of the width suffice?",
         measures=CATEGORY,
         seeds=5,
-        answer="In seeds 1 to 4 the category of a generated image is read almost without error, but these "
+        answer="No. In seeds 1 to 4 the category of a generated image is read almost without error, but these "
         "images are no digits: the discriminator wins.",
     ),
     Row(
@@ -84,8 +84,8 @@ ROWS = [
         question="Are patches placed where they were cut out?",
         measures={
             "test/mask_iou": "intersection over union of masks and true places",
-            "test/centre_error": "distance of their middles, pixels",
-            "test/patch_error": "error inside the true places, of a range of 1",
+            "test/centre_error": "distance between their centres, pixels",
+            "test/patch_error": "error inside the true places, of pixels from 0 to 1",
             "test/shape_accuracy": "shape read back right, %",
         },
     ),
@@ -128,7 +128,7 @@ ROWS = [
             "test/nearest_neighbour_error_50000": "1-NN error by 50 K generated images, %",
             "test/label_accuracy": "generated images of their label, %",
         },
-        answer="The error falls as the generated images agree with their labels: 37.6, 30.7 and 8.4 % at a "
+        answer="The more generated images agree with their labels, the lower the error: 37.6, 30.7 and 8.4 % at a "
         "label accuracy of 74.2, 79.4 and 94.7 %.",
     ),
     Row(
@@ -151,7 +151,7 @@ ROWS = [
         paper="progan",
         picture="progress",
         preset="quick",
-        question="How far are 16x16 images of an eighth of the width from CIFAR-10?",
+        question="How far from CIFAR-10 are 16x16 images by networks an eighth as wide?",
         measures={
             "test/swd": "sliced Wasserstein distance, times 1000",
             "test/swd_of_real": "the same of other training images",

@@ -130,17 +130,34 @@ def _parse(value: Any, path: Path) -> Result:
         raise DataError(f"{path} is not a result ({error}): restore or delete it.") from error
     if found.schema != SCHEMA:
         raise DataError(f"{path} has schema {found.schema}; {SCHEMA} is expected: delete it.")
+    seen = set()
+    for run in found.runs:
+        who = (run.seed, json.dumps(run.values))
+        known = [one for measure in run.measures.values() for one in measure.values.items()]
+        wrong = [name for name, value in known if not _is_measured(name, value)]
+        if wrong or who in seen:
+            what = f"a value at step {wrong[0]!r}" if wrong else "two runs"
+            raise DataError(f"{path} has {what} of seed {run.seed}: restore or delete it.")
+        seen.add(who)
     return found
 
 
+def _is_measured(step: str, value: float | None) -> bool:
+    """Return whether a step is a number as it is written, and its value finite, or None."""
+    number = re.fullmatch(r"0|[1-9]\d{0,17}", step)
+    return number is not None and (value is None or abs(value) < 1e300)
+
+
 def load_all(path: Path, parts: Iterable[Part]) -> Iterator[tuple[Part, Played]]:
-    """Yield the runs in a results.json of several rows, each with its part.
+    """Yield the runs in the NAME.json of a row, or in a results.json of rows, each with its part.
 
     Raises DataError if the file is damaged, and UserError if a run is of none of these parts.
     """
     values = _json(path)
     if not isinstance(values, dict):
         raise DataError(f"{path} is not a result: it has no rows; restore or delete it.")
+    if isinstance(values.get("row"), str):
+        values = {values["row"]: values}
     known: dict[str, list[Part]] = {}
     for part in parts:
         known.setdefault(part.row.name, []).append(part)
@@ -152,26 +169,30 @@ def load_all(path: Path, parts: Iterable[Part]) -> Iterator[tuple[Part, Played]]
             yield found._replace(seed=one.seed), one
 
 
-def add(part: Part, played: Played, folder: Path) -> None:
+def add(part: Part, played: Played, folder: Path) -> bool:
     """Write a run into results/NAME.json, in place of an earlier one of that part.
 
-    A run with the same config that went further is kept.
+    Return False if one with the same config that went further was kept instead.
     """
     known = load(part.row, folder)
     same = (one for one in known if (one.seed, one.values) == (played.seed, played.values))
     if any(one.config_hash == played.config_hash and one.steps > played.steps for one in same):
-        return
+        return False
     others = [one for one in known if (one.seed, one.values) != (played.seed, played.values)]
     runs = sorted([*others, played], key=lambda one: (json.dumps(one.values), one.seed))
     result = dataclasses.replace(empty(part.row, part), runs=runs)
     text = json.dumps(dataclasses.asdict(result), indent=1, allow_nan=False)
     files.replace(folder / f"{part.row.name}.json", text + "\n")
+    return True
 
 
 def of_group(runs: Iterable[Played], part: Part) -> list[Played]:
     """Return the runs, of any seed, with the config that the row of a part has now."""
-    config = part.config()
-    return [one for one in runs if not differences(one.config, config, part.row.name, "run.seed")]
+    config, where = part.config(), f"{FOLDER / part.row.name}.json"
+    try:
+        return [one for one in runs if not differences(one.config, config, where, "run.seed")]
+    except UserError as error:
+        raise DataError(f"{error} Restore or delete {where}.") from error
 
 
 def of_part(runs: Iterable[Played], part: Part) -> Played | None:
@@ -185,8 +206,8 @@ def step_of(row: Row, run: Played) -> int | None:
     None if nothing was measured.
     """
     if row.best is None:
-        steps = [int(step) for one in run.measures.values() for step in one.values]
-        return max(steps, default=None)
+        own = [run.measures[name] for name in row.measures if name in run.measures]
+        return max((int(step) for one in own for step in one.values), default=None)
     values = run.measures[row.best].values if row.best in run.measures else {}
     known = {step: value for step, value in values.items() if value is not None}
     return int(max(known, key=lambda step: known[step])) if known else None
@@ -232,7 +253,7 @@ def read_run(part: Part, directory: Path) -> Played | None:
     beside = int(run.environment.get("seeds", 1))
     return Played(
         seed=part.seed,
-        values=dict(part.values),
+        values=json.loads(json.dumps(dict(part.values))),  # tuples as in the file: lists
         steps=run.last_step,
         images=images_after(experiment_of(part.row), config, run.last_step),
         minutes=_minutes(directory / "log.txt"),

@@ -439,7 +439,7 @@ def test_a_page_that_is_stale_or_without_marks_is_named(tmp_path, monkeypatch, c
     text = path.read_text()
     assert text.startswith(f"before\n{begin}\n") and text.endswith(f"{end}\nafter")
     assert "old" not in text + readme.read_text() and "| not measured |" in readme.read_text()
-    assert "not measured: " in text and "wrote" in capsys.readouterr().out
+    assert "claim: agrees (0), not measured (15)." in text and "wrote" in capsys.readouterr().out
     assert command.main(["page", "--results", str(tmp_path)]) == 0
     assert "the pages are what the results give" in capsys.readouterr().out
     path.write_text("no marks")
@@ -565,7 +565,56 @@ def test_a_picture_is_of_the_step_that_its_row_reports(tmp_path):
     with Image.open(kept) as image:
         assert abs(np.asarray(image, float).mean() - 0.5 * 255) < 3
     text = gallery.gallery([part.row], {"mine": results.load(part.row, tmp_path)}, tmp_path)
-    assert "seed 0, step 20</td>" in text  # nothing was measured at this step
+    assert "seed 0, step 20</td>" in text  # the value is of another step
+    results.add(Part(part.row, 1), played(1, {"30": -1.0}), tmp_path)
+    runs = {"mine": results.load(part.row, tmp_path)}
+    assert gallery.gallery([part.row], runs, tmp_path) == "No picture yet."  # none of the best run
+
+
+def test_a_picture_goes_when_its_run_is_replaced(tmp_path):
+    for seed, value in ((0, -1.0), (1, -2.0)):
+        part = Part(dataclasses.replace(ROW, seeds=2), seed)
+        path = run_directory(tmp_path / f"runs/{part.name}", part, {40: value})
+        images.save(path / "samples/samples-step-00000040.png", np.zeros((8, 8, 1)))
+        Place(tmp_path / "runs", tmp_path).collect(part)
+    other = tmp_path / "pictures/mine-s0-step-2-s0-step-40.webp"  # of a row with a longer name
+    stray = tmp_path / "pictures/mine-s0-step-40 (1).webp"
+    for path in (other, stray):
+        path.write_bytes(b"")
+    row = dataclasses.replace(ROW, seeds=2, changes={"steps": 40, "optimizer.learning_rate": 0.5})
+    path = run_directory(tmp_path / "new/mine-s0", Part(row, 0), {40: -50.0})
+    assert "mine-s0-step-40.webp" in gallery.gallery(
+        [ROW], {"mine": results.load(ROW, tmp_path)}, tmp_path
+    )
+    Place(tmp_path / "new", tmp_path).collect(Part(row, 0))
+    assert sorted(p.name for p in (tmp_path / "pictures").iterdir()) == [other.name, stray.name]
+
+
+def test_a_sweep_of_tuples_has_each_run_once(tmp_path):
+    row = dataclasses.replace(ROW, paper="autoencoder", sweep={"hidden": ((30,), (40,))})
+    part = next(rows.parts([row]))
+    path = run_directory(tmp_path / f"runs/{part.name}", part, {20: -3.0})
+    images.save(path / "samples/samples-step-00000020.png", np.zeros((8, 8, 1)))
+    for _ in range(2):
+        Place(tmp_path / "runs", tmp_path).collect(part)
+    assert len(results.load(row, tmp_path)) == 1
+    assert [p.name for p in (tmp_path / "pictures").iterdir()] == [f"{part.name}-step-20.webp"]
+
+
+@pytest.mark.parametrize("step, value", [("final", -1.0), ("040", -1.0), ("40", float("nan"))])
+def test_a_result_with_a_damaged_value_is_refused(tmp_path, step, value):
+    results.add(Part(ROW, 0), played(0, {"40": -1.0}), tmp_path)
+    path = tmp_path / "mine.json"
+    path.write_text(path.read_text().replace('"40": -1.0', f'"{step}": {json.dumps(value)}'))
+    with pytest.raises(DataError, match=f"mine.json has a value at step '{step}' of seed 0"):
+        results.load(ROW, tmp_path)
+
+
+def test_a_result_with_a_damaged_config_is_refused(tmp_path):
+    results.add(Part(ROW, 0), played(0, {"40": -1.0}), tmp_path)
+    broken = dataclasses.replace(results.load(ROW, tmp_path)[0], config={"unknown": 1})
+    with pytest.raises(DataError, match=r"Restore or delete results/mine\.json"):
+        results.of_group([broken], Part(ROW, 0))
 
 
 def test_an_animation_stays_one_and_fits(tmp_path):
@@ -615,7 +664,7 @@ def test_a_directory_of_another_run_is_named_in_the_list(tmp_path, capsys):
     assert command.main(["--study", str(tmp_path / "mine.py"), *where, "--list"]) == 0
     listed = capsys.readouterr().out
     assert "latents: 7 there, 2 here: remove it, or give the row another name" in listed
-    assert "0 of 3 runs are done; the others take" in listed
+    assert "0 of 3 runs are done; 2 of the others take" in listed
 
 
 def test_a_platform_that_is_not_there_is_one_sentence(tmp_path, capfd, monkeypatch):
